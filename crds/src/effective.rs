@@ -1,0 +1,256 @@
+//! The effective policy: what one environment gets after base, overlay and defaults have been merged.
+//!
+//! Plain values, ready for use: no `Option` that means "see the default", no unparsed duration. `None` in a timeout means
+//! that it is switched off (written `0s` in a policy). Where each value came from stands beside them in [`Origins`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kinds::{
+    AuthMode, Jwt, Mode, OnDisconnect, PoolMode, Protocol, SecretKeyRef, SecretRef, Tier, TlsMode,
+};
+
+/// One policy resolved for one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectivePolicy {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`; `default` where the file names none.
+    pub namespace: String,
+    /// The environment that it was resolved for.
+    pub environment: String,
+    /// Whether violations are refused or only counted.
+    pub mode: Mode,
+    /// How a user context is verified.
+    pub identity: EffectiveIdentity,
+    /// How strictly server connections are kept apart.
+    pub isolation: EffectiveIsolation,
+    /// Bounds for the whole sidecar.
+    pub limits: EffectiveLimits,
+    /// The databases, in the order of the policy.
+    pub databases: Vec<EffectiveDatabase>,
+    /// The WebSocket listeners, in the order of the policy.
+    pub web_sockets: Vec<EffectiveWebSocket>,
+    /// Where each field's value came from.
+    pub origins: Origins,
+}
+
+/// Where a field's value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Not written in the policy: Bulkhead's default.
+    Default,
+    /// Written in the policy's base.
+    Base,
+    /// Written in the overlay of this environment.
+    Environment(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Base => f.write_str("base"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+        }
+    }
+}
+
+/// The origin of every leaf field, by path (`databases[main].timeouts.statement`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origins(pub BTreeMap<String, Origin>);
+
+impl Origins {
+    /// The origin of the field at `path`; [`Origin::Default`] for a path that nothing has written.
+    #[must_use]
+    pub fn of(&self, path: &str) -> &Origin {
+        self.0.get(path).unwrap_or(&Origin::Default)
+    }
+}
+
+/// `spec.identity`, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveIdentity {
+    /// How a user context is verified.
+    pub source: crate::kinds::IdentitySource,
+    /// Settings of `Jwt`.
+    pub jwt: Option<Jwt>,
+    /// Settings of `SignedContext`: the namespace's public keys and what tokens must say.
+    pub signed_context: Option<crate::kinds::SignedContext>,
+    /// Settings of `Trusted`.
+    pub trusted: Option<crate::kinds::Trusted>,
+    /// Whether ids such as `null` or `anonymous` are refused.
+    pub reject_placeholders: bool,
+}
+
+/// `spec.isolation`, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveIsolation {
+    /// How strictly server connections are kept apart.
+    pub tier: Tier,
+    /// What a user's lost WebSocket does to their work.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// `spec.limits`, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveLimits {
+    /// Users with a factory at one time.
+    pub max_users: u32,
+    /// Bytes that one user's buffers and statements may hold.
+    pub memory_per_user: u64,
+}
+
+/// One entry of `spec.databases`, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveDatabase {
+    /// The entry's name.
+    pub name: String,
+    /// The wire protocol.
+    pub protocol: Protocol,
+    /// Where the sidecar listens.
+    pub listen: EffectiveListen,
+    /// What the sidecar dials.
+    pub upstream: EffectiveUpstream,
+    /// How server connections are pooled.
+    pub pool: EffectivePool,
+    /// The seven timeouts.
+    pub timeouts: EffectiveTimeouts,
+    /// When the breaker opens.
+    pub breaker: EffectiveBreaker,
+    /// A run-time parameter that tells SQL who the user is.
+    pub user_parameter: Option<String>,
+}
+
+/// `databases[].listen`, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveListen {
+    /// The address; loopback unless the policy says otherwise.
+    pub address: IpAddr,
+    /// The port; 0 lets the kernel choose.
+    pub port: u16,
+    /// A directory for a Unix socket, beside the port.
+    pub socket: Option<String>,
+    /// The certificate for clients that ask for TLS; none: `SSLRequest` is answered `N`.
+    pub tls_secret_ref: Option<SecretRef>,
+    /// How the application authenticates to the sidecar.
+    pub auth_mode: AuthMode,
+    /// The password for `Scram`.
+    pub auth_secret_ref: Option<SecretKeyRef>,
+}
+
+/// `databases[].upstream`, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveUpstream {
+    /// Host name, address, or (leading `/`) the directory of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The database that spares and probes use; none: the client's.
+    pub database: Option<String>,
+    /// How TLS is negotiated and verified.
+    pub tls_mode: TlsMode,
+    /// Keys `ca.crt`: the certificate authority for `VerifyCa` and `VerifyFull`.
+    pub tls_ca_secret_ref: Option<SecretRef>,
+    /// Keys `username` and `password`.
+    pub credentials_secret_ref: Option<SecretRef>,
+}
+
+/// `databases[].pool`, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectivePool {
+    /// When a server connection goes back.
+    pub mode: PoolMode,
+    /// Server connections that one user may hold.
+    pub per_user_max: u32,
+    /// Server connections of all users together.
+    pub max_connections: u32,
+    /// Authenticated connections kept ready for users who have none.
+    pub warm: u32,
+    /// Spares opened per second at the most.
+    pub warm_rate: u32,
+}
+
+/// `databases[].timeouts`, resolved. `None`: switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveTimeouts {
+    /// DNS, TCP, TLS and authentication together; never off.
+    pub connect: Duration,
+    /// The wait for a permit; never off.
+    pub acquire: Duration,
+    /// From the first byte forwarded to `ReadyForQuery`.
+    pub statement: Option<Duration>,
+    /// From the first statement to the end of the transaction.
+    pub transaction: Option<Duration>,
+    /// A client's silence inside a transaction.
+    pub idle_in_transaction: Option<Duration>,
+    /// A server connection unused in the pool.
+    pub idle: Option<Duration>,
+    /// A server connection's age, jittered by up to a tenth.
+    pub lifetime: Option<Duration>,
+}
+
+/// `databases[].breaker`, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveBreaker {
+    /// Failures within `window` that open it.
+    pub failures: u32,
+    /// The window in which failures are counted.
+    pub window: Duration,
+    /// How long it stays open.
+    pub open: Duration,
+    /// Trial connections while half open.
+    pub half_open_probes: u32,
+}
+
+/// One entry of `spec.webSockets`, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveWebSocket {
+    /// The entry's name.
+    pub name: String,
+    /// The port that the sidecar listens on.
+    pub port: u16,
+    /// The container port name that it takes over.
+    pub takes_over: Option<String>,
+    /// The application's port.
+    pub upstream_port: u16,
+    /// The time for an upgrade.
+    pub handshake: Duration,
+    /// Silence in both directions.
+    pub idle: Option<Duration>,
+    /// Between pings.
+    pub ping: Option<Duration>,
+    /// A socket's age.
+    pub max_lifetime: Option<Duration>,
+    /// How long a handshake is held while the application starts.
+    pub cold_start: Duration,
+    /// Sockets of one user.
+    pub connections_per_user: u32,
+    /// Bytes of one message.
+    pub message_bytes: u64,
+    /// Messages a second on one socket.
+    pub messages_per_second: u32,
+    /// Bytes buffered for one user.
+    pub buffer_per_user: u64,
+    /// How long a lost socket may be resumed.
+    pub resume_window: Duration,
+    /// Bytes kept for a resume.
+    pub resume_buffer: u64,
+    /// Events that are never dropped.
+    pub critical_events: Vec<String>,
+}

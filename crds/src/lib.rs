@@ -1,0 +1,1 @@
+//! The `IsolationPolicy` kind, its validation, and its resolution to an effective policy.

@@ -1,0 +1,15 @@
+//! The Bulkhead sidecar: stands between an application and its databases, and gives every end user a connection factory
+//! of their own.
+//!
+//! The rooms, in the order in which a query walks through them:
+//!
+//! ```text
+//! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
+//! ```
+
+pub mod identity;
+pub mod policy;
+pub mod protocol;
+pub mod stream;
+pub mod telemetry;
+pub mod upstream;

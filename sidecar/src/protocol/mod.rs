@@ -1,0 +1,3 @@
+//! The wire protocols. Each has the same rooms: codec, message, handshake, session, isolate.
+
+pub mod postgres;

@@ -1,0 +1,91 @@
+//! One byte stream, whatever carries it: TCP, TLS over TCP, or a Unix socket.
+//!
+//! Both sides of the sidecar use it, so that the relay is written once and dispatches by an enum, never by a trait object.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+/// A connected byte stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS, with the sidecar as the server (a client connection).
+    TlsServer(Box<server::TlsStream<TcpStream>>),
+    /// TLS, with the sidecar as the client (an upstream connection).
+    TlsClient(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The TCP socket underneath, where there is one.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Unix(_) => None,
+            Self::TlsServer(tls) => Some(tls.get_ref().0),
+            Self::TlsClient(tls) => Some(tls.get_ref().0),
+        }
+    }
+
+    /// Whether the bytes are encrypted on the wire.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
+            Self::TlsServer(io) => Pin::new(io).poll_read(cx, buf),
+            Self::TlsClient(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Unix(io) => Pin::new(io).poll_write(cx, buf),
+            Self::TlsServer(io) => Pin::new(io).poll_write(cx, buf),
+            Self::TlsClient(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Unix(io) => Pin::new(io).poll_flush(cx),
+            Self::TlsServer(io) => Pin::new(io).poll_flush(cx),
+            Self::TlsClient(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
+            Self::TlsServer(io) => Pin::new(io).poll_shutdown(cx),
+            Self::TlsClient(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
