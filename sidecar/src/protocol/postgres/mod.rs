@@ -1,1 +1,3 @@
 //! The PostgreSQL frontend/backend protocol, versions 3.0 and 3.2.
+
+pub mod codec;
