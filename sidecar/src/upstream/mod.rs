@@ -6,7 +6,7 @@
 //! anything about clients.
 
 mod authenticate;
-mod binding;
+pub(crate) mod binding;
 pub mod cancel;
 pub mod connect;
 mod credentials;
