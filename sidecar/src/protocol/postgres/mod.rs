@@ -5,3 +5,4 @@ pub mod error_response;
 pub mod handshake;
 pub mod message;
 pub mod scram;
+pub mod statement_text;
