@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bulkhead_crds::kinds::Protocol;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::application_names::ApplicationNames;
+use super::family::Family;
 use super::labels::{RejectionReason, protocol_label};
 use super::process::Process;
+use super::striped::StripedGauge;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics, register};
 use crate::execution::ExecutionState;
 
@@ -31,7 +33,7 @@ pub struct Metrics {
     upstreams: Mutex<BTreeMap<String, Arc<UpstreamMetrics>>>,
     rejections: Vec<IntCounter>,
     unattributed: Vec<(Protocol, IntCounter)>,
-    executions: Vec<IntGauge>,
+    executions: Vec<Arc<StripedGauge>>,
     policy_revision: IntGaugeVec,
     /// Policies read and not taken over.
     pub policy_rejections: IntCounter,
@@ -68,11 +70,11 @@ impl Metrics {
             "Connections served without a user context, because the mode is Audit.",
             "protocol",
         )?;
-        let executions = int_gauges(
+        let executions: Family<StripedGauge> = Family::register(
             &registry,
             "bulkhead_executions",
-            "Executions by state: those that are in a state that lasts, those that have ended in one that does not.",
-            "state",
+            "Executions: how many are in each of the first four states, how many have ended in each of the last five.",
+            &["state"],
         )?;
         Ok(Arc::new(Self {
             rejections: RejectionReason::ALL
@@ -85,7 +87,7 @@ impl Metrics {
                 .collect(),
             executions: ExecutionState::ALL
                 .iter()
-                .map(|state| executions.with_label_values(&[state.as_str()]))
+                .map(|state| executions.cell(&[state.as_str()], StripedGauge::default))
                 .collect(),
             policy_revision: int_gauges(
                 &registry,
@@ -137,7 +139,7 @@ impl Metrics {
 
     /// The number of executions in `state`.
     #[must_use]
-    pub fn executions(&self, state: ExecutionState) -> &IntGauge {
+    pub fn executions(&self, state: ExecutionState) -> &StripedGauge {
         &self.executions[state as usize]
     }
 

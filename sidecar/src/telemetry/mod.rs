@@ -4,9 +4,11 @@
 //! No user id, token, password or query text may enter this room as a label or a field.
 
 mod application_names;
+mod family;
 mod labels;
 mod metrics;
 mod process;
+mod striped;
 mod upstream;
 
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
@@ -15,4 +17,5 @@ pub use labels::{
     protocol_label,
 };
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
+pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;

@@ -1,17 +1,17 @@
 //! The handles of one upstream: every series that carries its name, resolved once and then only counted.
 
 use std::array;
+use std::sync::Arc;
 
 use bulkhead_crds::kinds::Protocol;
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::family::Family;
 use super::labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
+use super::striped::{StripedGauge, StripedHistogram};
 
 /// Seconds; waiting for a permit is a matter of microseconds until the limit is reached.
 const ACQUIRE_BUCKETS: [f64; 15] = [
@@ -36,10 +36,10 @@ pub(super) struct UpstreamFamilies {
     connections: IntGaugeVec,
     factories: IntGaugeVec,
     factories_created: IntCounterVec,
-    server_connections: IntGaugeVec,
-    acquire_seconds: HistogramVec,
-    connect_seconds: HistogramVec,
-    query_seconds: HistogramVec,
+    server_connections: Family<StripedGauge>,
+    acquire_seconds: Family<StripedHistogram>,
+    connect_seconds: Family<StripedHistogram>,
+    query_seconds: Family<StripedHistogram>,
     timeouts: IntCounterVec,
     errors: IntCounterVec,
     cross_user_handoffs: IntCounterVec,
@@ -47,11 +47,11 @@ pub(super) struct UpstreamFamilies {
     breaker_state: IntGaugeVec,
 }
 
-/// One upstream's series. Cheap to share, free of look-ups; each method and field is one to four atomic operations.
+/// One upstream's series. Cheap to share, free of look-ups; each count is one or two atomic operations.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
     outcomes: [IntCounter; ConnectionOutcome::ALL.len()],
-    server_connections: [IntGauge; ServerState::ALL.len()],
+    server_connections: [Arc<StripedGauge>; ServerState::ALL.len()],
     timeouts: [IntCounter; TimeoutKind::ALL.len()],
     errors: [IntCounter; ErrorClass::ALL.len()],
     breaker_state: IntGauge,
@@ -62,11 +62,11 @@ pub struct UpstreamMetrics {
     /// Connection factories created since the start.
     pub factories_created: IntCounter,
     /// Seconds from asking for a server connection to holding one; the dial is not in it.
-    pub acquire_seconds: Histogram,
+    pub acquire_seconds: Arc<StripedHistogram>,
     /// Seconds to a connected and authenticated server connection.
-    pub connect_seconds: Histogram,
+    pub connect_seconds: Arc<StripedHistogram>,
     /// Seconds from the first byte forwarded to `ReadyForQuery`.
-    pub query_seconds: Histogram,
+    pub query_seconds: Arc<StripedHistogram>,
     /// Server connections given to another user than their last; 0 by construction under `Dedicated`.
     pub cross_user_handoffs: IntCounter,
     /// Idle server connections closed to make room for a waiting user.
@@ -81,7 +81,7 @@ impl UpstreamMetrics {
 
     /// The number of server connections in `state`.
     #[must_use]
-    pub fn server_connections(&self, state: ServerState) -> &IntGauge {
+    pub fn server_connections(&self, state: ServerState) -> &StripedGauge {
         &self.server_connections[state as usize]
     }
 
@@ -110,10 +110,8 @@ impl UpstreamFamilies {
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
         };
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            register(registry, HistogramVec::new(opts, &["upstream"])?)
-        };
+        let histogram =
+            |name: &str, help: &str| Family::register(registry, name, help, &["upstream"]);
         Ok(Self {
             connections_total: counter(
                 "bulkhead_connections_total",
@@ -135,7 +133,8 @@ impl UpstreamFamilies {
                 "Connection factories created.",
                 &["upstream"],
             )?,
-            server_connections: gauge(
+            server_connections: Family::register(
+                registry,
                 "bulkhead_server_connections",
                 "Connections to the upstream, by state.",
                 &["upstream", "state"],
@@ -143,17 +142,14 @@ impl UpstreamFamilies {
             acquire_seconds: histogram(
                 "bulkhead_acquire_seconds",
                 "Time that clients waited for a permit to use a server connection.",
-                &ACQUIRE_BUCKETS,
             )?,
             connect_seconds: histogram(
                 "bulkhead_connect_seconds",
                 "Time to a connected and authenticated server connection.",
-                &CONNECT_BUCKETS,
             )?,
             query_seconds: histogram(
                 "bulkhead_query_seconds",
                 "Time from the first byte forwarded to the server's readiness for more.",
-                &QUERY_BUCKETS,
             )?,
             timeouts: counter(
                 "bulkhead_timeouts_total",
@@ -194,8 +190,10 @@ impl UpstreamFamilies {
                     .with_label_values(&[protocol, name, outcome])
             }),
             server_connections: array::from_fn(|at| {
-                self.server_connections
-                    .with_label_values(&[name, ServerState::ALL[at].as_str()])
+                self.server_connections.cell(
+                    &[name, ServerState::ALL[at].as_str()],
+                    StripedGauge::default,
+                )
             }),
             timeouts: array::from_fn(|at| {
                 self.timeouts
@@ -209,9 +207,15 @@ impl UpstreamFamilies {
             connections: self.connections.with_label_values(&[protocol, name]),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),
-            acquire_seconds: self.acquire_seconds.with_label_values(&one),
-            connect_seconds: self.connect_seconds.with_label_values(&one),
-            query_seconds: self.query_seconds.with_label_values(&one),
+            acquire_seconds: self
+                .acquire_seconds
+                .cell(&one, || StripedHistogram::new(&ACQUIRE_BUCKETS)),
+            connect_seconds: self
+                .connect_seconds
+                .cell(&one, || StripedHistogram::new(&CONNECT_BUCKETS)),
+            query_seconds: self
+                .query_seconds
+                .cell(&one, || StripedHistogram::new(&QUERY_BUCKETS)),
             cross_user_handoffs: self.cross_user_handoffs.with_label_values(&one),
             evictions: self.evictions.with_label_values(&one),
         }
