@@ -104,33 +104,35 @@ label!(
 label!(
     /// Why a user context was refused: `bulkhead_identity_rejections_total{reason}`.
     RejectionReason {
-        /// None was sent.
+        /// The client brought nothing.
         Missing = "missing",
         /// The id is a placeholder such as `null` or `anonymous`.
         Placeholder = "placeholder",
-        /// The id or the token cannot be read, or is too long.
+        /// What came is not a token, or not an id.
         Malformed = "malformed",
-        /// More than one was sent, and they differ.
-        Conflicting = "conflicting",
-        /// The form that was used is not allowed by `identity.source`.
-        NotAllowed = "not_allowed",
-        /// The token's algorithm is not one of its key's.
+        /// A token or id above its bound.
+        TooLong = "too_long",
+        /// A bare id where the policy wants a token, or the other way round.
+        WrongForm = "wrong_form",
+        /// A token and a bare id that name different users.
+        Conflict = "conflict",
+        /// The token's algorithm is none that its key may be used with.
         Algorithm = "algorithm",
         /// No key has the token's key id.
         UnknownKey = "unknown_key",
-        /// The signature is not that of the key.
+        /// The signature does not hold.
         Signature = "signature",
+        /// The issuer is missing or another one.
+        Issuer = "issuer",
+        /// The audience is missing or names others.
+        Audience = "audience",
         /// The token's time is over.
         Expired = "expired",
         /// The token's time has not come.
         NotYetValid = "not_yet_valid",
-        /// Another issuer.
-        Issuer = "issuer",
-        /// Another audience.
-        Audience = "audience",
-        /// A required claim is missing or has the wrong type.
+        /// A claim that is needed is missing or unusable.
         Claim = "claim",
-        /// The keys could not be fetched.
+        /// The keys could not be fetched, and none are known.
         KeysUnavailable = "keys_unavailable",
     }
 );

@@ -6,6 +6,7 @@
 mod application_names;
 mod family;
 mod labels;
+mod logs;
 mod metrics;
 mod process;
 mod striped;
@@ -16,6 +17,7 @@ pub use labels::{
     BreakerState, ConnectionOutcome, ErrorClass, RejectionReason, ServerState, TimeoutKind,
     protocol_label,
 };
+pub use logs::{LogError, LogFormat, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;
