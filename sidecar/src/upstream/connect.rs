@@ -223,7 +223,7 @@ impl Inner {
     ) -> Result<Established, ConnectError> {
         let addresses = clock.within(Stage::Resolve, self.resolve()).await?;
         let mut candidates = Candidates::new(addresses, self.at.port, self.patience);
-        let mut last = None;
+        let mut last: Option<ConnectError> = None;
         loop {
             let dialled = clock
                 .within(Stage::Connect, async { Ok(candidates.next().await) })
@@ -232,10 +232,14 @@ impl Inner {
             let Some((address, tcp)) = dialled else {
                 // They may all have moved.
                 self.resolver.forget(&self.at.host);
-                return Err(last.unwrap_or_else(|| ConnectError::Unreachable {
-                    at: Arc::clone(&self.at),
-                    attempts: candidates.failed().to_vec(),
-                }));
+                let attempts = candidates.failed();
+                return Err(match last {
+                    Some(error) => error.having_tried(attempts),
+                    None => ConnectError::Unreachable {
+                        at: Arc::clone(&self.at),
+                        attempts: attempts.to_vec(),
+                    },
+                });
             };
             let share = clock.share(candidates.left());
             match self
