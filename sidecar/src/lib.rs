@@ -7,6 +7,7 @@
 //! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
 //! ```
 
+pub mod execution;
 pub mod identity;
 pub mod policy;
 pub mod protocol;

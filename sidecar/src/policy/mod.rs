@@ -1,1 +1,14 @@
-//! policy
+//! The policy in force: read from its file, judged, taken over or not, and watched for changes.
+//!
+//! Everything else in the sidecar asks [`PolicyStore`] and never the file. What a policy means to a listener or a factory is
+//! not said here.
+
+mod diagnostic;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod restart;
+mod store;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use restart::PendingRestart;
+pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver};
