@@ -7,6 +7,8 @@
 //! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
 //! ```
 
+pub mod admin;
+pub mod cli;
 pub mod execution;
 pub mod identity;
 pub mod policy;

@@ -8,8 +8,28 @@ use bulkhead_crds::effective::{
     EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts, EffectiveUpstream, Origins,
 };
 use bulkhead_crds::kinds::{
-    AuthMode, IdentitySource, Mode, OnDisconnect, PoolMode, Protocol, Tier, TlsMode,
+    AuthMode, IdentitySource, Mode, OnDisconnect, OptOut, PoolMode, Protocol, RowLevelSecurity,
+    Tier, TlsMode,
 };
+
+/// A policy as it is written.
+pub(crate) const POLICY: &str = "
+apiVersion: bulkhead.dev/v1alpha1
+kind: IsolationPolicy
+metadata: {name: chat}
+spec:
+  selector: {matchLabels: {app: chat}}
+  identity: {source: Trusted}
+  databases:
+  - name: main
+    protocol: PostgreSQL
+    listen: {port: 5432, auth: {mode: Trust}}
+    upstream: {host: db.internal, port: 5432, credentialsSecretRef: {name: db}}
+    timeouts: {statement: 20s}
+  environments:
+  - name: staging
+    databases: [{name: main, timeouts: {connect: 35s}}]
+";
 
 /// A policy for staging with these databases.
 pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
@@ -23,6 +43,7 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
             jwt: None,
             signed_context: None,
             trusted: None,
+            in_sql: None,
             reject_placeholders: true,
         },
         isolation: EffectiveIsolation {
@@ -35,6 +56,9 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
         },
         databases,
         web_sockets: Vec::new(),
+        inject_env: std::collections::BTreeMap::new(),
+        opt_out: OptOut::Allowed,
+        allowed_upstreams: Vec::new(),
         origins: Origins::default(),
     }
 }
@@ -49,6 +73,7 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
             address: Ipv4Addr::LOCALHOST.into(),
             port,
             socket: None,
+            tls: None,
             tls_secret_ref: None,
             auth_mode: AuthMode::Trust,
             auth_secret_ref: None,
@@ -84,5 +109,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
             half_open_probes: 2,
         },
         user_parameter: None,
+        row_level_security: RowLevelSecurity::Parameter,
     }
 }

@@ -7,8 +7,13 @@ mod diagnostic;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod restart;
+mod secret_marks;
+mod source;
 mod store;
+mod watch;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use restart::PendingRestart;
+pub use source::{PolicySource, judge};
 pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver};
+pub use watch::{PolicyWatch, Timing};

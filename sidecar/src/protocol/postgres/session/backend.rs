@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH};
-use super::super::message::backend::{self as message, TransactionStatus};
+use super::super::message::{ParameterStatus, TransactionStatus};
 use super::baseline::Settings;
 use super::replies::Replies;
 use super::statements::ServerStatements;
@@ -31,7 +31,18 @@ pub struct Backend {
     pub replies: Replies,
     /// What it said at its last `ReadyForQuery`.
     pub status: TransactionStatus,
+    /// Bytes of a message of the server's whose header has been dealt with, and whether they are for the client.
+    pub rest: Rest,
     reported: Vec<(Box<str>, Box<str>)>,
+}
+
+/// What is left of a message that is dealt with in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Bytes still to come.
+    pub left: usize,
+    /// Whether they go to the other side, or nowhere.
+    pub forward: bool,
 }
 
 impl Backend {
@@ -51,6 +62,7 @@ impl Backend {
             statements: ServerStatements::default(),
             replies: Replies::default(),
             status: TransactionStatus::Idle,
+            rest: Rest::default(),
             reported: Vec::new(),
         };
         for (name, value) in reported {
@@ -71,6 +83,14 @@ impl Backend {
             *known = value.into();
         } else if self.reported.len() < REPORTED_PARAMETERS {
             self.reported.push((name.into(), value.into()));
+        }
+    }
+
+    /// The server has sent `ParameterStatus` with this body; a malformed one is passed over.
+    pub fn note_parameter(&mut self, body: &[u8]) {
+        if let Ok(status) = ParameterStatus::read(body) {
+            let (name, value) = (lossy(status.name), lossy(status.value));
+            self.report(&name, &value);
         }
     }
 
@@ -101,15 +121,15 @@ impl Backend {
             match header.backend() {
                 Ok(BackendTag::NoticeResponse | BackendTag::NotificationResponse) => {}
                 Ok(BackendTag::ParameterStatus) => {
-                    let Ok(status) = message::parameter_status(&bytes[HEADER_LENGTH..]) else {
-                        return false;
-                    };
-                    let (name, value) = (status.name.to_owned(), status.value.to_owned());
-                    self.report(&name, &value);
+                    self.note_parameter(&bytes[HEADER_LENGTH..]);
                 }
                 _ => return false,
             }
             inbox.consume(header.message_length());
         }
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

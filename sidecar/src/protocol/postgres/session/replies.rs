@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::super::codec::BackendTag;
+use super::super::error_response::ErrorResponse;
 use super::statements::Statement;
 
 /// One message whose answer is outstanding.
@@ -18,8 +19,8 @@ use super::statements::Statement;
 pub enum Expect {
     /// `Parse` of a statement; `hidden` if the client has not sent it now.
     Parse {
-        /// The statement, to be forgotten if the server refuses it.
-        statement: Rc<Statement>,
+        /// The statement, to be forgotten if the server refuses it; none where the sidecar does not follow it.
+        statement: Option<Rc<Statement>>,
         /// The client's name for it, where it has one and has sent this `Parse` itself.
         name: Option<Rc<[u8]>>,
         /// Whether the answer is swallowed.
@@ -47,7 +48,9 @@ pub enum Expect {
     /// The client has ended a COPY that may not have been announced yet.
     CopyEnd,
     /// A message that is sure to fail, put in place of one that the sidecar refuses; its error is replaced by this body.
-    Refusal(Box<[u8]>),
+    Refusal(Box<ErrorResponse>),
+    /// A simple query of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
+    Own,
     /// Nothing from the server: an answer of the sidecar's own.
     Answer(Answer),
 }
@@ -72,8 +75,10 @@ pub enum Step {
     Finished(Expect),
     /// Keep it from the client; this is done.
     Swallowed(Expect),
-    /// Give the client an error with this body instead.
-    Replace(Box<[u8]>),
+    /// Keep it from the client; the front stays.
+    Swallow,
+    /// Give the client this error instead.
+    Replace(Box<ErrorResponse>),
     /// An error that nothing asked for: the server is about to go.
     Unsolicited,
 }
@@ -94,7 +99,10 @@ pub struct Replies {
 impl Replies {
     /// Adds what has just been sent.
     pub fn push(&mut self, expect: Expect) {
-        self.unsynced = !matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall);
+        self.unsynced = !matches!(
+            expect,
+            Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
+        );
         self.queue.push_back(expect);
     }
 
@@ -134,22 +142,25 @@ impl Replies {
         self.skipping
     }
 
-    /// Whether the front is a COPY or something else that has begun to answer; used only for its own bookkeeping.
-    #[must_use]
-    pub fn front(&self) -> Option<&Expect> {
-        self.queue.front()
-    }
-
     /// How many answers are outstanding.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn outstanding(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether no answer is outstanding.
+    /// Whether the client waits for an answer: statements of the sidecar's own do not count.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    pub fn client_waits(&self) -> bool {
+        self.queue.iter().any(|expect| !matches!(expect, Expect::Own))
+    }
+
+    /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
+    #[must_use]
+    pub fn abandoned(&self) -> (usize, bool) {
+        let ends = |expect: &&Expect| {
+            matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall)
+        };
+        (self.queue.iter().filter(ends).count(), self.unsynced || self.skipping)
     }
 
     /// Holds a message of the server's against the front.
@@ -160,9 +171,11 @@ impl Replies {
         use BackendTag as T;
         self.drop_copy_ends();
         match tag {
-            T::NoticeResponse | T::NotificationResponse | T::ParameterStatus => {
-                return Ok(Step::Forward);
+            T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
+            T::NoticeResponse | T::ErrorResponse if matches!(self.queue.front(), Some(Expect::Own)) => {
+                return Ok(Step::Swallow);
             }
+            T::NoticeResponse => return Ok(Step::Forward),
             T::ErrorResponse => return Ok(self.step_error(&mut dropped)),
             T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
             _ => {}
@@ -170,8 +183,12 @@ impl Replies {
         let Some(front) = self.queue.front() else {
             return Err(OutOfOrder(tag));
         };
+        if matches!(front, Expect::Own) && tag != T::ReadyForQuery {
+            return Ok(Step::Swallow);
+        }
         let done = match (front, tag) {
-            (Expect::Parse { .. }, T::ParseComplete)
+            (Expect::Own, T::ReadyForQuery)
+            | (Expect::Parse { .. }, T::ParseComplete)
             | (Expect::Bind, T::BindComplete)
             | (Expect::DescribeStatement | Expect::DescribePortal, T::RowDescription | T::NoData)
             | (
@@ -209,9 +226,11 @@ impl Replies {
             return Ok(Step::Forward);
         }
         Ok(match self.queue.pop_front() {
-            Some(hidden @ (Expect::Parse { hidden: true, .. } | Expect::Close { hidden: true })) => {
-                Step::Swallowed(hidden)
-            }
+            Some(
+                hidden @ (Expect::Own
+                | Expect::Parse { hidden: true, .. }
+                | Expect::Close { hidden: true }),
+            ) => Step::Swallowed(hidden),
             Some(finished) => {
                 if tag == T::ReadyForQuery {
                     self.copying_in = false;
@@ -278,6 +297,11 @@ impl Replies {
             }
         }
         self.copying_in = !ended;
+    }
+
+    /// Forgets everything, because nothing of it will be answered.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
     fn drop_copy_ends(&mut self) {

@@ -11,8 +11,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, ProtocolError};
-use super::super::message::backend::{self as message, TransactionStatus};
-use super::super::message::frontend;
+use super::super::message::{self, Field, NoticeFields, Query, TransactionStatus};
 use crate::factory::server::Server;
 
 /// How long a server may take for a ROLLBACK, a reset, or the end of what was cancelled. Then the connection is closed.
@@ -58,9 +57,10 @@ pub struct Outcome {
 /// # Errors
 /// The socket's failure, a breach of the protocol, or no answer by `deadline`.
 pub async fn run(server: &mut Server, sql: &str, deadline: Instant) -> Result<Outcome, RestoreError> {
-    if let Err(error) = frontend::write_query(server.outbox.writer(), sql.as_bytes()) {
-        return Err(error.into());
-    }
+    let query = Query {
+        text: sql.as_bytes(),
+    };
+    query.write(server.outbox.writer())?;
     server.backend.statements.set_unnamed(None);
     within(deadline, read_until_ready(server)).await
 }
@@ -73,9 +73,11 @@ pub async fn settle(server: &mut Server, deadline: Instant) -> Result<(), Restor
     within(deadline, async {
         if !server.backend.replies.is_settled() {
             // A batch without its Sync would never be answered.
-            frontend::write_sync(server.outbox.writer());
+            message::sync(server.outbox.writer());
             server.backend.replies.push_sync();
         }
+        skip(server, server.backend.rest.left).await?;
+        server.backend.rest.left = 0;
         while server.backend.replies.is_outstanding() {
             discard_message(server).await?;
         }
@@ -110,8 +112,7 @@ pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<Cleansed,
 
 fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {
     if let Some(body) = &outcome.error {
-        let said = message::error_fields(body).map(|fields| fields.message().into_owned());
-        return Err(RestoreError::Refused(said.unwrap_or_default()));
+        return Err(RestoreError::Refused(message_of(body)));
     }
     if outcome.status == TransactionStatus::Idle {
         Ok(())
@@ -136,7 +137,7 @@ async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> 
         let (tag, body) = next_message(server).await?;
         match tag {
             BackendTag::ReadyForQuery => {
-                let status = message::ready_for_query(&body)?;
+                let status = TransactionStatus::read(&body)?;
                 server.backend.status = status;
                 return Ok(Outcome { status, error });
             }
@@ -178,31 +179,40 @@ async fn discard_message(server: &mut Server) -> Result<(), RestoreError> {
     if tag == BackendTag::ReadyForQuery || tag == BackendTag::ParameterStatus {
         let (_, body) = next_message(server).await?;
         if tag == BackendTag::ReadyForQuery {
-            server.backend.status = message::ready_for_query(&body)?;
+            server.backend.status = TransactionStatus::read(&body)?;
         }
         note(server, tag, &body);
     } else {
-        let mut left = header.message_length();
-        while left > 0 {
-            if server.inbox.is_empty() {
-                fill(server).await?;
-            }
-            let taken = left.min(server.inbox.len());
-            server.inbox.consume(taken);
-            left -= taken;
-        }
+        skip(server, header.message_length()).await?;
     }
     server.backend.step_unseen(tag);
     Ok(())
 }
 
-fn note(server: &mut Server, tag: BackendTag, body: &[u8]) {
-    if tag == BackendTag::ParameterStatus
-        && let Ok(status) = message::parameter_status(body)
-    {
-        let (name, value) = (status.name.into_owned(), status.value.into_owned());
-        server.backend.report(&name, &value);
+async fn skip(server: &mut Server, mut left: usize) -> Result<(), RestoreError> {
+    while left > 0 {
+        if server.inbox.is_empty() {
+            fill(server).await?;
+        }
+        let taken = left.min(server.inbox.len());
+        server.inbox.consume(taken);
+        left -= taken;
     }
+    Ok(())
+}
+
+fn note(server: &mut Server, tag: BackendTag, body: &[u8]) {
+    if tag == BackendTag::ParameterStatus {
+        server.backend.note_parameter(body);
+    }
+}
+
+/// The text of an error's body, for a log or a refusal.
+#[must_use]
+pub fn message_of(body: &[u8]) -> String {
+    let fields = NoticeFields::read(body).ok();
+    let text = fields.and_then(|fields| fields.get(Field::Message));
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
 }
 
 /// Reads once; writes what is due meanwhile.

@@ -224,7 +224,11 @@ impl ServerStatements {
 
     /// A message that was sent has not been carried out: what it would have taught is not known.
     pub fn undo(&mut self, gone: &Expect) {
-        if let Expect::Parse { statement, .. } = gone {
+        if let Expect::Parse {
+            statement: Some(statement),
+            ..
+        } = gone
+        {
             self.forget(statement);
         }
     }
