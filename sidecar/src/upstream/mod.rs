@@ -7,7 +7,7 @@
 //! anything about clients.
 
 mod authenticate;
-mod binding;
+pub(crate) mod binding;
 mod bridge;
 pub mod cancel;
 pub mod connect;
