@@ -13,6 +13,7 @@ pub mod execution;
 pub mod identity;
 pub mod policy;
 pub mod protocol;
+pub mod secrets;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;
