@@ -42,5 +42,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, psycopg, promtool
-	@tests/setup/ensure rust cc postgresql psycopg promtool
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool
+	@tests/setup/ensure rust cc postgresql venv promtool
