@@ -63,7 +63,7 @@ class Report:
             who = "one user in all" if cell.users == "one" else "one user a client"
             self.say(f"## pgbench -S, {cell.protocol}, {cell.clients} client{'s' if cell.clients > 1 else ''}, {who}")
             self.say()
-            base = next((path for path in ["pgbouncer-transaction", "pgbouncer-session"] if cell.runs.get(path)), None)
+            base = next((path for path in ["pgbouncer-transaction", "pgbouncer-session"] if isinstance(cell.runs.get(path), list)), None)
             reference = PATHS[base][0] if base else "PgBouncer"
             rows = [self.throughput_row(cell, path, base) for path in cell.runs]
             self.table(["path", "tps", "tps / direct", "p50 ms", "p99 ms", "CPU µs", f"CPU / {reference}"], rows)
@@ -72,8 +72,8 @@ class Report:
     def throughput_row(cell, path, base):
         """One path's figures over all rounds."""
         title, runs = PATHS[path][0], cell.runs[path]
-        if runs is None:
-            return [title, "no prepared statements in transaction mode before PgBouncer 1.21", "", "", "", "", ""]
+        if isinstance(runs, str):
+            return [title, runs, "", "", "", "", ""]
         direct, reference = cell.runs.get("direct"), cell.runs.get(base) if base else None
         to_direct = spread([run.tps / other.tps for run, other in zip(runs, direct)]) if direct and path != "direct" else ""
         cpu = ratio = ""

@@ -47,7 +47,7 @@ class Run:
 
 @dataclasses.dataclass
 class Cell:
-    """One load, and the runs of each path under it, in rounds; None instead of runs where a path cannot carry the load."""
+    """One load, and the runs of each path under it, in rounds; instead of runs a reason where a path cannot carry the load."""
 
     protocol: str
     clients: int
@@ -56,9 +56,13 @@ class Cell:
     runs: dict
 
 
-def possible(path, protocol, pool_mode_version):
-    """Whether a path can carry a protocol: PgBouncer before 1.21 forgets prepared statements between transactions."""
-    return not (path == "pgbouncer-transaction" and protocol == "prepared" and pool_mode_version < (1, 21))
+def impossible(path, protocol, clients, pool, bouncer):
+    """Why a path cannot carry a load, or None where it can."""
+    if path == "pgbouncer-transaction" and protocol == "prepared" and bouncer < (1, 21):
+        return f"PgBouncer {bouncer[0]}.{bouncer[1]} has no prepared statements in transaction mode"
+    if path.endswith("-session") and clients > pool:
+        return f"session mode: {clients - pool} of the clients would wait for the others to leave"
+    return None
 
 
 def pgbouncer_version():
@@ -87,9 +91,10 @@ def measure(bench, given):
 def measure_cell(bench, given, version, protocol, clients, users):
     """All rounds of one load."""
     pool = min(clients, ONE_USER_POOL) if users == "one" else clients
-    able = [path for path in given.paths if possible(path, protocol, version)]
-    cell = Cell(protocol, clients, users, pool, {path: [] if path in able else None for path in given.paths})
-    for turn in range(given.rounds):
+    reasons = {path: impossible(path, protocol, clients, pool, version) for path in given.paths}
+    able = [path for path in given.paths if not reasons[path]]
+    cell = Cell(protocol, clients, users, pool, {path: reasons[path] or [] for path in given.paths})
+    for turn in range(given.rounds if able else 0):
         shift = turn % len(able)
         for path in able[shift:] + able[:shift]:
             run = measure_run(bench, path, cell, given.seconds)
