@@ -7,9 +7,13 @@
 //! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
 //! ```
 
+pub mod admin;
+pub mod cli;
+pub mod execution;
 pub mod identity;
 pub mod policy;
 pub mod protocol;
+pub mod secrets;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;

@@ -1,1 +1,5 @@
 //! The PostgreSQL frontend/backend protocol, versions 3.0 and 3.2.
+
+pub mod codec;
+pub mod error_response;
+pub mod message;

@@ -1,0 +1,252 @@
+//! Sees to it that a changed policy file is taken over, and that a changed secret is known.
+//!
+//! Events of the kernel only say "look again": what has changed is found by looking, so an event that is lost, doubled or
+//! early does no harm, and a slow poll finds what no event told (network file systems, an inotify limit).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::secret_marks::SecretMarks;
+use super::source::{PolicySource, Reading};
+use super::store::{Accepted, PolicyStore, Rejection, TakeOver};
+use crate::telemetry::Metrics;
+
+/// How patient a watch is.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Silence after an event before the file is read: an editor writes in several steps.
+    pub quiet: Duration,
+    /// How long events may put the reading off.
+    pub at_most: Duration,
+    /// Between looks without an event.
+    pub poll: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(100),
+            at_most: Duration::from_secs(1),
+            poll: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Watches one policy file and one secrets directory.
+#[derive(Debug)]
+pub struct PolicyWatch {
+    source: PolicySource,
+    secrets: Option<PathBuf>,
+    store: Arc<PolicyStore>,
+    metrics: Arc<Metrics>,
+    timing: Timing,
+    /// What the last reading was of.
+    seen: Option<String>,
+    marks: SecretMarks,
+}
+
+impl PolicyWatch {
+    /// Takes note of how the secrets look now; make it before they are first read. Shows the revision in force in the
+    /// metrics.
+    #[must_use]
+    pub fn new(
+        source: PolicySource,
+        secrets: Option<PathBuf>,
+        store: Arc<PolicyStore>,
+        metrics: Arc<Metrics>,
+        timing: Timing,
+    ) -> Self {
+        metrics.policy_revision(&store.current().id);
+        Self {
+            marks: SecretMarks::of(secrets.as_deref()),
+            seen: None,
+            source,
+            secrets,
+            store,
+            metrics,
+            timing,
+        }
+    }
+
+    /// Watches until it is dropped; never returns by itself.
+    pub async fn run(mut self) {
+        let nudge = Arc::new(Notify::new());
+        let mut events = Events::new(&nudge);
+        loop {
+            events.attach(
+                &directory_of(&self.source.path),
+                RecursiveMode::NonRecursive,
+            );
+            if let Some(secrets) = &self.secrets {
+                events.attach(secrets, RecursiveMode::Recursive);
+            }
+            self.look().await;
+            if timeout(self.timing.poll, nudge.notified()).await.is_ok() {
+                self.settle(&nudge).await;
+            }
+        }
+    }
+
+    /// Waits until the events have ceased for a moment.
+    async fn settle(&self, nudge: &Notify) {
+        let end = Instant::now() + self.timing.at_most;
+        let quiet = || timeout(self.timing.quiet, nudge.notified());
+        let _ = timeout_at(end, async { while quiet().await.is_ok() {} }).await;
+    }
+
+    async fn look(&mut self) {
+        let (source, secrets) = (self.source.clone(), self.secrets.clone());
+        let looked = spawn_blocking(move || (source.read(), SecretMarks::of(secrets.as_deref())));
+        let (reading, marks) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!(%error, "the policy could not be read");
+                return;
+            }
+        };
+        // First, so that a policy that names a new secret finds it.
+        if marks != self.marks {
+            self.marks = marks;
+            tracing::info!("secrets have changed");
+            self.store.secrets_changed();
+        }
+        self.consider(reading);
+    }
+
+    fn consider(&mut self, reading: Reading) {
+        if self.seen.as_ref() == Some(&reading.mark) {
+            return;
+        }
+        self.seen = Some(reading.mark);
+        match reading.outcome {
+            Ok(accepted) => self.take_over(accepted),
+            Err(diagnostics) => self.reject(diagnostics),
+        }
+    }
+
+    fn take_over(&self, accepted: Accepted) {
+        let was_refused = self.store.standing().rejection.is_some();
+        let warnings = accepted.warnings.clone();
+        match self.store.take_over(accepted) {
+            TakeOver::Changed(revision) => {
+                self.metrics.policy_revision(&revision.id);
+                tracing::info!(
+                    revision = %revision.id,
+                    number = revision.number,
+                    environment = revision.policy.environment,
+                    "policy taken over"
+                );
+                log(&warnings);
+                for pending in self.store.standing().pending_restart {
+                    tracing::warn!(
+                        field = pending.path,
+                        running = pending.running,
+                        wanted = pending.wanted,
+                        "policy change waits for a restart"
+                    );
+                }
+            }
+            TakeOver::Unchanged if was_refused => {
+                tracing::info!("the policy file is good again and says what is in force");
+            }
+            TakeOver::Unchanged => {}
+        }
+    }
+
+    fn reject(&self, diagnostics: Vec<Diagnostic>) {
+        self.metrics.policy_rejections.inc();
+        tracing::error!(
+            revision = %self.store.current().id,
+            "policy refused; the last good revision stays in force"
+        );
+        log(&diagnostics);
+        self.store.reject(Rejection {
+            at: SystemTime::now(),
+            diagnostics,
+        });
+    }
+}
+
+fn log(diagnostics: &[Diagnostic]) {
+    for found in diagnostics {
+        let (field, reason) = (&found.path, &found.reason);
+        match found.severity {
+            Severity::Error => tracing::error!(field, reason, "{}", found.message),
+            Severity::Warning => tracing::warn!(field, reason, "{}", found.message),
+        }
+    }
+}
+
+/// The directory to watch: renames over the file, and the swap of `..data` in a ConfigMap volume, are events of it.
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The kernel's events, as nudges.
+struct Events {
+    watcher: Option<RecommendedWatcher>,
+    attached: Vec<PathBuf>,
+    complained: bool,
+}
+
+impl Events {
+    fn new(nudge: &Arc<Notify>) -> Self {
+        let nudge = Arc::clone(nudge);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // An error may mean lost events: look.
+            if event.map_or(true, |event| is_change(event.kind)) {
+                nudge.notify_one();
+            }
+        });
+        let mut events = Self {
+            watcher: None,
+            attached: Vec::new(),
+            complained: false,
+        };
+        match watcher {
+            Ok(watcher) => events.watcher = Some(watcher),
+            Err(error) => events.complain(&error),
+        }
+        events
+    }
+
+    /// Attaches to a directory unless that is done; one that cannot be watched is tried again at the next look.
+    fn attach(&mut self, directory: &Path, mode: RecursiveMode) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        if self.attached.iter().any(|known| known == directory) {
+            return;
+        }
+        match watcher.watch(directory, mode) {
+            Ok(()) => self.attached.push(directory.to_owned()),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    fn complain(&mut self, error: &notify::Error) {
+        if !self.complained {
+            tracing::warn!(%error, "no events for the policy or its secrets; changes are found by polling");
+            self.complained = true;
+        }
+    }
+}
+
+/// Reading is no change; without this our own look would be the next event.
+const fn is_change(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+    ) || !matches!(kind, EventKind::Access(_))
+}
