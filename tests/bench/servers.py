@@ -169,7 +169,7 @@ class Bench:
         policy = self.folder / f"policy-{port}.yaml"
         policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, upstream=self.port, database=DATABASE))
         command = [self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
-        command += ["--socket", self.folder / f"control-{port}.sock"]
+        command += ["--control", self.folder / f"control-{port}.sock"]
         if self.workers:
             command += ["--workers", str(self.workers)]
         return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log"))
