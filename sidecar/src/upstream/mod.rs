@@ -10,6 +10,7 @@ mod authenticate;
 mod binding;
 mod bridge;
 pub mod cancel;
+mod clock;
 pub mod connect;
 mod credentials;
 pub mod dial;
