@@ -4,14 +4,11 @@ use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bulkhead_crds::effective::EffectiveDatabase;
-use bulkhead_crds::kinds::Protocol;
 use bulkhead_sidecar::cli::{self, Cli, Command, Exit, RunArgs};
-use bulkhead_sidecar::policy::Severity;
 use bulkhead_sidecar::run::{RunError, run};
 use bulkhead_sidecar::secrets::Secrets;
 use bulkhead_sidecar::telemetry;
-use bulkhead_sidecar::upstream::{Connector, Resolver, finding, probe};
+use bulkhead_sidecar::upstream::Resolver;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -58,35 +55,12 @@ async fn check(args: &RunArgs) -> Exit {
         return Exit::Failure;
     };
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
-    let mut exit = Exit::Success;
-    for database in &accepted.policy.databases {
-        if database.protocol == Protocol::PostgreSQL && !reach(database, &secrets).await {
-            exit = Exit::Failure;
-        }
-    }
-    exit
-}
-
-/// Reaches one upstream and prints what was found; whether all is well.
-async fn reach(database: &EffectiveDatabase, secrets: &Arc<Secrets>) -> bool {
-    let report = match Connector::new(database, secrets, &Resolver::system()) {
-        Ok(connector) => probe::probe(&connector, database).await,
-        Err(error) => {
-            complain(&error);
-            return false;
-        }
-    };
-    match report {
-        Ok(report) => {
-            cli::print_reached(&database.name, &report, &mut stdout());
-            let found = finding::findings(&report, database);
-            cli::print_diagnostics(&found, &mut stderr());
-            found.iter().all(|found| found.severity == Severity::Warning)
-        }
-        Err(error) => {
-            complain(&error);
-            false
-        }
+    let resolver = Resolver::system();
+    let policy = &accepted.policy;
+    if cli::check_upstream(policy, &secrets, &resolver, &mut stdout(), &mut stderr()).await {
+        Exit::Success
+    } else {
+        Exit::Failure
     }
 }
 

@@ -271,10 +271,11 @@ fn teach(
 
 fn write_parse(server: &mut Server, statement: &Statement, name: &[u8]) -> Result<(), ProtocolError> {
     let text = statement.text();
+    // Behind the text stand its NUL and the count of types, two bytes, which the writer counts anew.
     let parse = Parse {
         name,
         query: text,
-        parameter_types: statement.body.get(text.len() + 1..).unwrap_or_default(),
+        parameter_types: statement.body.get(text.len() + 3..).unwrap_or_default(),
     };
     parse.write(server.outbox.writer())
 }
