@@ -204,7 +204,10 @@ impl Tls {
                 "{cause}: set {} to a name that the certificate has, or {mode} to VerifyCa",
                 self.at.field("upstream.host")
             ),
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
+            // The second: an authority of the same name with another key, as after its renewal.
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => format!(
                 "the certificate comes from an authority that is not trusted: put that authority's certificate into key {CA_KEY} of {}",
                 self.at.field("upstream.tls.caSecretRef")
             ),
