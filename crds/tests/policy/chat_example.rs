@@ -6,7 +6,7 @@ use bulkhead_crds::effective::Origin;
 use bulkhead_crds::kinds::{IdentitySource, Mode};
 use bulkhead_crds::{compare, explain, load, resolve};
 
-const CHAT: &str = include_str!("../../examples/chat/policy.yaml");
+const CHAT: &str = include_str!("../../../examples/chat/policy.yaml");
 
 #[test]
 fn staging_differs_from_production_where_the_overlays_say_so() {
