@@ -1,5 +1,7 @@
 //! The files that are generated from the schema are the ones that it generates now.
 
+#![allow(clippy::expect_used)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -1,5 +1,7 @@
 //! What a policy means, from its text to what a sidecar goes by. A file a behaviour.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 mod chat_example;
 mod design_example;
 mod explain;
