@@ -398,6 +398,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_metric_and_label_value_is_documented() {
+        const PAGE: &str = include_str!("../../../docs/metrics.md");
+        let documented = |word: &str| PAGE.contains(&format!("`{word}`"));
+        for family in fed().registry.gather() {
+            assert!(documented(family.name()), "{} is not", family.name());
+            let labels = family.get_metric().iter().flat_map(|m| m.get_label());
+            for label in labels.filter(|label| !FREE_LABELS.contains(&label.name())) {
+                let value = label.value();
+                assert!(documented(value), "{} {value} is not", label.name());
+            }
+        }
+    }
+
+    /// Labels whose values the policy or the build decides.
+    const FREE_LABELS: [&str; 3] = ["upstream", "revision", "version"];
+
     /// Skipped where Prometheus' own tool is not installed; the table above then stands alone.
     #[test]
     fn promtool_finds_nothing_to_mend() {
