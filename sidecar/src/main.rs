@@ -4,11 +4,14 @@ use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::kinds::Protocol;
 use bulkhead_sidecar::cli::{self, Cli, Command, Exit, RunArgs};
+use bulkhead_sidecar::policy::Severity;
 use bulkhead_sidecar::run::{RunError, run};
 use bulkhead_sidecar::secrets::Secrets;
 use bulkhead_sidecar::telemetry;
-use bulkhead_sidecar::upstream::probe;
+use bulkhead_sidecar::upstream::{Connector, Resolver, finding, probe};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -35,7 +38,7 @@ async fn carry_out(command: Command) -> Exit {
 }
 
 async fn serve(args: &RunArgs) -> Exit {
-    if let Err(error) = telemetry::logs::start(&args.log_level, args.log_format) {
+    if let Err(error) = telemetry::start_logs(&args.log_level, args.log_format) {
         complain(&error);
         return Exit::Usage;
     }
@@ -57,9 +60,34 @@ async fn check(args: &RunArgs) -> Exit {
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
     let mut exit = Exit::Success;
     for database in &accepted.policy.databases {
-        let _ = (&secrets, database, &mut exit, probe::NAME);
+        if database.protocol == Protocol::PostgreSQL && !reach(database, &secrets).await {
+            exit = Exit::Failure;
+        }
     }
     exit
+}
+
+/// Reaches one upstream and prints what was found; whether all is well.
+async fn reach(database: &EffectiveDatabase, secrets: &Arc<Secrets>) -> bool {
+    let report = match Connector::new(database, secrets, &Resolver::system()) {
+        Ok(connector) => probe::probe(&connector, database).await,
+        Err(error) => {
+            complain(&error);
+            return false;
+        }
+    };
+    match report {
+        Ok(report) => {
+            cli::print_reached(&database.name, &report, &mut stdout());
+            let found = finding::findings(&report, database);
+            cli::print_diagnostics(&found, &mut stderr());
+            found.iter().all(|found| found.severity == Severity::Warning)
+        }
+        Err(error) => {
+            complain(&error);
+            false
+        }
+    }
 }
 
 fn complain(error: &dyn std::error::Error) -> Exit {

@@ -54,7 +54,6 @@ pub enum RunError {
 /// A sidecar that serves.
 struct Running {
     process: Arc<Process>,
-    metrics: Arc<Metrics>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -134,7 +133,6 @@ fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
     }
     Ok(Running {
         process,
-        metrics: Arc::clone(metrics),
         threads,
     })
 }
@@ -214,7 +212,7 @@ impl Running {
     /// Lets sessions end by themselves for the grace period, then ends them.
     async fn end(self, grace: Duration) {
         let drained = async {
-            while self.metrics.client_connections() > 0 {
+            while self.process.sessions() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };

@@ -6,6 +6,7 @@ use super::args::RunArgs;
 use super::ask::{policy_table, print};
 use crate::admin::control::PolicyReport;
 use crate::policy::{Accepted, Diagnostic, Severity};
+use crate::upstream::probe::ProbeReport;
 
 /// Reads, validates and resolves the policy; prints the effective policy to `out` and what is to be mended to `complaints`.
 /// `None`: the policy cannot be used. Blocks on the file.
@@ -26,6 +27,21 @@ pub fn check(
             None
         }
     }
+}
+
+/// Prints what a probe found at an upstream, in one line.
+pub fn print_reached(entry: &str, report: &ProbeReport, out: &mut impl Write) {
+    let server = &report.server;
+    let line = format!(
+        "databases[{entry}]: reached PostgreSQL {} as \"{}\" in {} ms ({}, round trip {} us, max_connections {})\n",
+        server.version,
+        report.role.name,
+        report.connected_in.as_millis(),
+        if server.encrypted { "encrypted" } else { "not encrypted" },
+        report.round_trip.as_micros(),
+        server.max_connections,
+    );
+    print(out, &line);
 }
 
 /// Prints each diagnostic the way a compiler does, and how many there are.

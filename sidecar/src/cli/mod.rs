@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 pub use args::{AskArgs, Cli, Command, ControlArgs, DEFAULT_ADMIN, RunArgs};
 pub use ask::{drain, policy, users};
-pub use check::{check, print_diagnostics};
+pub use check::{check, print_diagnostics, print_reached};
 
 /// How a subcommand ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 //! close. There is no way from `Owned` back to `Spare` but [`Owned::surrender`], which asks for the proof that only the
 //! protocol's verified reset gives, and only tier `Reset` asks for that.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::cancels::Cancels;
 use super::fairness::Permit;
 use super::key::{FactoryKey, Holder, Owner};
 use super::pool::Seat;
@@ -30,8 +30,8 @@ pub struct Server {
     pub outbox: Outbox,
     /// What the protocol knows of the session on the other side.
     pub backend: Backend,
-    /// Cancel requests under way: while it is not 0 the connection must not be reused.
-    pub cancels: Rc<Cell<u32>>,
+    /// Cancel requests under way: while there is one the connection must not be reused.
+    pub cancels: Cancels,
     /// When it goes for its age.
     pub expires: Option<Instant>,
     /// Since when it has been unused.
@@ -83,7 +83,7 @@ impl Server {
             inbox,
             outbox: Outbox::new(),
             backend,
-            cancels: Rc::default(),
+            cancels: Cancels::default(),
             expires,
             idle_since: Instant::now(),
             epoch,

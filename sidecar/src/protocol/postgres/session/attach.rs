@@ -18,7 +18,6 @@ use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::upstream::ConnectError;
-use crate::worker::Signal;
 
 /// Parameters that are never a client's to carry from one server connection to the next.
 const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
@@ -30,9 +29,12 @@ impl Session {
     /// The session's end, where the sidecar stops meanwhile.
     pub(super) async fn attach(&mut self) -> Result<(), Ending> {
         let handle = Rc::clone(&self.handle);
-        let stopped = std::future::poll_fn(|cx| match handle.take(cx) {
-            Some(Signal::Stop) => std::task::Poll::Ready(()),
-            Some(_) | None => std::task::Poll::Pending,
+        let stopped = std::future::poll_fn(|cx| {
+            if handle.must_stop(cx) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         });
         let outcome = tokio::select! {
             biased;
@@ -165,9 +167,9 @@ impl Session {
                 self.factory.activity.count_timeout();
                 SqlState::TOO_MANY_CONNECTIONS
             }
-            CheckoutError::Connect(ConnectError::Server { error: said, .. }) => {
+            CheckoutError::Connect(ConnectError::Server { fields, .. }) => {
                 metrics.error(ErrorClass::Connection);
-                return Box::new(server_error(said.body()));
+                return Box::new(server_error(fields.body()));
             }
             CheckoutError::Connect(_) => {
                 metrics.error(ErrorClass::Connection);

@@ -256,9 +256,10 @@ fn teach(
     hidden: bool,
 ) -> Result<(), ProtocolError> {
     if let Some(id) = server.backend.statements.learn(statement) {
+        let name = statements::server_name(id);
         let target = Target {
             kind: TargetKind::Statement,
-            name: statements::server_name(id).as_bytes(),
+            name: name.as_bytes(),
         };
         target.write_close(server.outbox.writer());
         server.backend.replies.push(Expect::Close { hidden: true });

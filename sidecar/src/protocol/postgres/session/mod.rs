@@ -57,6 +57,8 @@ pub struct Session {
     entry: Rc<Entry>,
     factory: Rc<Factory>,
     handle: Rc<Handle>,
+    /// Its place in the worker's list.
+    slot: usize,
     /// The revision under which the present work began.
     force: Arc<DatabaseForce>,
     context: Option<UserContext>,
@@ -77,6 +79,8 @@ pub struct Session {
     local: Local,
     clocks: Clocks,
     timer: LazyTimer,
+    /// The last words of a server that has said goodbye and not gone yet.
+    lost_words: Option<Box<[u8]>>,
     draining: bool,
 }
 

@@ -170,6 +170,18 @@ impl ClientStatements {
         }
     }
 
+    /// A message that was sent has not been carried out: the name that it would have given means nothing.
+    pub fn undo(&mut self, gone: &Expect) {
+        if let Expect::Parse {
+            statement: Some(statement),
+            name: Some(name),
+            ..
+        } = gone
+        {
+            self.forget(name, statement);
+        }
+    }
+
     /// Forgets everything: `DEALLOCATE ALL`, `DISCARD ALL`.
     pub fn clear(&mut self) {
         *self = Self::default();
