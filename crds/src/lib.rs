@@ -7,8 +7,9 @@ pub mod names;
 pub mod resolve;
 pub mod schema;
 pub mod validate;
+pub mod wire;
 
 pub use kinds::IsolationPolicy;
 pub use load::{LoadError, load};
 pub use resolve::{compare, explain, resolve};
-pub use validate::{Finding, Severity};
+pub use validate::{Finding, Severity, validate};

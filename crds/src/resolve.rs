@@ -23,7 +23,7 @@ pub fn resolve(
     policy: &IsolationPolicy,
     environment: &str,
 ) -> Result<EffectivePolicy, Vec<Finding>> {
-    let mut findings = validate::structure(policy);
+    let mut findings = validate::written(policy);
     findings.retain(|finding| finding.severity == Severity::Error);
     if !findings.is_empty() {
         return Err(findings);

@@ -3,11 +3,13 @@
 //! The schema is the only list of the policy's fields: [`crate::load`] checks files against it, [`crate::resolve`] merges by its
 //! marks, and the reference is printed from it. No hand-kept list of fields is anywhere.
 
+pub mod reference;
+
 use std::sync::LazyLock;
 
 use kube::CustomResourceExt as _;
 use schemars::Schema;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::kinds::IsolationPolicy;
 
@@ -62,18 +64,18 @@ fn bound(schema: &mut Schema, longest: u32) {
     }
 }
 
-/// The spec's finishing touch: the overlays' schema, derived from the base's, and formats that Kubernetes knows.
+/// The spec's finishing touch: what Kubernetes does not know is taken out, and the overlays' schema is derived from the base's.
 pub fn complete(schema: &mut Schema) {
+    tidy(schema);
     let environment = overlay(schema.as_value());
-    if let Some(items) = schema
+    if let Some(environments) = schema
         .as_object_mut()
         .and_then(|spec| spec.get_mut("properties"))
-        .and_then(|properties| properties.get_mut("environments"))
+        .and_then(|fields| fields.get_mut("environments"))
         .and_then(Value::as_object_mut)
     {
-        items.insert("items".to_owned(), environment);
+        environments.insert("items".to_owned(), environment);
     }
-    known_formats(schema);
 }
 
 /// The schema of an entry of `environments`: the base's fields but the selector and the environments, none of them required.
@@ -110,6 +112,11 @@ fn relax(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
     };
+    if let Some(Value::String(description)) = object.get_mut("description")
+        && let Some(at) = description.find("Default: ")
+    {
+        description.replace_range(at.., "Default: as in the base.");
+    }
     if object
         .get("x-kubernetes-map-type")
         .is_some_and(|kind| kind == "atomic")
@@ -135,28 +142,59 @@ fn relax(schema: &mut Value) {
     }
 }
 
-/// Replaces the formats of Rust's unsigned integers, which Kubernetes does not know, by a bound.
-pub fn known_formats(schema: &mut Schema) {
+/// Rewrites what the derive says in a way that Kubernetes does not know or that reads badly: formats of Rust's unsigned integers become
+/// bounds, `null` is no value (the API server prunes it where a schema does not allow it), descriptions lose the line breaks of the
+/// source.
+pub fn tidy(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut() {
-        object.values_mut().for_each(known_formats_below);
+        object.values_mut().for_each(tidy_below);
     }
 }
 
-fn known_formats_below(schema: &mut Value) {
+fn tidy_below(schema: &mut Value) {
     match schema {
-        Value::Array(all) => all.iter_mut().for_each(known_formats_below),
+        Value::Array(all) => all.iter_mut().for_each(tidy_below),
         Value::Object(object) => {
-            let largest = match object.get("format").and_then(Value::as_str) {
-                Some("uint16") => Some(("int32", u64::from(u16::MAX))),
-                Some("uint32") => Some(("int64", u64::from(u32::MAX))),
-                _ => None,
-            };
-            if let Some((format, largest)) = largest {
-                object.insert("format".to_owned(), format.into());
-                object.entry("maximum").or_insert_with(|| largest.into());
+            without_null(object);
+            known_format(object);
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                *description = description.replace('\n', " ");
             }
-            object.values_mut().for_each(known_formats_below);
+            object.values_mut().for_each(tidy_below);
         }
         _ => {}
     }
+}
+
+/// An optional field is left out, and never `null`.
+fn without_null(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    let Some(Value::Array(choices)) = schema.get("anyOf") else {
+        return;
+    };
+    if let [Value::Object(only), null] = choices.as_slice()
+        && null["type"] == "null"
+    {
+        let mut only = only.clone();
+        schema.remove("anyOf");
+        // What stands beside the choice is the field's own, and more telling than its type's.
+        only.append(schema);
+        *schema = only;
+    }
+}
+
+fn known_format(schema: &mut Map<String, Value>) {
+    let (format, largest) = match schema.get("format").and_then(Value::as_str) {
+        Some("uint16") => ("int32", u64::from(u16::MAX)),
+        Some("uint32") => ("int64", u64::from(u32::MAX)),
+        _ => return,
+    };
+    schema.insert("format".to_owned(), format.into());
+    schema.entry("maximum").or_insert_with(|| largest.into());
 }

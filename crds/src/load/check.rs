@@ -89,9 +89,6 @@ impl Problems {
     }
 
     fn value(&mut self, schema: &Value, value: &Value, path: &str) {
-        if value.is_null() && schema["nullable"] == true {
-            return;
-        }
         let pattern = schema["pattern"].as_str().unwrap_or_default();
         if pattern == names::Duration::PATTERN {
             return self.parsed(
@@ -176,6 +173,8 @@ impl Problems {
                 known.and_then(|known| known.get(field)),
                 &schema["additionalProperties"],
             ) {
+                // As the API server does: an empty field is a field left out. A required one is missed below.
+                (Some(_), _) if value.is_null() => {}
                 (Some(child), _) => self.value(child, value, &join(field)),
                 (None, Value::Object(_)) => {
                     self.value(&schema["additionalProperties"], value, &join(field))

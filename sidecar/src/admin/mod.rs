@@ -14,6 +14,8 @@ pub mod port;
 mod readiness;
 mod reply;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::load::{LARGEST_FILE, LoadError};
 use bulkhead_crds::resolve::unknown_environment;
-use bulkhead_crds::{Finding, load, resolve};
+use bulkhead_crds::{Finding, load, resolve, validate};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::store::Accepted;
@@ -61,14 +61,15 @@ impl PolicySource {
     }
 }
 
-/// Judges the text of a policy for one environment. Pure.
+/// Judges the text of a policy for one environment. An error in another environment's overlay refuses it too: the webhook
+/// would. Pure.
 ///
 /// # Errors
 ///
 /// What is wrong, at least one error among it.
 pub fn judge(text: &str, environment: &str) -> Result<Accepted, Vec<Diagnostic>> {
     let policy = load(text).map_err(|error| of_load(&error))?;
-    let mut found: Vec<Diagnostic> = Vec::new();
+    let mut found: Vec<Diagnostic> = validate(&policy).into_iter().map(of_finding).collect();
     found.extend(unknown_environment(&policy, environment).map(of_finding));
     let resolved = resolve(&policy, environment);
     if let Err(findings) = &resolved {
@@ -172,9 +173,29 @@ mod tests {
     #[test]
     fn an_environment_that_the_policy_does_not_know_is_a_warning() {
         let accepted = judge(POLICY, "stagin").expect("the base holds");
-        let warning = &accepted.warnings[0];
+        let mut warnings = accepted.warnings.iter();
+        let warning = warnings
+            .find(|warning| warning.reason == "UnknownEnvironment")
+            .expect("a warning");
         assert_eq!(warning.severity, Severity::Warning);
         assert!(warning.message.contains("staging"), "{warning}");
+    }
+
+    #[test]
+    fn an_error_in_another_environment_refuses_the_policy_here_too() {
+        let text = format!(
+            "{POLICY}  - name: production\n    databases: [{{name: main, timeouts: {{connect: 0s}}}}]\n"
+        );
+        let found = judge(&text, "staging").expect_err("connect is never off");
+        let error = found.iter().find(|f| f.severity == Severity::Error);
+        let error = error.expect("an error");
+        assert_eq!(error.reason, "NeverOff");
+        assert!(error.path.contains("production"), "{error}");
+        let unique = found
+            .iter()
+            .enumerate()
+            .all(|(at, f)| !found[..at].contains(f));
+        assert!(unique, "{found:?}");
     }
 
     #[test]

@@ -102,42 +102,6 @@ label!(
 );
 
 label!(
-    /// Why a user context was refused: `bulkhead_identity_rejections_total{reason}`.
-    RejectionReason {
-        /// The client brought nothing.
-        Missing = "missing",
-        /// The id is a placeholder such as `null` or `anonymous`.
-        Placeholder = "placeholder",
-        /// What came is not a token, or not an id.
-        Malformed = "malformed",
-        /// A token or id above its bound.
-        TooLong = "too_long",
-        /// A bare id where the policy wants a token, or the other way round.
-        WrongForm = "wrong_form",
-        /// A token and a bare id that name different users.
-        Conflict = "conflict",
-        /// The token's algorithm is none that its key may be used with.
-        Algorithm = "algorithm",
-        /// No key has the token's key id.
-        UnknownKey = "unknown_key",
-        /// The signature does not hold.
-        Signature = "signature",
-        /// The issuer is missing or another one.
-        Issuer = "issuer",
-        /// The audience is missing or names others.
-        Audience = "audience",
-        /// The token's time is over.
-        Expired = "expired",
-        /// The token's time has not come.
-        NotYetValid = "not_yet_valid",
-        /// A claim that is needed is missing or unusable.
-        Claim = "claim",
-        /// The keys could not be fetched, and none are known.
-        KeysUnavailable = "keys_unavailable",
-    }
-);
-
-label!(
     /// A breaker's state; `bulkhead_breaker_state` is its index.
     BreakerState {
         /// 0: work passes.
@@ -180,6 +144,7 @@ impl ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::RejectionReason;
 
     #[test]
     fn every_sqlstate_has_the_class_of_its_row() {
@@ -223,7 +188,10 @@ mod tests {
             assert_eq!(kind as usize, at);
         }
         for (at, reason) in RejectionReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, at);
+            assert_eq!(
+                reason as usize, at,
+                "the identity room's reasons index a counter"
+            );
         }
     }
 }

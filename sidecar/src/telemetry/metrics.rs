@@ -8,11 +8,12 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEnc
 
 use super::application_names::ApplicationNames;
 use super::family::Family;
-use super::labels::{RejectionReason, protocol_label};
+use super::labels::protocol_label;
 use super::process::Process;
 use super::striped::StripedGauge;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics, register};
 use crate::execution::ExecutionState;
+use crate::identity::RejectionReason;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;

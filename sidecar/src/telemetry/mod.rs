@@ -14,8 +14,7 @@ mod upstream;
 
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
 pub use labels::{
-    BreakerState, ConnectionOutcome, ErrorClass, RejectionReason, ServerState, TimeoutKind,
-    protocol_label,
+    BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
 pub use logs::{LogError, LogFormat, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};

@@ -10,7 +10,7 @@ use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::AlgorithmIdentifier;
 
 /// The end point's hash; `None` where the certificate's signature has no single hash function (Ed25519), or is unknown.
-pub(super) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let hash = hash_of(&parsed.signature_algorithm)?;
     Some(digest::digest(hash, certificate).as_ref().to_vec())

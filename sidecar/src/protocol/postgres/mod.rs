@@ -2,4 +2,6 @@
 
 pub mod codec;
 pub mod error_response;
+pub mod handshake;
 pub mod message;
+pub mod scram;

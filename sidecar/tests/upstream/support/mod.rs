@@ -11,11 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bulkhead_crds::effective::{
-    EffectiveBreaker, EffectiveDatabase, EffectiveListen, EffectivePool, EffectiveTimeouts,
-    EffectiveUpstream,
-};
-use bulkhead_crds::kinds::{AuthMode, PoolMode, Protocol, SecretRef, TlsMode};
+use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::kinds::{SecretRef, TlsMode};
 use bulkhead_sidecar::secrets::Secrets;
 use bulkhead_sidecar::upstream::{ConnectError, ConnectRequest, Connector, Established, Resolver};
 use tokio::time::Instant;
@@ -130,47 +127,27 @@ impl Entry {
 }
 
 fn database(host: &str, port: u16) -> EffectiveDatabase {
-    EffectiveDatabase {
-        name: "main".to_owned(),
-        protocol: Protocol::PostgreSQL,
-        listen: EffectiveListen {
-            address: [127, 0, 0, 1].into(),
-            port: 0,
-            socket: None,
-            tls_secret_ref: None,
-            auth_mode: AuthMode::Trust,
-            auth_secret_ref: None,
-        },
-        upstream: EffectiveUpstream {
-            host: host.to_owned(),
-            port,
-            database: Some("postgres".to_owned()),
-            tls_mode: TlsMode::Disable,
-            tls_ca_secret_ref: None,
-            credentials_secret_ref: None,
-        },
-        pool: EffectivePool {
-            mode: PoolMode::Transaction,
-            per_user_max: 4,
-            max_connections: 20,
-            warm: 0,
-            warm_rate: 1,
-        },
-        timeouts: EffectiveTimeouts {
-            connect: Duration::from_secs(10),
-            acquire: Duration::from_secs(3),
-            statement: None,
-            transaction: None,
-            idle_in_transaction: None,
-            idle: None,
-            lifetime: None,
-        },
-        breaker: EffectiveBreaker {
-            failures: 5,
-            window: Duration::from_secs(30),
-            open: Duration::from_secs(15),
-            half_open_probes: 2,
-        },
-        user_parameter: None,
-    }
+    let policy = bulkhead_crds::load(POLICY).unwrap();
+    let mut policy = bulkhead_crds::resolve(&policy, "staging").unwrap();
+    let mut database = policy.databases.remove(0);
+    // Tests dial hosts that no policy may name.
+    database.upstream.host = host.to_owned();
+    database.upstream.port = port;
+    database.upstream.tls_mode = TlsMode::Disable;
+    database
 }
+
+const POLICY: &str = "
+apiVersion: bulkhead.dev/v1alpha1
+kind: IsolationPolicy
+metadata: {name: chat}
+spec:
+  selector: {matchLabels: {app: chat}}
+  identity: {source: Trusted}
+  databases:
+  - name: main
+    protocol: PostgreSQL
+    listen: {port: 5432, auth: {mode: Trust}}
+    upstream: {host: db.internal, port: 5432, database: postgres}
+    timeouts: {connect: 10s}
+";

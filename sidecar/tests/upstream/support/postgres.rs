@@ -32,7 +32,7 @@ rm -rf "$dir"
 const HBA: &str = "
 local   all         all                         trust
 host    all         postgres    127.0.0.0/8     trust
-host    all         trusty      127.0.0.0/8     trust
+host    all         trusty,unruly,climber 127.0.0.0/8 trust
 host    all         scrammy     127.0.0.0/8     scram-sha-256
 host    all         rotating    127.0.0.0/8     scram-sha-256
 host    all         md5y        127.0.0.0/8     md5
@@ -43,10 +43,11 @@ host    all         all         127.0.0.0/8     reject
 const ROLES: &str = "
 SET password_encryption = 'scram-sha-256';
 CREATE ROLE trusty LOGIN;
+CREATE ROLE unruly LOGIN BYPASSRLS CONNECTION LIMIT 5;
+CREATE ROLE climber LOGIN IN ROLE unruly;
 CREATE ROLE scrammy LOGIN PASSWORD 'correct horse';
 CREATE ROLE rotating LOGIN PASSWORD 'correct horse';
 CREATE ROLE cleary LOGIN PASSWORD 'correct horse';
-CREATE ROLE weak LOGIN BYPASSRLS PASSWORD 'correct horse';
 SET password_encryption = 'md5';
 CREATE ROLE md5y LOGIN PASSWORD 'correct horse';
 ";
