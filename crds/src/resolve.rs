@@ -6,9 +6,11 @@
 mod defaults;
 mod explain;
 mod merge;
+mod render;
 mod select;
 
-pub use explain::{ComparedRow, ExplainRow, compare, explain, render, render_comparison};
+pub use explain::{ComparedRow, ExplainRow, compare, explain};
+pub use render::{render, render_comparison};
 pub use select::unknown_environment;
 
 use crate::effective::{EffectivePolicy, Origin};

@@ -23,6 +23,26 @@ pub const SECRET_KEY: &str = "^[A-Za-z0-9._-]+$";
 pub const HOST: &str = "^(/[^\\x00]*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+)$";
 /// A run-time parameter of PostgreSQL with a prefix: what an application may define by itself.
 pub const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
+/// An IP address; the parser is stricter.
+pub const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
+
+/// What the patterns are called in an error.
+pub(crate) const PATTERNS: [(&str, &str); 5] = [
+    (LABEL, "a name of lower-case letters, digits and `-`"),
+    (
+        OBJECT_NAME,
+        "a name of lower-case letters, digits, `-` and `.`",
+    ),
+    (SECRET_KEY, "a key of letters, digits, `.`, `_` and `-`"),
+    (
+        HOST,
+        "a host name, an address, or the folder of a Unix socket with a leading `/`",
+    ),
+    (
+        PARAMETER,
+        "a parameter with a prefix, such as `app.user_id`",
+    ),
+];
 
 /// The schema of a whole `IsolationPolicy`, as the CRD has it.
 pub fn policy() -> &'static Value {
