@@ -42,7 +42,7 @@ const STREAMS: &[&[u8]] = &[
 
 const START_UP: &[&[u8]] = &[
     b"\0\x03\0\0user\0chat\0database\0shop\0options\0-c bulkhead.user=alice --TimeZone=UTC\0\0",
-    b"\0\x03\x27\x0fuser\0chat+alice\0_pq_.x\01\0replication\0database\0\0",
+    b"\0\x03\x27\x0fuser\0chat+alice\0_pq_.x\x001\0replication\0database\0\0",
     b"\0\x03\0\x02user\0chat\0bulkhead.context\0eyJ\0a.b\0c\0\0",
     b"\x04\xd2\x16\x2f",
     b"\x04\xd2\x16\x30",
