@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::args::RunArgs;
 use super::ask::{policy_table, print};
+use super::table::harmless;
 use crate::admin::control::PolicyReport;
 use crate::policy::{Accepted, Diagnostic, Severity};
 use crate::upstream::probe::ProbeReport;
@@ -34,10 +35,14 @@ pub fn print_reached(entry: &str, report: &ProbeReport, out: &mut impl Write) {
     let server = &report.server;
     let line = format!(
         "databases[{entry}]: reached PostgreSQL {} as \"{}\" in {} ms ({}, round trip {} us, max_connections {})\n",
-        server.version,
-        report.role.name,
+        harmless(&server.version),
+        harmless(&report.role.name),
         report.connected_in.as_millis(),
-        if server.encrypted { "encrypted" } else { "not encrypted" },
+        if server.encrypted {
+            "encrypted"
+        } else {
+            "not encrypted"
+        },
         report.round_trip.as_micros(),
         server.max_connections,
     );
