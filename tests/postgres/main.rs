@@ -1,0 +1,10 @@
+//! The suites for PostgreSQL: one file a behaviour, all in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking, in its helpers too"
+)]
+
+mod direct;
