@@ -8,3 +8,5 @@
 )]
 
 mod direct;
+mod identity;
+mod isolation;

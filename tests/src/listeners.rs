@@ -221,3 +221,71 @@ async fn one_way(
         }
     }
 }
+
+/// An HTTP server that serves one document, counts the requests, and may be given another document.
+#[derive(Debug)]
+pub struct Documents {
+    port: u16,
+    body: watch::Sender<String>,
+    requests: Arc<AtomicU32>,
+    task: JoinHandle<()>,
+}
+
+impl Documents {
+    /// Serves `body` to whoever asks.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub async fn serve(body: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (body, current) = watch::channel(body);
+        let requests = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let body = current.borrow().clone();
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    // A GET fits into one read on loopback.
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    let length = body.len();
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+                         Connection: close\r\n\r\n{body}"
+                    );
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Self {
+            port,
+            body,
+            requests,
+            task,
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("http://127.0.0.1:{}/jwks.json", self.port)
+    }
+
+    /// How often it was asked.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Serves `body` from now on.
+    pub fn replace(&self, body: String) {
+        self.body.send_replace(body);
+    }
+}
+
+impl Drop for Documents {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

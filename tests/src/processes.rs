@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -156,8 +156,8 @@ fn root() -> &'static Path {
 }
 
 fn tell_watchdog(line: &str) {
-    static PIPE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
-    let pipe = PIPE.get_or_init(|| {
+    static WATCHDOG_SHELL: OnceLock<Mutex<Child>> = OnceLock::new();
+    let shell = WATCHDOG_SHELL.get_or_init(|| {
         let mut command = Command::new("/bin/sh");
         // A process group of its own: Ctrl-C ends the tests and leaves the watchdog its work.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -168,10 +168,12 @@ fn tell_watchdog(line: &str) {
             .stderr(Stdio::null())
             .spawn()
             .expect("/bin/sh starts");
-        Mutex::new(child.stdin.expect("a pipe"))
+        Mutex::new(child)
     });
-    let mut pipe = pipe
+    let mut shell = shell
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let _ = pipe.write_all(format!("{line}\n").as_bytes());
+    if let Some(pipe) = &mut shell.stdin {
+        let _ = pipe.write_all(format!("{line}\n").as_bytes());
+    }
 }
