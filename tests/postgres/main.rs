@@ -7,6 +7,10 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod cancel;
+mod copy;
 mod direct;
 mod identity;
 mod isolation;
+mod pipelines;
+mod timeouts;
