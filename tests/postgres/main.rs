@@ -7,10 +7,13 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod big_rows;
 mod cancel;
 mod copy;
 mod direct;
 mod identity;
 mod isolation;
 mod pipelines;
+mod prepared;
 mod timeouts;
+mod unasked;
