@@ -14,7 +14,8 @@ async fn a_field_of_64_mb_streams_through_bounded_memory() {
     wire.query("SELECT 1").await;
     let before = stage.sidecar.memory("VmRSS");
 
-    wire.send(send::query("SELECT repeat('x', 64 * 1024 * 1024)")).await;
+    wire.send(send::query("SELECT repeat('x', 64 * 1024 * 1024)"))
+        .await;
     let mut bytes = 0;
     while bytes < 64 << 20 {
         let some = wire.discard_some().await;
@@ -32,8 +33,11 @@ async fn a_slow_reader_of_a_big_row_costs_no_more_memory_than_a_quick_one() {
     let mut wire = stage.wire_of("alice").await;
     wire.query("SELECT 1").await;
     let before = stage.sidecar.memory("VmRSS");
-    wire.send(send::query("SELECT repeat('y', 64 * 1024 * 1024)")).await;
-    stage.until_server(&admin, "wait_event = 'ClientWrite'").await;
+    wire.send(send::query("SELECT repeat('y', 64 * 1024 * 1024)"))
+        .await;
+    stage
+        .until_server(&admin, "wait_event = 'ClientWrite'")
+        .await;
     let peak = stage.sidecar.memory("VmHWM").saturating_sub(before);
     assert!(peak < BOUND, "the sidecar grew by {peak} bytes");
     // And the row is whole when it is read after all.
@@ -51,7 +55,10 @@ async fn a_query_and_a_parameter_of_16_mb_reach_the_server() {
     let big = "z".repeat(16 << 20);
     let length = alice.text(&format!("SELECT length('{big}')")).await;
     assert_eq!(length.as_deref(), Some("16777216"));
-    let row = alice.query_one("SELECT length($1::text)", &[&big]).await.unwrap();
+    let row = alice
+        .query_one("SELECT length($1::text)", &[&big])
+        .await
+        .unwrap();
     assert_eq!(row.get::<_, i32>(0), 16 << 20);
     let peak = stage.sidecar.memory("VmHWM").saturating_sub(before);
     assert!(peak < BOUND, "the sidecar grew by {peak} bytes");
@@ -61,7 +68,9 @@ async fn a_query_and_a_parameter_of_16_mb_reach_the_server() {
 async fn many_rows_stream_in_order() {
     let stage = Stage::start(Policy::trusted()).await;
     let alice = stage.user("alice").await;
-    let rows = alice.rows("SELECT n, repeat('r', n % 300) FROM generate_series(1, 20000) n").await;
+    let rows = alice
+        .rows("SELECT n, repeat('r', n % 300) FROM generate_series(1, 20000) n")
+        .await;
     assert_eq!(rows.len(), 20_000);
     for (row, number) in rows.iter().zip(1_usize..) {
         assert_eq!(row[0], Some(number.to_string()));

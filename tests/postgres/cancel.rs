@@ -21,7 +21,11 @@ async fn cancel(stage: &Stage, pid: u32, secret: &[u8]) {
 async fn login(stage: &Stage, user: &str, version: u32) -> Wire {
     let mut wire = stage.wire().await;
     let options = format!("-c bulkhead.user={user}");
-    let parameters = [("user", APP_ROLE), ("database", &stage.database), ("options", &options)];
+    let parameters = [
+        ("user", APP_ROLE),
+        ("database", &stage.database),
+        ("options", &options),
+    ];
     wire.login_as(version, &parameters).await.unwrap();
     wire
 }
@@ -40,7 +44,10 @@ async fn a_cancel_ends_the_right_query_and_no_other() {
             wire.send(send::query("SELECT pg_sleep(30)")).await;
             sleepers.push(wire);
         }
-        wait::until("all to be asleep", || async { admin.text(asleep).await.as_deref() == Some("3") }).await;
+        wait::until("all to be asleep", || async {
+            admin.text(asleep).await.as_deref() == Some("3")
+        })
+        .await;
 
         for left in (0..3).rev() {
             // when one is cancelled, it ends, and is usable,
@@ -62,9 +69,17 @@ async fn a_forged_key_cancels_nothing() {
     let mut alice = login(&stage, "alice", V3_0).await;
     let (pid, secret) = alice.key.clone().unwrap();
     assert_eq!(secret.len(), 4, "3.0 has keys of 32 bits");
-    let backend: u32 = alice.query("SELECT pg_backend_pid()").await.value().unwrap().parse().unwrap();
+    let backend: u32 = alice
+        .query("SELECT pg_backend_pid()")
+        .await
+        .value()
+        .unwrap()
+        .parse()
+        .unwrap();
     alice.send(send::query("SELECT pg_sleep(30)")).await;
-    stage.until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'").await;
+    stage
+        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
+        .await;
 
     let flipped: Vec<u8> = secret.iter().map(|byte| byte ^ 0x55).collect();
     let longer = [&secret[..], &[0; 28]].concat();
@@ -81,7 +96,10 @@ async fn a_forged_key_cancels_nothing() {
     ] {
         cancel(&stage, pid, secret).await;
     }
-    assert!(!alice.says_something(Duration::from_millis(200)).await, "a forged key has cancelled");
+    assert!(
+        !alice.says_something(Duration::from_millis(200)).await,
+        "a forged key has cancelled"
+    );
 
     cancel(&stage, pid, &secret).await;
     assert_eq!(alice.until_ready().await.refusal().code, "57014");
@@ -103,13 +121,18 @@ async fn protocol_3_2_has_a_key_of_32_bytes_that_counts_whole() {
     let (pid, secret) = alice.key.clone().unwrap();
     assert_eq!(secret.len(), 32);
     alice.send(send::query("SELECT pg_sleep(30)")).await;
-    stage.until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'").await;
+    stage
+        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
+        .await;
 
     let mut flipped = secret.clone();
     flipped[31] ^= 1;
     cancel(&stage, pid, &secret[..4]).await;
     cancel(&stage, pid, &flipped).await;
-    assert!(!alice.says_something(Duration::from_millis(200)).await, "a part of the key has cancelled");
+    assert!(
+        !alice.says_something(Duration::from_millis(200)).await,
+        "a part of the key has cancelled"
+    );
 
     cancel(&stage, pid, &secret).await;
     assert_eq!(alice.until_ready().await.refusal().code, "57014");
@@ -129,7 +152,11 @@ async fn a_later_minor_version_and_unknown_options_are_negotiated_down() {
     let negotiation: Vec<_> = login.of(b'v').collect();
     assert_eq!(negotiation.len(), 1, "{login:?}");
     let body = &negotiation[0].body;
-    assert_eq!(u32::from_be_bytes(body[..4].try_into().unwrap()), V3_2, "the newest that is spoken");
+    assert_eq!(
+        u32::from_be_bytes(body[..4].try_into().unwrap()),
+        V3_2,
+        "the newest that is spoken"
+    );
     assert_eq!(u32::from_be_bytes(body[4..8].try_into().unwrap()), 1);
     assert_eq!(&body[8..], b"_pq_.made_up\0");
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -144,7 +171,9 @@ async fn a_late_cancel_hits_nobody_who_has_the_connection_now() {
     let mut two = login(&stage, "alice", V3_0).await;
     one.query("SELECT 1").await;
     two.send(send::query("SELECT pg_sleep(1)")).await;
-    stage.until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'").await;
+    stage
+        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
+        .await;
 
     // when the one whose query is over is cancelled,
     let (pid, secret) = one.key.clone().unwrap();
@@ -169,13 +198,19 @@ async fn a_cancel_that_races_with_the_end_of_its_query_never_hits_the_next() {
             assert_eq!(Refusal::from(error).code, "57014");
         }
         // The next on the same server connection is somebody else's.
-        assert_eq!(other.text("SELECT 'next'").await.as_deref(), Some("next"), "round {round}");
+        assert_eq!(
+            other.text("SELECT 'next'").await.as_deref(),
+            Some("next"),
+            "round {round}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_cancel_ends_the_wait_for_a_connection() {
-    let policy = Policy::trusted().pool("perUser: {max: 1}").timeouts("acquire: 9s");
+    let policy = Policy::trusted()
+        .pool("perUser: {max: 1}")
+        .timeouts("acquire: 9s");
     let stage = Stage::start(policy).await;
     let holder = stage.user("alice").await;
     holder.run("BEGIN; SELECT 1").await;
@@ -191,7 +226,10 @@ async fn a_cancel_ends_the_wait_for_a_connection() {
             () = tokio::time::sleep(Duration::from_millis(100)) => { token.cancel_query(NoTls).await.unwrap(); }
         }
     };
-    assert!(start.elapsed() < Duration::from_secs(5), "it waited for acquire");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "it waited for acquire"
+    );
     assert_eq!(Refusal::from(ended.unwrap_err()).code, "57014");
     holder.run("COMMIT").await;
     assert_eq!(waiter.text("SELECT 1").await.as_deref(), Some("1"));
@@ -202,8 +240,14 @@ async fn a_client_that_does_not_read_can_be_cancelled() {
     let stage = Stage::start(Policy::trusted()).await;
     let admin = stage.admin().await;
     let mut alice = login(&stage, "alice", V3_0).await;
-    alice.send(send::query("SELECT repeat('x', 1000) FROM generate_series(1, 100000000)")).await;
-    stage.until_server(&admin, "wait_event = 'ClientWrite'").await;
+    alice
+        .send(send::query(
+            "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)",
+        ))
+        .await;
+    stage
+        .until_server(&admin, "wait_event = 'ClientWrite'")
+        .await;
     let (pid, secret) = alice.key.clone().unwrap();
     cancel(&stage, pid, &secret).await;
     wait::until("the query's end on the server", || async {

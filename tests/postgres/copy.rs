@@ -14,11 +14,15 @@ async fn copy_in_and_out_carry_the_same_rows() {
         let alice = stage.user("alice").await;
         let sink = alice.copy_in("COPY things FROM STDIN").await.unwrap();
         pin_mut!(sink);
-        sink.send(Bytes::from_static(b"1001\tone\n10")).await.unwrap();
+        sink.send(Bytes::from_static(b"1001\tone\n10"))
+            .await
+            .unwrap();
         sink.send(Bytes::from_static(b"02\ttwo\n")).await.unwrap();
         assert_eq!(sink.finish().await.unwrap(), 2);
 
-        let out = alice.copy_out("COPY (SELECT * FROM things WHERE id > 1000 ORDER BY id) TO STDOUT").await;
+        let out = alice
+            .copy_out("COPY (SELECT * FROM things WHERE id > 1000 ORDER BY id) TO STDOUT")
+            .await;
         let chunks: Vec<Bytes> = out.unwrap().try_collect().await.unwrap();
         assert_eq!(chunks.concat(), b"1001\tone\n1002\ttwo\n");
         assert_eq!(alice.text("SELECT 1").await.as_deref(), Some("1"));
@@ -38,12 +42,21 @@ async fn a_client_that_gives_up_its_copy_leaves_no_row_and_a_usable_connection()
     let mut wire = stage.wire_of("alice").await;
     wire.send(send::query("COPY things FROM STDIN")).await;
     wire.until(b'G').await;
-    wire.send([send::copy_data(b"3001\tx\n"), send::copy_fail("changed my mind")].concat()).await;
+    wire.send(
+        [
+            send::copy_data(b"3001\tx\n"),
+            send::copy_fail("changed my mind"),
+        ]
+        .concat(),
+    )
+    .await;
     let answer = wire.until_ready().await;
     let refusal = answer.refusal();
     assert_eq!(refusal.code, "57014");
     assert!(refusal.message.contains("changed my mind"), "{refusal:?}");
-    let count = wire.query("SELECT count(*) FROM things WHERE id > 3000").await;
+    let count = wire
+        .query("SELECT count(*) FROM things WHERE id > 3000")
+        .await;
     assert_eq!(count.value().as_deref(), Some("0"));
 }
 
@@ -56,7 +69,10 @@ async fn an_error_in_the_middle_of_a_copy_lets_the_client_finish_sending() {
     // A duplicate key, and then much that the server must throw away.
     wire.send(send::copy_data(b"1\tduplicate\n")).await;
     for number in 0..2000 {
-        wire.send(send::copy_data(format!("{}\t{}\n", 5000 + number, "x".repeat(200)).as_bytes())).await;
+        wire.send(send::copy_data(
+            format!("{}\t{}\n", 5000 + number, "x".repeat(200)).as_bytes(),
+        ))
+        .await;
     }
     wire.send(send::copy_done()).await;
     let answer = wire.until_ready().await;
@@ -69,7 +85,9 @@ async fn an_error_in_the_middle_of_a_copy_lets_the_client_finish_sending() {
 async fn an_error_in_the_middle_of_a_copy_out_reaches_the_client() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
-    let answer = wire.query("COPY (SELECT 1 / (50 - n) FROM generate_series(1, 100) n) TO STDOUT").await;
+    let answer = wire
+        .query("COPY (SELECT 1 / (50 - n) FROM generate_series(1, 100) n) TO STDOUT")
+        .await;
     assert_eq!(answer.refusal().code, "22012");
     assert_eq!(answer.of(b'd').count(), 49);
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -80,7 +98,8 @@ async fn copy_in_of_the_extended_protocol_ignores_sync_and_flush_inside() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
     // libpq and others send Sync together with Execute, before they know that a COPY begins.
-    wire.send([send::run_unnamed("COPY things FROM STDIN"), send::sync()].concat()).await;
+    wire.send([send::run_unnamed("COPY things FROM STDIN"), send::sync()].concat())
+        .await;
     wire.until(b'G').await;
     wire.send(
         [
@@ -96,7 +115,13 @@ async fn copy_in_of_the_extended_protocol_ignores_sync_and_flush_inside() {
     .await;
     let answer = wire.until_ready().await;
     assert_eq!(answer.commands(), ["COPY 2"], "{answer:?}");
-    assert_eq!(wire.query("SELECT count(*) FROM things WHERE id > 4000").await.value().as_deref(), Some("2"));
+    assert_eq!(
+        wire.query("SELECT count(*) FROM things WHERE id > 4000")
+            .await
+            .value()
+            .as_deref(),
+        Some("2")
+    );
 }
 
 #[tokio::test]
@@ -106,7 +131,15 @@ async fn a_failed_copy_in_of_the_extended_protocol_needs_one_sync() {
     wire.send(send::run_unnamed("COPY things FROM STDIN")).await;
     wire.send(send::flush()).await;
     wire.until(b'G').await;
-    wire.send([send::copy_data(b"not a number\tx\n"), send::copy_done(), send::sync()].concat()).await;
+    wire.send(
+        [
+            send::copy_data(b"not a number\tx\n"),
+            send::copy_done(),
+            send::sync(),
+        ]
+        .concat(),
+    )
+    .await;
     let answer = wire.until_ready().await;
     assert_eq!(answer.refusal().code, "22P02");
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -122,7 +155,13 @@ async fn a_client_that_dies_in_a_copy_leaves_nothing_behind() {
     wire.send(send::copy_data(b"6001\torphan\n")).await;
     drop(wire);
     let again = stage.user("alice").await;
-    assert_eq!(again.text("SELECT count(*) FROM things WHERE id > 6000").await.as_deref(), Some("0"));
+    assert_eq!(
+        again
+            .text("SELECT count(*) FROM things WHERE id > 6000")
+            .await
+            .as_deref(),
+        Some("0")
+    );
     wait::until("the copy's end on the server", || async {
         let copying = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                        AND state = 'active' AND query LIKE 'COPY%'";
@@ -140,7 +179,9 @@ async fn a_large_copy_passes_without_being_kept() {
     let row = format!("{}\n", "y".repeat(1023));
     let chunk = Bytes::from(row.repeat(64));
     alice.run("BEGIN").await;
-    alice.run("CREATE TEMP TABLE big (line text) ON COMMIT DROP").await;
+    alice
+        .run("CREATE TEMP TABLE big (line text) ON COMMIT DROP")
+        .await;
     let sink = alice.copy_in("COPY big FROM STDIN").await.unwrap();
     pin_mut!(sink);
     for _ in 0..320 {
@@ -156,5 +197,8 @@ async fn a_large_copy_passes_without_being_kept() {
     alice.run("COMMIT").await;
     assert_eq!(bytes, 320 * 64 * 1024);
     let grown = stage.sidecar.memory("VmHWM").saturating_sub(before);
-    assert!(grown < 8 << 20, "20 MB each way made the sidecar grow by {grown} bytes");
+    assert!(
+        grown < 8 << 20,
+        "20 MB each way made the sidecar grow by {grown} bytes"
+    );
 }

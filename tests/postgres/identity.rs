@@ -13,7 +13,9 @@ use serde_json::json;
 
 /// The user whom the server sees.
 async fn seen(session: &Session) -> Option<String> {
-    session.text("SELECT current_setting('app.user_id', true)").await
+    session
+        .text("SELECT current_setting('app.user_id', true)")
+        .await
 }
 
 /// The refusal of a login that must be refused.
@@ -33,7 +35,10 @@ async fn trusted_takes_the_suffix_of_the_role() {
     let stage = Stage::start(Policy::trusted()).await;
     let session = stage.try_name("chat_app+alice").await.unwrap();
     assert_eq!(seen(&session).await.as_deref(), Some("alice"));
-    assert_eq!(session.text("SELECT current_user").await.as_deref(), Some(APP_ROLE));
+    assert_eq!(
+        session.text("SELECT current_user").await.as_deref(),
+        Some(APP_ROLE)
+    );
 }
 
 #[tokio::test]
@@ -61,14 +66,19 @@ async fn other_start_up_options_still_reach_the_session() {
     let options = r"-c bulkhead.user=alice -c work_mem=7MB --search-path=pg_catalog,\ public";
     let session = stage.try_options(options).await.unwrap();
     assert_eq!(session.text("SHOW work_mem").await.as_deref(), Some("7MB"));
-    assert_eq!(session.text("SHOW search_path").await.as_deref(), Some("pg_catalog, public"));
+    assert_eq!(
+        session.text("SHOW search_path").await.as_deref(),
+        Some("pg_catalog, public")
+    );
 }
 
 #[tokio::test]
 async fn reserved_names_never_reach_the_server() {
     let stage = Stage::start(Policy::trusted()).await;
     let session = stage.user("alice").await;
-    let setting = session.text("SELECT current_setting('bulkhead.user', true)").await;
+    let setting = session
+        .text("SELECT current_setting('bulkhead.user', true)")
+        .await;
     assert_eq!(setting.unwrap_or_default(), "");
 }
 
@@ -91,12 +101,21 @@ async fn a_hostile_id_is_carried_as_it_is_and_never_as_sql() {
             .await
             .unwrap_or_else(|error| panic!("{id}: {error:?}"));
         assert_eq!(seen(&session).await.as_deref(), Some(id));
-        assert_eq!(session.text("SELECT current_user").await.as_deref(), Some(APP_ROLE));
+        assert_eq!(
+            session.text("SELECT current_user").await.as_deref(),
+            Some(APP_ROLE)
+        );
         session.close().await;
     }
     let admin = stage.admin().await;
-    assert_eq!(admin.text("SELECT count(*) FROM things").await.as_deref(), Some("100"));
-    assert_eq!(admin.text("SELECT count(*) FROM notes").await.as_deref(), Some("0"));
+    assert_eq!(
+        admin.text("SELECT count(*) FROM things").await.as_deref(),
+        Some("100")
+    );
+    assert_eq!(
+        admin.text("SELECT count(*) FROM notes").await.as_deref(),
+        Some("0")
+    );
 }
 
 #[tokio::test]
@@ -128,7 +147,10 @@ async fn nobody_is_refused_with_a_hint_that_shows_the_right_form() {
 async fn two_different_names_are_refused_because_the_sidecar_does_not_guess() {
     let stage = Stage::start(Policy::trusted()).await;
     let login = bulkhead_tests::session::connect(
-        stage.config().user("chat_app+alice").options("-c bulkhead.user=bob"),
+        stage
+            .config()
+            .user("chat_app+alice")
+            .options("-c bulkhead.user=bob"),
     )
     .await;
     assert_eq!(refused(login).code, "28000");
@@ -138,11 +160,27 @@ async fn two_different_names_are_refused_because_the_sidecar_does_not_guess() {
 async fn placeholders_are_refused_by_name() {
     let stage = Stage::start(Policy::trusted()).await;
     for placeholder in [
-        "null", "NULL", "undefined", "none", "None", "test", "default", "anonymous", "Anonymous",
-        "placeholder", "user", "0", "00000000-0000-0000-0000-000000000000",
-        "00000000000000000000000000000000", r"\ null\ ", r"\ ", "",
+        "null",
+        "NULL",
+        "undefined",
+        "none",
+        "None",
+        "test",
+        "default",
+        "anonymous",
+        "Anonymous",
+        "placeholder",
+        "user",
+        "0",
+        "00000000-0000-0000-0000-000000000000",
+        "00000000000000000000000000000000",
+        r"\ null\ ",
+        r"\ ",
+        "",
     ] {
-        let login = stage.try_options(&format!("-c bulkhead.user={placeholder}")).await;
+        let login = stage
+            .try_options(&format!("-c bulkhead.user={placeholder}"))
+            .await;
         let refusal = match login {
             Ok(_) => panic!("{placeholder:?} was let in"),
             Err(error) => Refusal::from(error),
@@ -171,7 +209,9 @@ async fn audit_serves_nobody_from_the_unattributed_factory_and_counts_the_applic
         .unwrap();
     assert_eq!(session.text("SELECT 1").await.as_deref(), Some("1"));
     assert_ne!(seen(&session).await.as_deref(), Some("old-report"));
-    stage.until_metric("bulkhead_unattributed_total", &[], 1.0).await;
+    stage
+        .until_metric("bulkhead_unattributed_total", &[], 1.0)
+        .await;
 
     let users = stage.sidecar.command(&["users", "--json"]);
     let report = String::from_utf8(users.stdout).unwrap();
@@ -181,7 +221,9 @@ async fn audit_serves_nobody_from_the_unattributed_factory_and_counts_the_applic
     // A user who says who they are is that user in Audit too.
     let session = stage.user("alice").await;
     assert_eq!(seen(&session).await.as_deref(), Some("alice"));
-    stage.until_metric("bulkhead_unattributed_total", &[], 1.0).await;
+    stage
+        .until_metric("bulkhead_unattributed_total", &[], 1.0)
+        .await;
 }
 
 fn context_stage(signer: &Signer) -> Setting<'static> {
@@ -233,15 +275,46 @@ async fn a_context_token_that_is_not_ours_is_refused_with_what_is_wrong() {
     .unwrap();
     for (why, token) in [
         ("signed by somebody else", stranger.token("alice")),
-        ("expired", signer.sign(&json!({"sub": "alice", "aud": "chat", "exp": seconds_from_now(-300)}))),
-        ("for another policy", signer.sign(&json!({"sub": "alice", "aud": "billing", "exp": later}))),
-        ("for nobody in particular", signer.sign(&json!({"sub": "alice", "exp": later}))),
-        ("not valid yet", signer.sign(&json!({"sub": "alice", "aud": "chat", "nbf": later, "exp": later + 60}))),
-        ("without an end", signer.sign(&json!({"sub": "alice", "aud": "chat"}))),
-        ("without a user", signer.sign(&json!({"aud": "chat", "exp": later}))),
-        ("of a placeholder", signer.sign(&json!({"sub": "anonymous", "aud": "chat", "exp": later}))),
-        ("whose user is a number", signer.sign(&json!({"sub": 7, "aud": "chat", "exp": later}))),
-        ("unsigned", forged(&json!({"alg": "none", "kid": "house"}), &json!({"sub": "alice", "aud": "chat", "exp": later}), b"")),
+        (
+            "expired",
+            signer.sign(&json!({"sub": "alice", "aud": "chat", "exp": seconds_from_now(-300)})),
+        ),
+        (
+            "for another policy",
+            signer.sign(&json!({"sub": "alice", "aud": "billing", "exp": later})),
+        ),
+        (
+            "for nobody in particular",
+            signer.sign(&json!({"sub": "alice", "exp": later})),
+        ),
+        (
+            "not valid yet",
+            signer.sign(&json!({"sub": "alice", "aud": "chat", "nbf": later, "exp": later + 60})),
+        ),
+        (
+            "without an end",
+            signer.sign(&json!({"sub": "alice", "aud": "chat"})),
+        ),
+        (
+            "without a user",
+            signer.sign(&json!({"aud": "chat", "exp": later})),
+        ),
+        (
+            "of a placeholder",
+            signer.sign(&json!({"sub": "anonymous", "aud": "chat", "exp": later})),
+        ),
+        (
+            "whose user is a number",
+            signer.sign(&json!({"sub": 7, "aud": "chat", "exp": later})),
+        ),
+        (
+            "unsigned",
+            forged(
+                &json!({"alg": "none", "kid": "house"}),
+                &json!({"sub": "alice", "aud": "chat", "exp": later}),
+                b"",
+            ),
+        ),
         ("with the public key as a shared secret", hmac),
         ("without its signature", format!("{head}.")),
         ("cut short", cut.to_owned()),
@@ -280,7 +353,9 @@ async fn every_algorithm_of_a_jwt_is_verified() {
     .into_iter()
     .map(|algorithm| Signer::new(&format!("{algorithm:?}"), algorithm))
     .collect();
-    let stage = jwt_stage(&signers.iter().collect::<Vec<_>>(), "").start().await;
+    let stage = jwt_stage(&signers.iter().collect::<Vec<_>>(), "")
+        .start()
+        .await;
     for signer in &signers {
         let user = format!("user-of-{}", signer.jwk()["kid"].as_str().unwrap());
         let login = stage.try_options(&with_token(&signer.token(&user))).await;
@@ -343,7 +418,10 @@ async fn a_context_token_is_accepted_beside_a_jwt() {
         .start()
         .await;
     for (signer, user) in [(&house, "alice"), (&provider, "bob")] {
-        let session = stage.try_options(&with_token(&signer.token(user))).await.unwrap();
+        let session = stage
+            .try_options(&with_token(&signer.token(user)))
+            .await
+            .unwrap();
         assert_eq!(seen(&session).await.as_deref(), Some(user));
     }
 }
@@ -353,11 +431,18 @@ async fn keys_are_fetched_once_and_again_when_an_unknown_one_turns_up_but_not_fo
     let old = Signer::new("old", Algorithm::ES256);
     let new = Signer::new("new", Algorithm::ES256);
     let documents = Documents::serve(key_set(&[&old])).await;
-    let stage = Stage::start(Policy::jwt(&format!("{{jwks: {{uri: '{}'}}}}", documents.uri()))).await;
+    let stage = Stage::start(Policy::jwt(&format!(
+        "{{jwks: {{uri: '{}'}}}}",
+        documents.uri()
+    )))
+    .await;
 
     // Given a key set that has been fetched,
     for user in ["alice", "bob", "carol"] {
-        let session = stage.try_options(&with_token(&old.token(user))).await.unwrap();
+        let session = stage
+            .try_options(&with_token(&old.token(user)))
+            .await
+            .unwrap();
         assert_eq!(seen(&session).await.as_deref(), Some(user));
     }
     let fetched = documents.requests();
@@ -366,7 +451,11 @@ async fn keys_are_fetched_once_and_again_when_an_unknown_one_turns_up_but_not_fo
     // when many tokens name keys that do not exist, the document is not fetched for each of them,
     for number in 0..20 {
         let stranger = Signer::new(&format!("stranger-{number}"), Algorithm::EdDSA);
-        let refusal = refused(stage.try_options(&with_token(&stranger.token("mallory"))).await);
+        let refusal = refused(
+            stage
+                .try_options(&with_token(&stranger.token("mallory")))
+                .await,
+        );
         assert_eq!(refusal.code, "28000");
     }
     let fetched = documents.requests();
@@ -377,9 +466,16 @@ async fn keys_are_fetched_once_and_again_when_an_unknown_one_turns_up_but_not_fo
     let mut attempts = 0;
     let patience = std::time::Duration::from_secs(35);
     let start = std::time::Instant::now();
-    while stage.try_options(&with_token(&new.token("alice"))).await.is_err() {
+    while stage
+        .try_options(&with_token(&new.token("alice")))
+        .await
+        .is_err()
+    {
         attempts += 1;
-        assert!(start.elapsed() < patience, "the new key is unknown after {attempts} attempts");
+        assert!(
+            start.elapsed() < patience,
+            "the new key is unknown after {attempts} attempts"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
@@ -389,16 +485,27 @@ async fn rotated_keys_of_a_secret_are_taken_over_live() {
     let old = Signer::new("old", Algorithm::EdDSA);
     let new = Signer::new("new", Algorithm::EdDSA);
     let stage = jwt_stage(&[&old], "").start().await;
-    let session = stage.try_options(&with_token(&old.token("alice"))).await.unwrap();
+    let session = stage
+        .try_options(&with_token(&old.token("alice")))
+        .await
+        .unwrap();
     assert_eq!(seen(&session).await.as_deref(), Some("alice"));
 
-    stage.sidecar.write_secret("keys/jwks.json", &key_set(&[&new]));
+    stage
+        .sidecar
+        .write_secret("keys/jwks.json", &key_set(&[&new]));
 
     wait::until("the new key to be believed", || async {
-        stage.try_options(&with_token(&new.token("alice"))).await.is_ok()
+        stage
+            .try_options(&with_token(&new.token("alice")))
+            .await
+            .is_ok()
     })
     .await;
-    assert_eq!(refused(stage.try_options(&with_token(&old.token("alice"))).await).code, "28000");
+    assert_eq!(
+        refused(stage.try_options(&with_token(&old.token("alice"))).await).code,
+        "28000"
+    );
 }
 
 #[tokio::test]
@@ -407,16 +514,22 @@ async fn a_token_that_expires_lets_the_open_transaction_finish_and_refuses_the_n
     let signer = Signer::new("one", Algorithm::EdDSA);
     let stage = jwt_stage(&[&signer], ", leeway: 0s").start().await;
     let end = seconds_from_now(2);
-    let token = signer.sign(&json!({"sub": "alice", "iss": "https://issuer.test", "aud": "chat", "exp": end}));
+    let token = signer
+        .sign(&json!({"sub": "alice", "iss": "https://issuer.test", "aud": "chat", "exp": end}));
     let session = stage.try_options(&with_token(&token)).await.unwrap();
     session.run("BEGIN").await;
-    session.run("INSERT INTO notes (owner, body) VALUES ('alice', 'kept')").await;
+    session
+        .run("INSERT INTO notes (owner, body) VALUES ('alice', 'kept')")
+        .await;
 
     // when the token has expired,
     wait::until("the token's end", || async { seconds_from_now(0) > end }).await;
 
     // then the transaction goes on to its end, and nothing begins after it.
-    assert_eq!(session.text("SELECT count(*) FROM notes").await.as_deref(), Some("1"));
+    assert_eq!(
+        session.text("SELECT count(*) FROM notes").await.as_deref(),
+        Some("1")
+    );
     session.run("COMMIT").await;
     let refusal = session.refused("SELECT 1").await;
     assert_eq!(refusal.code, "28000", "{refusal:?}");

@@ -20,7 +20,12 @@ const TRACES: &[Trace] = &[
     },
     Trace {
         kind: "a SET that a rollback has undone",
-        made_by: &["SET work_mem = '9MB'", "BEGIN", "SET work_mem = '7MB'", "ROLLBACK"],
+        made_by: &[
+            "SET work_mem = '9MB'",
+            "BEGIN",
+            "SET work_mem = '7MB'",
+            "ROLLBACK",
+        ],
         seen_by: "SHOW work_mem",
     },
     Trace {
@@ -100,7 +105,11 @@ const TRACES: &[Trace] = &[
     },
     Trace {
         kind: "a cursor WITH HOLD",
-        made_by: &["BEGIN", "DECLARE held CURSOR WITH HOLD FOR SELECT * FROM things", "COMMIT"],
+        made_by: &[
+            "BEGIN",
+            "DECLARE held CURSOR WITH HOLD FOR SELECT * FROM things",
+            "COMMIT",
+        ],
         seen_by: "SELECT count(*) FROM pg_cursors",
     },
     Trace {
@@ -158,8 +167,14 @@ async fn look_for_traces(policy: Policy) -> usize {
         crossed += usize::from(bob.server_pid().await == hers);
         bob.close().await;
     }
-    let handoffs = stage.sidecar.metric("bulkhead_cross_user_handoffs_total", &[]);
-    assert_eq!(handoffs > 0.0, crossed > 0, "{handoffs} hand-offs counted, {crossed} seen");
+    let handoffs = stage
+        .sidecar
+        .metric("bulkhead_cross_user_handoffs_total", &[]);
+    assert_eq!(
+        handoffs > 0.0,
+        crossed > 0,
+        "{handoffs} hand-offs counted, {crossed} seen"
+    );
     crossed
 }
 
@@ -170,18 +185,27 @@ async fn dedicated_lets_nothing_cross_in_transaction_mode() {
 
 #[tokio::test]
 async fn dedicated_lets_nothing_cross_in_session_mode() {
-    assert_eq!(look_for_traces(one_connection("Dedicated").in_session_mode()).await, 0);
+    assert_eq!(
+        look_for_traces(one_connection("Dedicated").in_session_mode()).await,
+        0
+    );
 }
 
 #[tokio::test]
 async fn reset_lets_nothing_cross_but_the_connection_in_transaction_mode() {
-    assert!(look_for_traces(one_connection("Reset")).await > 0, "nothing crossed: nothing was tried");
+    assert!(
+        look_for_traces(one_connection("Reset")).await > 0,
+        "nothing crossed: nothing was tried"
+    );
 }
 
 #[tokio::test]
 async fn reset_lets_nothing_cross_but_the_connection_in_session_mode() {
     let policy = one_connection("Reset").in_session_mode();
-    assert!(look_for_traces(policy).await > 0, "nothing crossed: nothing was tried");
+    assert!(
+        look_for_traces(policy).await > 0,
+        "nothing crossed: nothing was tried"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +213,11 @@ async fn dedicated_does_not_even_let_the_random_seed_cross() {
     let stage = Stage::start(one_connection("Dedicated")).await;
     let alice = stage.user("alice").await;
     alice.run("SELECT setseed(0.5)").await;
-    let would_be = stage.admin().await.rows("SELECT setseed(0.5), random()").await;
+    let would_be = stage
+        .admin()
+        .await
+        .rows("SELECT setseed(0.5), random()")
+        .await;
     alice.close().await;
     let bob = stage.user("bob").await;
     let drawn = bob.text("SELECT random()").await;
@@ -210,7 +238,13 @@ async fn dedicated_never_hands_over_while_both_are_connected() {
     // then no server process has ever served both.
     assert!(hers.is_disjoint(&his), "{hers:?} {his:?}");
     assert!(stage.sidecar.metric("bulkhead_evictions_total", &[]) > 0.0);
-    assert!(stage.sidecar.metric("bulkhead_cross_user_handoffs_total", &[]).abs() < 0.5);
+    assert!(
+        stage
+            .sidecar
+            .metric("bulkhead_cross_user_handoffs_total", &[])
+            .abs()
+            < 0.5
+    );
 }
 
 #[tokio::test]
@@ -219,12 +253,28 @@ async fn a_prepared_statement_of_one_user_is_unknown_to_the_next() {
         let stage = Stage::start(one_connection(tier)).await;
         let alice = stage.user("alice").await;
         let statement = alice.prepare("SELECT 'alice' AS whose").await.unwrap();
-        assert_eq!(alice.query_one(&statement, &[]).await.unwrap().get::<_, &str>(0), "alice");
+        assert_eq!(
+            alice
+                .query_one(&statement, &[])
+                .await
+                .unwrap()
+                .get::<_, &str>(0),
+            "alice"
+        );
         let bob = stage.user("bob").await;
-        let seen = bob.text("SELECT count(*) FROM pg_prepared_statements").await;
+        let seen = bob
+            .text("SELECT count(*) FROM pg_prepared_statements")
+            .await;
         assert_eq!(seen.as_deref(), Some("0"), "{tier}");
         // And alice's works still, wherever she is now.
-        assert_eq!(alice.query_one(&statement, &[]).await.unwrap().get::<_, &str>(0), "alice");
+        assert_eq!(
+            alice
+                .query_one(&statement, &[])
+                .await
+                .unwrap()
+                .get::<_, &str>(0),
+            "alice"
+        );
     }
 }
 
@@ -244,8 +294,14 @@ async fn a_clients_own_settings_come_back_with_it_and_stay_away_from_its_neighbo
         // then each finds its own, whoever was there before.
         assert_eq!(one.text("SHOW search_path").await.as_deref(), Some("one"));
         assert_eq!(one.text("SHOW work_mem").await.as_deref(), Some("5MB"));
-        assert_ne!(one.text("SHOW timezone").await.as_deref(), Some("Asia/Tokyo"));
-        assert_eq!(two.text("SHOW timezone").await.as_deref(), Some("Asia/Tokyo"));
+        assert_ne!(
+            one.text("SHOW timezone").await.as_deref(),
+            Some("Asia/Tokyo")
+        );
+        assert_eq!(
+            two.text("SHOW timezone").await.as_deref(),
+            Some("Asia/Tokyo")
+        );
         assert_ne!(two.text("SHOW search_path").await.as_deref(), Some("one"));
         assert_ne!(two.text("SHOW work_mem").await.as_deref(), Some("5MB"));
     }
@@ -255,7 +311,9 @@ async fn a_clients_own_settings_come_back_with_it_and_stay_away_from_its_neighbo
 async fn the_user_parameter_is_asserted_again_at_every_checkout() {
     let stage = Stage::start(Policy::trusted()).await;
     let alice = stage.user("alice").await;
-    alice.run("INSERT INTO notes (owner, body) VALUES ('alice', 'hers')").await;
+    alice
+        .run("INSERT INTO notes (owner, body) VALUES ('alice', 'hers')")
+        .await;
     for undo in [
         "SET app.user_id = 'bob'",
         "RESET app.user_id",
@@ -271,7 +329,10 @@ async fn the_user_parameter_is_asserted_again_at_every_checkout() {
         // A second client of hers, so that a fresh checkout is certain.
         let again = stage.user("alice").await;
         assert_eq!(
-            again.text("SELECT count(*) FROM notes WHERE body = 'hers'").await.as_deref(),
+            again
+                .text("SELECT count(*) FROM notes WHERE body = 'hers'")
+                .await
+                .as_deref(),
             Some("1"),
             "after {undo}"
         );

@@ -85,7 +85,9 @@ async fn an_error_skips_until_sync_and_undoes_the_batch() {
     let second = wire.until_ready().await;
     assert_eq!(second.value().as_deref(), Some("0"));
     // A Parse that was skipped has prepared nothing.
-    let unknown = wire.exchange(&[send::bind("", "never", &[]), send::sync()]).await;
+    let unknown = wire
+        .exchange(&[send::bind("", "never", &[]), send::sync()])
+        .await;
     assert_eq!(unknown.refusal().code, "26000");
 }
 
@@ -109,10 +111,20 @@ async fn an_error_inside_a_transaction_is_kept_until_rollback() {
         .concat(),
     )
     .await;
-    let expected = [('T', "12CZ"), ('E', "12EZ"), ('E', "EZ"), ('I', "12CZ"), ('I', "12DCZ")];
+    let expected = [
+        ('T', "12CZ"),
+        ('E', "12EZ"),
+        ('E', "EZ"),
+        ('I', "12CZ"),
+        ('I', "12DCZ"),
+    ];
     for (status, tags) in expected {
         let answer = wire.until_ready().await;
-        assert_eq!((answer.status(), answer.tags().as_str()), (status, tags), "{answer:?}");
+        assert_eq!(
+            (answer.status(), answer.tags().as_str()),
+            (status, tags),
+            "{answer:?}"
+        );
     }
 }
 
@@ -120,7 +132,8 @@ async fn an_error_inside_a_transaction_is_kept_until_rollback() {
 async fn flush_brings_the_answers_so_far_and_keeps_the_transaction() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
-    wire.send([send::run_unnamed("SELECT pg_backend_pid()"), send::flush()].concat()).await;
+    wire.send([send::run_unnamed("SELECT pg_backend_pid()"), send::flush()].concat())
+        .await;
     let first = wire.until(b'C').await;
     assert_eq!(first.tags(), "12DC");
 
@@ -128,7 +141,8 @@ async fn flush_brings_the_answers_so_far_and_keeps_the_transaction() {
     let other = stage.user("alice").await;
     let elsewhere = other.server_pid().await.to_string();
     assert_ne!(first.value(), Some(elsewhere));
-    wire.send([send::run_unnamed("SELECT pg_backend_pid()"), send::sync()].concat()).await;
+    wire.send([send::run_unnamed("SELECT pg_backend_pid()"), send::sync()].concat())
+        .await;
     let second = wire.until_ready().await;
     assert_eq!(first.value(), second.value());
 }
@@ -175,7 +189,12 @@ async fn a_named_portal_lives_as_long_as_its_transaction() {
         ])
         .await;
     assert_eq!(begun.tags(), "12DsZ");
-    assert_eq!(wire.exchange(&[send::execute("p", 0), send::sync()]).await.tags(), "DDCZ");
+    assert_eq!(
+        wire.exchange(&[send::execute("p", 0), send::sync()])
+            .await
+            .tags(),
+        "DDCZ"
+    );
     wire.query("COMMIT").await;
     let gone = wire.exchange(&[send::execute("p", 0), send::sync()]).await;
     assert_eq!(gone.refusal().code, "34000");
@@ -208,8 +227,19 @@ async fn an_error_in_each_of_many_batches_belongs_to_its_own_batch() {
     let mut wire = stage.wire_of("alice").await;
     let mut script = Vec::new();
     for number in 0..200 {
-        let sql = if number % 3 == 0 { "SELECT refuse()" } else { "SELECT 1" };
-        script.extend([send::run_unnamed(sql), send::run_unnamed("SELECT 2"), send::sync()].concat());
+        let sql = if number % 3 == 0 {
+            "SELECT refuse()"
+        } else {
+            "SELECT 1"
+        };
+        script.extend(
+            [
+                send::run_unnamed(sql),
+                send::run_unnamed("SELECT 2"),
+                send::sync(),
+            ]
+            .concat(),
+        );
     }
     wire.send(script).await;
     for number in 0..200 {
@@ -252,29 +282,46 @@ with connect(autocommit=True) as conn:
     print(sum(c.fetchone()[0] for c in cursors))
     print(conn.execute("SELECT 'after'").fetchone()[0])
 "#;
-    assert_eq!(stage.psycopg("alice", script).await.well(), "BH042\n2450\nafter\n");
+    assert_eq!(
+        stage.psycopg("alice", script).await.well(),
+        "BH042\n2450\nafter\n"
+    );
 }
 
 #[tokio::test]
 async fn pgbench_runs_in_every_protocol_and_in_pipelines() {
     let stage = Stage::start(Policy::trusted()).await;
     let script = std::env::temp_dir().join(format!("bulkhead-pipeline-{}.sql", std::process::id()));
-    std::fs::write(&script, "\\startpipeline\nSELECT 1;\nSELECT name FROM things WHERE id = 7;\n\\endpipeline\n").unwrap();
+    std::fs::write(
+        &script,
+        "\\startpipeline\nSELECT 1;\nSELECT name FROM things WHERE id = 7;\n\\endpipeline\n",
+    )
+    .unwrap();
     let path = script.to_str().unwrap().to_owned();
     for arguments in [
         vec!["-n", "-M", "simple", "-c", "4", "-t", "25", "-f", "SIMPLE"],
         vec!["-n", "-M", "extended", "-c", "4", "-t", "25", "-f", &path],
         vec!["-n", "-M", "prepared", "-c", "4", "-t", "25", "-f", &path],
     ] {
-        let simple = std::env::temp_dir().join(format!("bulkhead-simple-{}.sql", std::process::id()));
+        let simple =
+            std::env::temp_dir().join(format!("bulkhead-simple-{}.sql", std::process::id()));
         std::fs::write(&simple, "SELECT name FROM things WHERE id = 7;\n").unwrap();
         let arguments: Vec<&str> = arguments
             .into_iter()
-            .map(|argument| if argument == "SIMPLE" { simple.to_str().unwrap() } else { argument })
+            .map(|argument| {
+                if argument == "SIMPLE" {
+                    simple.to_str().unwrap()
+                } else {
+                    argument
+                }
+            })
             .collect();
         let said = stage.pgbench("alice", &arguments).await;
         let output = said.well();
-        assert!(output.contains("number of transactions actually processed: 100/100"), "{output}");
+        assert!(
+            output.contains("number of transactions actually processed: 100/100"),
+            "{output}"
+        );
         std::fs::remove_file(simple).unwrap();
     }
     std::fs::remove_file(script).unwrap();
@@ -286,10 +333,18 @@ async fn a_waiting_pipeline_is_served_when_its_turn_comes() {
     let holder = stage.user("alice").await;
     holder.run("BEGIN; SELECT 1").await;
     let mut wire = stage.wire_of("alice").await;
-    wire.send([send::run_unnamed("SELECT 1"), send::sync()].concat().repeat(20)).await;
+    wire.send(
+        [send::run_unnamed("SELECT 1"), send::sync()]
+            .concat()
+            .repeat(20),
+    )
+    .await;
     assert!(!wire.says_something(Duration::from_millis(50)).await);
     holder.run("COMMIT").await;
     for _ in 0..20 {
-        assert_eq!(wait::within("an answer", wire.until_ready()).await.tags(), "12DCZ");
+        assert_eq!(
+            wait::within("an answer", wire.until_ready()).await.tags(),
+            "12DCZ"
+        );
     }
 }

@@ -15,12 +15,18 @@ fn names(refusal: &Refusal, field: &str, value: &str) {
     let path = format!("databases[main].timeouts.{field}");
     assert!(refusal.says(&path), "{path} is not named: {refusal:?}");
     assert!(refusal.says(value), "{value} is not named: {refusal:?}");
-    assert!(refusal.says("testing"), "the environment is not named: {refusal:?}");
+    assert!(
+        refusal.says("testing"),
+        "the environment is not named: {refusal:?}"
+    );
 }
 
 async fn until_counted(stage: &Stage, kind: &str) {
     wait::until(&format!("a {kind} timeout to be counted"), || async {
-        stage.sidecar.metric("bulkhead_timeouts_total", &[("kind", kind)]) >= 1.0
+        stage
+            .sidecar
+            .metric("bulkhead_timeouts_total", &[("kind", kind)])
+            >= 1.0
     })
     .await;
 }
@@ -45,7 +51,11 @@ async fn connect_ends_when_the_upstream_never_answers() {
     let refusal = first_refusal(&stage, "alice").await;
     assert_eq!(refusal.code, "08001", "{refusal:?}");
     names(&refusal, "connect", "400ms");
-    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "it took {:?}",
+        start.elapsed()
+    );
     until_counted(&stage, "connect").await;
 }
 
@@ -58,12 +68,20 @@ async fn connect_covers_tls_and_authentication() {
         let policy = Policy::trusted()
             .timeouts("connect: 400ms")
             .database(&format!("upstream: {{tls: {{mode: {tls}}}}}"));
-        let stage = Stage::with(policy).upstream(upstream.port()).unready().start().await;
+        let stage = Stage::with(policy)
+            .upstream(upstream.port())
+            .unready()
+            .start()
+            .await;
         // then the same clock ends the attempt.
         let start = Instant::now();
         let refusal = first_refusal(&stage, "alice").await;
         names(&refusal, "connect", "400ms");
-        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "it took {:?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -76,7 +94,11 @@ async fn an_upstream_that_refuses_is_told_at_once_and_by_name() {
     let refusal = first_refusal(&stage, "alice").await;
     assert_eq!(refusal.code, "08001", "{refusal:?}");
     assert!(refusal.says(&nobody.to_string()), "{refusal:?}");
-    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -88,7 +110,8 @@ async fn an_upstream_whose_name_does_not_exist_is_named() {
     let refusal = first_refusal(&stage, "alice").await;
     assert_eq!(refusal.code, "08001", "{refusal:?}");
     assert!(
-        refusal.says("db.does-not-exist.invalid") || refusal.says("databases[main].timeouts.connect"),
+        refusal.says("db.does-not-exist.invalid")
+            || refusal.says("databases[main].timeouts.connect"),
         "{refusal:?}"
     );
 }
@@ -98,12 +121,17 @@ async fn several_addresses_are_tried() {
     // `localhost` is ::1 as well, where nobody listens.
     let policy = Policy::trusted().database("upstream: {host: localhost}");
     let stage = Stage::start(policy).await;
-    assert_eq!(stage.user("alice").await.text("SELECT 1").await.as_deref(), Some("1"));
+    assert_eq!(
+        stage.user("alice").await.text("SELECT 1").await.as_deref(),
+        Some("1")
+    );
 }
 
 #[tokio::test]
 async fn acquire_ends_the_wait_for_ones_own_second_connection_and_leaves_the_client_usable() {
-    let policy = Policy::trusted().pool("perUser: {max: 1}").timeouts("acquire: 300ms");
+    let policy = Policy::trusted()
+        .pool("perUser: {max: 1}")
+        .timeouts("acquire: 300ms");
     let stage = Stage::start(policy).await;
     let (one, two) = (stage.user("alice").await, stage.user("alice").await);
     one.run("BEGIN; SELECT 1").await;
@@ -119,7 +147,9 @@ async fn acquire_ends_the_wait_for_ones_own_second_connection_and_leaves_the_cli
 
 #[tokio::test]
 async fn acquire_ends_the_wait_for_the_upstreams_limit() {
-    let policy = Policy::trusted().pool("maxConnections: 1").timeouts("acquire: 300ms");
+    let policy = Policy::trusted()
+        .pool("maxConnections: 1")
+        .timeouts("acquire: 300ms");
     let stage = Stage::start(policy).await;
     let (alice, bob) = (stage.user("alice").await, stage.user("bob").await);
     alice.run("BEGIN; SELECT 1").await;
@@ -131,13 +161,19 @@ async fn acquire_ends_the_wait_for_the_upstreams_limit() {
 
 #[tokio::test]
 async fn acquire_in_the_extended_protocol_discards_to_sync() {
-    let policy = Policy::trusted().pool("perUser: {max: 1}").timeouts("acquire: 300ms");
+    let policy = Policy::trusted()
+        .pool("perUser: {max: 1}")
+        .timeouts("acquire: 300ms");
     let stage = Stage::start(policy).await;
     let holder = stage.user("alice").await;
     holder.run("BEGIN; SELECT 1").await;
     let mut wire = stage.wire_of("alice").await;
     let answer = wire
-        .exchange(&[send::run_unnamed("SELECT 1"), send::run_unnamed("SELECT 2"), send::sync()])
+        .exchange(&[
+            send::run_unnamed("SELECT 1"),
+            send::run_unnamed("SELECT 2"),
+            send::sync(),
+        ])
         .await;
     assert_eq!(answer.tags(), "EZ");
     assert_eq!(answer.status(), 'I');
@@ -158,10 +194,16 @@ async fn statement_is_cancelled_on_the_server_and_the_connection_survives() {
     names(&refusal, "statement", "300ms");
     assert!(refusal.says("base"), "the origin is not named: {refusal:?}");
     assert!(start.elapsed() >= Duration::from_millis(300));
-    assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        start.elapsed()
+    );
 
     // The work is over on the server too, and its connection was not thrown away.
-    stage.until_server(&admin, &format!("pid = {pid} AND state = 'idle'")).await;
+    stage
+        .until_server(&admin, &format!("pid = {pid} AND state = 'idle'"))
+        .await;
     assert_eq!(alice.server_pid().await, pid);
     until_counted(&stage, "statement").await;
 }
@@ -172,7 +214,11 @@ async fn statement_names_the_overlay_that_it_comes_from() {
         .timeouts("statement: 30s")
         .overlay("timeouts: {statement: 250ms}");
     let stage = Stage::start(policy).await;
-    let refusal = stage.user("alice").await.refused("SELECT pg_sleep(30)").await;
+    let refusal = stage
+        .user("alice")
+        .await
+        .refused("SELECT pg_sleep(30)")
+        .await;
     names(&refusal, "statement", "250ms");
     assert!(refusal.says("from environment testing"), "{refusal:?}");
 }
@@ -230,12 +276,19 @@ async fn statement_in_a_pipeline_is_answered_once_and_discards_to_sync() {
 #[tokio::test]
 async fn statement_ends_though_the_client_does_not_read() {
     // Given a client that asks for more than fits on the way and reads none of it,
-    let policy = Policy::trusted().timeouts("statement: 500ms").pool("perUser: {max: 1}");
+    let policy = Policy::trusted()
+        .timeouts("statement: 500ms")
+        .pool("perUser: {max: 1}");
     let stage = Stage::start(policy).await;
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
-    wire.send(send::query("SELECT repeat('x', 1000) FROM generate_series(1, 100000000)")).await;
-    stage.until_server(&admin, "wait_event = 'ClientWrite'").await;
+    wire.send(send::query(
+        "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)",
+    ))
+    .await;
+    stage
+        .until_server(&admin, "wait_event = 'ClientWrite'")
+        .await;
 
     // then the server's work ends all the same, and her only connection is free for another client of hers.
     let again = stage.user("alice").await;
@@ -265,8 +318,15 @@ async fn a_server_that_does_not_even_answer_the_cancel_is_left() {
     // then her statement ends with the timeout, or with the connection's loss, but it ends,
     let start = Instant::now();
     let refusal = alice.refused("SELECT 2").await;
-    assert!(["57014", "08006"].contains(&refusal.code.as_str()), "{refusal:?}");
-    assert!(start.elapsed() < Duration::from_secs(9), "it took {:?}", start.elapsed());
+    assert!(
+        ["57014", "08006"].contains(&refusal.code.as_str()),
+        "{refusal:?}"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(9),
+        "it took {:?}",
+        start.elapsed()
+    );
 
     // and when the network is back she goes on, with another client if she must.
     link.thaw();
@@ -286,7 +346,8 @@ async fn transaction_ends_while_the_client_is_idle_and_says_so_at_its_next_messa
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("BEGIN").await;
-    wire.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')").await;
+    wire.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')")
+        .await;
     until_counted(&stage, "transaction").await;
 
     // An error to an idle client would be illegal; and the server has nothing to do with it any more.
@@ -303,7 +364,13 @@ async fn transaction_ends_while_the_client_is_idle_and_says_so_at_its_next_messa
     names(&answer.refusal(), "transaction", "400ms");
     assert_eq!(answer.status(), 'E');
     assert_eq!(wire.query("ROLLBACK").await.status(), 'I');
-    assert_eq!(wire.query("SELECT count(*) FROM notes").await.value().as_deref(), Some("0"));
+    assert_eq!(
+        wire.query("SELECT count(*) FROM notes")
+            .await
+            .value()
+            .as_deref(),
+        Some("0")
+    );
 }
 
 #[tokio::test]
@@ -329,13 +396,17 @@ async fn idle_in_transaction_rolls_back_and_keeps_the_client_in_a_failed_transac
     let stage = Stage::start(policy).await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("BEGIN").await;
-    wire.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')").await;
+    wire.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')")
+        .await;
     until_counted(&stage, "idle_in_transaction").await;
     assert!(!wire.says_something(Duration::from_millis(50)).await);
 
     // The server connection is another client's by now.
     let other = stage.user("alice").await;
-    assert_eq!(other.text("SELECT count(*) FROM notes").await.as_deref(), Some("0"));
+    assert_eq!(
+        other.text("SELECT count(*) FROM notes").await.as_deref(),
+        Some("0")
+    );
 
     for _ in 0..2 {
         let answer = wire.query("SELECT 1").await;
@@ -343,7 +414,9 @@ async fn idle_in_transaction_rolls_back_and_keeps_the_client_in_a_failed_transac
         names(&answer.refusal(), "idleInTransaction", "300ms");
         assert_eq!(answer.status(), 'E');
     }
-    let answer = wire.exchange(&[send::run_unnamed("SELECT 1"), send::sync()]).await;
+    let answer = wire
+        .exchange(&[send::run_unnamed("SELECT 1"), send::sync()])
+        .await;
     assert_eq!(answer.tags(), "EZ");
     assert_eq!(answer.refusal().code, "25P03");
 
@@ -359,10 +432,14 @@ async fn idle_in_transaction_recovers_with_rollback_of_the_extended_protocol() {
     let policy = Policy::trusted().timeouts("idleInTransaction: 300ms");
     let stage = Stage::start(policy).await;
     let mut wire = stage.wire_of("alice").await;
-    wire.exchange(&[send::run_unnamed("BEGIN"), send::sync()]).await;
-    wire.exchange(&[send::run_unnamed("SELECT 1"), send::sync()]).await;
+    wire.exchange(&[send::run_unnamed("BEGIN"), send::sync()])
+        .await;
+    wire.exchange(&[send::run_unnamed("SELECT 1"), send::sync()])
+        .await;
     until_counted(&stage, "idle_in_transaction").await;
-    let answer = wire.exchange(&[send::run_unnamed("ROLLBACK"), send::sync()]).await;
+    let answer = wire
+        .exchange(&[send::run_unnamed("ROLLBACK"), send::sync()])
+        .await;
     assert_eq!(answer.tags(), "12CZ");
     assert_eq!(answer.status(), 'I');
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -406,13 +483,17 @@ async fn lifetime_renews_a_server_connection_between_transactions_and_never_insi
     alice.run("SELECT pg_sleep(0.8)").await;
     assert_eq!(alice.server_pid().await, inside);
     alice.run("COMMIT").await;
-    wait::until("another server connection", || async { alice.server_pid().await != inside }).await;
+    wait::until("another server connection", || async {
+        alice.server_pid().await != inside
+    })
+    .await;
     until_counted(&stage, "lifetime").await;
 }
 
 #[tokio::test]
 async fn zero_switches_a_timeout_off() {
-    let policy = Policy::trusted().timeouts("statement: 0s, transaction: 0s, idleInTransaction: 0s");
+    let policy =
+        Policy::trusted().timeouts("statement: 0s, transaction: 0s, idleInTransaction: 0s");
     let stage = Stage::start(policy).await;
     let alice = stage.user("alice").await;
     alice.run("BEGIN; SELECT pg_sleep(0.5)").await;
@@ -431,7 +512,10 @@ async fn copy_in_is_bounded_by_the_transaction_and_not_by_the_statement() {
     wire.until(b'G').await;
     wire.send(send::copy_data(b"1001\tslow\n")).await;
     stage
-        .until_server(&admin, "query LIKE 'COPY%' AND clock_timestamp() - query_start > interval '600 ms'")
+        .until_server(
+            &admin,
+            "query LIKE 'COPY%' AND clock_timestamp() - query_start > interval '600 ms'",
+        )
         .await;
     wire.send(send::copy_done()).await;
     let answer = wire.until_ready().await;
@@ -445,7 +529,10 @@ async fn timeouts_hold_in_session_mode_too() {
         .timeouts("statement: 300ms, idleInTransaction: 400ms");
     let stage = Stage::start(policy).await;
     let mut wire = stage.wire_of("alice").await;
-    assert_eq!(wire.query("SELECT pg_sleep(30)").await.refusal().code, "57014");
+    assert_eq!(
+        wire.query("SELECT pg_sleep(30)").await.refusal().code,
+        "57014"
+    );
     wire.query("BEGIN").await;
     wire.query("SELECT 1").await;
     until_counted(&stage, "idle_in_transaction").await;

@@ -59,13 +59,18 @@ async fn a_changed_parameter_is_reported_and_each_client_is_told_its_own() {
     let mut one = stage.wire_of("alice").await;
     one.query("SET TIME ZONE 'Asia/Tokyo'").await;
     assert_eq!(one.parameters["TimeZone"], "Asia/Tokyo");
-    assert_eq!(one.query("SHOW timezone").await.value().as_deref(), Some("Asia/Tokyo"));
+    assert_eq!(
+        one.query("SHOW timezone").await.value().as_deref(),
+        Some("Asia/Tokyo")
+    );
 }
 
 #[tokio::test]
 async fn a_parameter_that_changes_while_the_client_is_idle_is_reported() {
     let server = Server::own();
-    let stage = Stage::on(&server, Policy::trusted().in_session_mode()).start().await;
+    let stage = Stage::on(&server, Policy::trusted().in_session_mode())
+        .start()
+        .await;
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("SELECT 1").await;
@@ -87,7 +92,9 @@ async fn a_function_call_is_answered() {
     assert_eq!(answer.tags(), "VZ", "{answer:?}");
     assert!(answer.of(b'V').next().unwrap().body.ends_with(b"LOUD"));
 
-    let unknown = wire.exchange(&[send::function_call(4_000_000_000, &[])]).await;
+    let unknown = wire
+        .exchange(&[send::function_call(4_000_000_000, &[])])
+        .await;
     assert_eq!(unknown.tags(), "EZ");
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
 }
@@ -97,8 +104,18 @@ async fn a_function_call_inside_a_transaction_belongs_to_it() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("BEGIN").await;
-    assert_eq!(wire.exchange(&[send::function_call(871, &["x"])]).await.status(), 'T');
-    assert_eq!(wire.exchange(&[send::function_call(4_000_000_000, &[])]).await.status(), 'E');
+    assert_eq!(
+        wire.exchange(&[send::function_call(871, &["x"])])
+            .await
+            .status(),
+        'T'
+    );
+    assert_eq!(
+        wire.exchange(&[send::function_call(4_000_000_000, &[])])
+            .await
+            .status(),
+        'E'
+    );
     assert_eq!(wire.query("ROLLBACK").await.status(), 'I');
 }
 
@@ -109,8 +126,13 @@ async fn an_idle_client_hears_nothing_of_its_servers_end() {
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     let pid = wire.query("SELECT pg_backend_pid()").await.value().unwrap();
-    admin.run(&format!("SELECT pg_terminate_backend({pid})")).await;
-    wait::until("the server connection's end", || async { stage.server_sessions(&admin).await == 0 }).await;
+    admin
+        .run(&format!("SELECT pg_terminate_backend({pid})"))
+        .await;
+    wait::until("the server connection's end", || async {
+        stage.server_sessions(&admin).await == 0
+    })
+    .await;
     // then it is told nothing, and served by another.
     assert!(!wire.says_something(Duration::from_millis(50)).await);
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -122,7 +144,9 @@ async fn a_pinned_client_whose_server_is_terminated_is_told_so() {
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     let pid = wire.query("SELECT pg_backend_pid()").await.value().unwrap();
-    admin.run(&format!("SELECT pg_terminate_backend({pid})")).await;
+    admin
+        .run(&format!("SELECT pg_terminate_backend({pid})"))
+        .await;
     let end = wire.until_closed().await;
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
     assert_eq!(end.refusal().severity, "FATAL");
