@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
-    AuthMode, Jwt, Mode, OnDisconnect, PoolMode, Protocol, SecretKeyRef, SecretRef, Tier, TlsMode,
+    AuthMode, IdentitySource, Jwt, ListenTls, Mode, OnDisconnect, OptOut, PoolMode, Protocol,
+    RowLevelSecurity, SecretKeyRef, SecretRef, SignedContext, SqlScope, Tier, TlsMode, Trusted,
 };
+use crate::names::{optional_duration, plain_duration};
 
 /// One policy resolved for one environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,12 @@ pub struct EffectivePolicy {
     pub databases: Vec<EffectiveDatabase>,
     /// The WebSocket listeners, in the order of the policy.
     pub web_sockets: Vec<EffectiveWebSocket>,
+    /// Environment variables that injection adds to the application's containers.
+    pub inject_env: BTreeMap<String, String>,
+    /// Whether a pod's annotation may keep the sidecar out.
+    pub opt_out: OptOut,
+    /// What `upstream.host` and `jwks.uri` may reach although it is barred by itself.
+    pub allowed_upstreams: Vec<String>,
     /// Where each field's value came from.
     pub origins: Origins,
 }
@@ -77,14 +85,17 @@ impl Origins {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveIdentity {
-    /// How a user context is verified.
-    pub source: crate::kinds::IdentitySource,
-    /// Settings of `Jwt`.
+    /// How a user context is verified. The settings below are there as the policy writes them; this alone says which of them counts.
+    pub source: IdentitySource,
+    /// Settings of `Jwt`, `user_claim` and `leeway` filled in.
     pub jwt: Option<Jwt>,
-    /// Settings of `SignedContext`: the namespace's public keys and what tokens must say.
-    pub signed_context: Option<crate::kinds::SignedContext>,
+    /// Settings of `SignedContext`, the audience and the keys filled in. Always there with that source; with another one where written,
+    /// and then a context token is accepted beside it.
+    pub signed_context: Option<SignedContext>,
     /// Settings of `Trusted`.
-    pub trusted: Option<crate::kinds::Trusted>,
+    pub trusted: Option<Trusted>,
+    /// How long a user context that was set in SQL lasts; none: identity in SQL is not allowed.
+    pub in_sql: Option<SqlScope>,
     /// Whether ids such as `null` or `anonymous` are refused.
     pub reject_placeholders: bool,
 }
@@ -129,6 +140,8 @@ pub struct EffectiveDatabase {
     pub breaker: EffectiveBreaker,
     /// A run-time parameter that tells SQL who the user is.
     pub user_parameter: Option<String>,
+    /// How row-level security learns who the user is.
+    pub row_level_security: RowLevelSecurity,
 }
 
 /// `databases[].listen`, resolved.
@@ -141,7 +154,9 @@ pub struct EffectiveListen {
     pub port: u16,
     /// A directory for a Unix socket, beside the port.
     pub socket: Option<String>,
-    /// The certificate for clients that ask for TLS; none: `SSLRequest` is answered `N`.
+    /// Where the certificate for clients that ask for TLS comes from; none: `SSLRequest` is answered `N`.
+    pub tls: Option<ListenTls>,
+    /// Keys `tls.crt` and `tls.key`, where `tls` is `Secret`.
     pub tls_secret_ref: Option<SecretRef>,
     /// How the application authenticates to the sidecar.
     pub auth_mode: AuthMode,
@@ -188,18 +203,25 @@ pub struct EffectivePool {
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveTimeouts {
     /// DNS, TCP, TLS and authentication together; never off.
+    #[serde(with = "plain_duration")]
     pub connect: Duration,
     /// The wait for a permit; never off.
+    #[serde(with = "plain_duration")]
     pub acquire: Duration,
     /// From the first byte forwarded to `ReadyForQuery`.
+    #[serde(with = "optional_duration")]
     pub statement: Option<Duration>,
     /// From the first statement to the end of the transaction.
+    #[serde(with = "optional_duration")]
     pub transaction: Option<Duration>,
     /// A client's silence inside a transaction.
+    #[serde(with = "optional_duration")]
     pub idle_in_transaction: Option<Duration>,
     /// A server connection unused in the pool.
+    #[serde(with = "optional_duration")]
     pub idle: Option<Duration>,
     /// A server connection's age, jittered by up to a tenth.
+    #[serde(with = "optional_duration")]
     pub lifetime: Option<Duration>,
 }
 
@@ -210,8 +232,10 @@ pub struct EffectiveBreaker {
     /// Failures within `window` that open it.
     pub failures: u32,
     /// The window in which failures are counted.
+    #[serde(with = "plain_duration")]
     pub window: Duration,
     /// How long it stays open.
+    #[serde(with = "plain_duration")]
     pub open: Duration,
     /// Trial connections while half open.
     pub half_open_probes: u32,
@@ -230,14 +254,19 @@ pub struct EffectiveWebSocket {
     /// The application's port.
     pub upstream_port: u16,
     /// The time for an upgrade.
+    #[serde(with = "plain_duration")]
     pub handshake: Duration,
     /// Silence in both directions.
+    #[serde(with = "optional_duration")]
     pub idle: Option<Duration>,
     /// Between pings.
+    #[serde(with = "optional_duration")]
     pub ping: Option<Duration>,
     /// A socket's age.
+    #[serde(with = "optional_duration")]
     pub max_lifetime: Option<Duration>,
     /// How long a handshake is held while the application starts.
+    #[serde(with = "plain_duration")]
     pub cold_start: Duration,
     /// Sockets of one user.
     pub connections_per_user: u32,
@@ -248,6 +277,7 @@ pub struct EffectiveWebSocket {
     /// Bytes buffered for one user.
     pub buffer_per_user: u64,
     /// How long a lost socket may be resumed.
+    #[serde(with = "plain_duration")]
     pub resume_window: Duration,
     /// Bytes kept for a resume.
     pub resume_buffer: u64,

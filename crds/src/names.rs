@@ -1,18 +1,11 @@
-//! Parsed newtypes: durations and quantities in Kubernetes' notation.
+//! Parsed newtypes: what a policy writes as text and the rest of the code uses as a number.
+//!
+//! A value of these types has been parsed and is within its bounds; nobody parses it again.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod duration;
+mod quantity;
 
-/// A span of time in Kubernetes' notation (`1h30m`, `250ms`).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub struct Duration(std::time::Duration);
-
-impl Duration {
-    /// The span itself.
-    #[must_use]
-    pub const fn get(self) -> std::time::Duration {
-        self.0
-    }
-}
+pub use duration::{
+    Duration, DurationError, optional as optional_duration, plain as plain_duration,
+};
+pub use quantity::{Quantity, QuantityError};

@@ -1,3 +1,71 @@
 //! The command line of the sidecar.
 
-fn main() {}
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bulkhead_sidecar::cli::{self, Cli, Command, Exit, RunArgs};
+use bulkhead_sidecar::run::{RunError, run};
+use bulkhead_sidecar::secrets::Secrets;
+use bulkhead_sidecar::telemetry;
+use bulkhead_sidecar::upstream::Resolver;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let exit = match runtime {
+        Ok(runtime) => runtime.block_on(carry_out(command)),
+        Err(error) => complain(&error),
+    };
+    // Blocking work that is still under way (a look at a file) is not waited for.
+    exit.into()
+}
+
+async fn carry_out(command: Command) -> Exit {
+    let mut out = stdout();
+    let asked = match command {
+        Command::Run(args) => return serve(&args).await,
+        Command::Check(args) => return check(&args).await,
+        Command::Users(args) => cli::users(&args, &mut out).await,
+        Command::Policy(args) => cli::policy(&args, &mut out).await,
+        Command::Drain(args) => cli::drain(&args, &mut out).await,
+    };
+    asked.map_or_else(|error| complain(&error), |()| Exit::Success)
+}
+
+async fn serve(args: &RunArgs) -> Exit {
+    if let Err(error) = telemetry::logs::start(&args.log_level, args.log_format) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    match run(args).await {
+        Ok(()) => Exit::Success,
+        Err(RunError::Policy(diagnostics)) => {
+            cli::print_diagnostics(&diagnostics, &mut stderr());
+            Exit::Failure
+        }
+        Err(error) => complain(&error),
+    }
+}
+
+/// Validates, resolves, prints, and reaches each upstream.
+async fn check(args: &RunArgs) -> Exit {
+    let Some(accepted) = cli::check(args, &mut stdout(), &mut stderr()) else {
+        return Exit::Failure;
+    };
+    let secrets = Arc::new(Secrets::new(args.secrets.clone()));
+    let resolver = Resolver::system();
+    let policy = &accepted.policy;
+    if cli::check_upstream(policy, &secrets, &resolver, &mut stdout(), &mut stderr()).await {
+        Exit::Success
+    } else {
+        Exit::Failure
+    }
+}
+
+fn complain(error: &dyn std::error::Error) -> Exit {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(stderr(), "bulkhead-sidecar: {error}");
+    Exit::Failure
+}

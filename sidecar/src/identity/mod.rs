@@ -1,1 +1,34 @@
-//! identity
+//! Who is calling: from a token or a bare id to a user context, or to a refusal that says what is wrong.
+//!
+//! ```text
+//! Presented → Verifier ─ cache ──────────────────────────────→ UserContext
+//!               │  └──── token → authority ─ keys → claims ──────↑
+//!               │                    └ inline │ Secret │ endpoint ← fetch
+//!               └ Rejection (reason, message, hint)
+//! ```
+//!
+//! Lives here: everything that decides whether a client is who it says. Nothing outside can make a [`UserContext`]. May not
+//! live here: a wire protocol, and what the policy's mode does with a refusal.
+
+mod authority;
+mod cache;
+mod claims;
+mod endpoint;
+mod fetch;
+mod keys;
+mod placeholder;
+mod rejection;
+mod token;
+mod user;
+mod verifier;
+
+pub use authority::{CONTEXT_KEYS, IdentityError, JWKS_KEY};
+pub use keys::{JwksError, MAX_JWKS};
+pub use placeholder::{WORDS as PLACEHOLDERS, is_placeholder};
+pub use rejection::{Rejection, RejectionReason};
+pub use token::MAX_TOKEN;
+pub use user::{IdError, MAX_ID, UserContext, UserId};
+pub use verifier::{Presented, Verifier, VerifyOutcome};
+
+#[cfg(test)]
+mod tests;

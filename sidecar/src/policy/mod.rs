@@ -1,1 +1,19 @@
-//! policy
+//! The policy in force: read from its file, judged, taken over or not, and watched for changes.
+//!
+//! Everything else in the sidecar asks [`PolicyStore`] and never the file. What a policy means to a listener or a factory is
+//! not said here.
+
+mod diagnostic;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod restart;
+mod secret_marks;
+mod source;
+mod store;
+mod watch;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use restart::PendingRestart;
+pub use source::{PolicySource, judge};
+pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver, Trial};
+pub use watch::{PolicyWatch, Timing};

@@ -1,1 +1,22 @@
-//! telemetry
+//! What the sidecar tells the outside about itself: metrics for Prometheus and logs for a reader.
+//!
+//! Handles are resolved once, when a listener or an upstream starts; the hot path touches atomics and nothing else.
+//! No user id, token, password or query text may enter this room as a label or a field.
+
+mod application_names;
+mod family;
+mod labels;
+pub mod logs;
+mod metrics;
+mod process;
+mod striped;
+mod upstream;
+
+pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
+pub use labels::{
+    BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
+};
+pub use logs::{LogError, LogFormat};
+pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
+pub use striped::{StripedGauge, StripedHistogram};
+pub use upstream::UpstreamMetrics;

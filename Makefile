@@ -1,0 +1,46 @@
+# Bulkhead. `make help` lists the commands; each installs what it lacks through the system's packages, or says which command does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# rustup puts cargo here, and a fresh shell may not know.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## Lists the commands
+	@echo 'Bulkhead: one user'"'"'s trouble stays out of everyone else'"'"'s way.'
+	@echo
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+.PHONY: demo
+demo: ## Two users, one real PostgreSQL, every promise shown and checked (3 minutes and less once built)
+	@tests/setup/ensure rust cc postgresql python
+	@examples/chat/demo.sh
+
+.PHONY: test
+test: setup ## Builds everything and runs every test against a real PostgreSQL
+	cargo build --workspace --bins
+	cargo test --workspace
+
+.PHONY: bench
+bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 2 minutes)
+	@tests/setup/ensure rust cc postgresql pgbouncer python
+	cargo build --release --package bulkhead-sidecar --bins
+	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+.PHONY: lint
+lint: ## Formatting, clippy without a warning, and the dependencies' licences, sources and advisories
+	@tests/setup/ensure rust cc
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@tests/setup/dependencies
+
+.PHONY: fmt
+fmt: ## Formats the code
+	cargo fmt --all
+
+.PHONY: setup
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool
+	@tests/setup/ensure rust cc postgresql venv promtool

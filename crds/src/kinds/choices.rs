@@ -1,0 +1,152 @@
+//! The choices that a policy makes by a word.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl std::fmt::Display for $name {
+            /// The word as a policy writes it.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => stringify!($variant)),+ })
+            }
+        }
+    };
+}
+
+choice!(
+    /// What happens to a violation.
+    Mode {
+        /// Refused.
+        Enforce,
+        /// Let through, counted and reported.
+        Audit,
+    }
+);
+choice!(
+    /// How a user context is verified.
+    IdentitySource {
+        /// A JSON Web Token of the application's identity provider.
+        Jwt,
+        /// A context token that Bulkhead has signed.
+        SignedContext,
+        /// The application's word.
+        Trusted,
+    }
+);
+choice!(
+    /// How long a user context that was set in SQL lasts.
+    SqlScope {
+        /// Until the transaction ends.
+        Transaction,
+        /// Until the connection ends or says otherwise.
+        Connection,
+    }
+);
+choice!(
+    /// How strictly server connections are kept apart.
+    Tier {
+        /// A server connection belongs to one user from first use to close.
+        Dedicated,
+        /// A server connection may cross after ROLLBACK and DISCARD ALL.
+        Reset,
+        /// For work that belongs to no user.
+        Shared,
+    }
+);
+choice!(
+    /// What a user's lost WebSocket does to their work.
+    OnDisconnect {
+        /// It is cancelled.
+        Cancel,
+        /// It may finish; nothing new starts.
+        Drain,
+        /// Nothing.
+        Keep,
+    }
+);
+choice!(
+    /// The wire protocol of a database.
+    Protocol {
+        /// PostgreSQL's frontend/backend protocol.
+        PostgreSQL,
+        /// RESP.
+        Redis,
+        /// ClickHouse over HTTP.
+        ClickHouse,
+    }
+);
+choice!(
+    /// When a server connection goes back to the pool.
+    PoolMode {
+        /// When the client disconnects.
+        Session,
+        /// When the transaction ends.
+        Transaction,
+    }
+);
+choice!(
+    /// How TLS to the upstream is negotiated and verified.
+    TlsMode {
+        /// No TLS.
+        Disable,
+        /// TLS, the certificate unverified.
+        Require,
+        /// TLS, the certificate's issuer verified.
+        VerifyCa,
+        /// TLS, issuer and host name verified.
+        VerifyFull,
+    }
+);
+choice!(
+    /// Where the certificate comes from that the sidecar shows to the application.
+    ListenTls {
+        /// Issued by the policy's own certificate authority, for the upstream's name.
+        Issued,
+        /// Read from a Secret.
+        Secret,
+    }
+);
+choice!(
+    /// How the application authenticates to the sidecar.
+    AuthMode {
+        /// By SCRAM-SHA-256.
+        Scram,
+        /// Not at all.
+        Trust,
+    }
+);
+choice!(
+    /// How row-level security learns who the user is.
+    RowLevelSecurity {
+        /// From the run-time parameter `userParameter`, which SQL can overwrite: a convenience, no boundary.
+        Parameter,
+        /// From a claim that the sidecar signs and SQL cannot forge.
+        Signed,
+    }
+);
+choice!(
+    /// Whether a pod's annotation may keep the sidecar out.
+    OptOut {
+        /// It may.
+        Allowed,
+        /// It may not.
+        Denied,
+    }
+);
+
+impl Protocol {
+    /// The port that the protocol's servers listen on unless told otherwise.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::PostgreSQL => 5432,
+            Self::Redis => 6379,
+            Self::ClickHouse => 8123,
+        }
+    }
+}

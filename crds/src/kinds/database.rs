@@ -1,0 +1,109 @@
+//! `spec.databases`: a database, where the sidecar listens for it, and what it dials.
+
+use std::net::IpAddr;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AuthMode, Breaker, ListenTls, Pool, Protocol, SecretKeyRef, SecretRef, Session, Timeouts,
+    TlsMode,
+};
+
+/// A database that the application reaches through the sidecar.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Database {
+    /// The entry's name, by which overlays, metrics and messages speak of it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = crate::schema::LABEL))]
+    pub name: String,
+    /// The wire protocol: `PostgreSQL`, `Redis` or `ClickHouse`.
+    pub protocol: Protocol,
+    /// Where the sidecar listens for the application. Default: 127.0.0.1, at the upstream's port.
+    pub listen: Option<Listen>,
+    /// What the sidecar dials.
+    pub upstream: Upstream,
+    /// How server connections are pooled.
+    pub pool: Option<Pool>,
+    /// The seven timeouts. `0s` switches one off, except `connect` and `acquire`.
+    pub timeouts: Option<Timeouts>,
+    /// When the sidecar stops dialling an upstream that fails.
+    pub breaker: Option<Breaker>,
+    /// What a server session is told about its user.
+    pub session: Option<Session>,
+}
+
+/// Where the sidecar listens for the application.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.tls) || self.tls != 'Secret' || has(self.tlsSecretRef)")
+    .message("tls Secret needs tlsSecretRef").field_path(".tlsSecretRef"))]
+pub struct Listen {
+    /// The address; a loopback address unless the application is on another machine. Default: 127.0.0.1.
+    #[schemars(
+        with = "Option<String>",
+        length(min = 2, max = 45),
+        regex(pattern = crate::schema::ADDRESS)
+    )]
+    pub address: Option<IpAddr>,
+    /// The port; 0 lets the kernel choose, which only a test wants. Default: the upstream's port.
+    pub port: Option<u16>,
+    /// A folder for a Unix socket beside the port; the socket's name in it is the protocol's own (`.s.PGSQL.5432`). Default: none.
+    #[schemars(length(min = 2, max = 90), regex(pattern = "^/[^\\x00]+$"))]
+    pub socket: Option<String>,
+    /// The certificate for an application that insists on TLS: `Issued` (by the policy's own authority, for the upstream's name) or
+    /// `Secret` (from `tlsSecretRef`). Default: no TLS on this side.
+    pub tls: Option<ListenTls>,
+    /// A Secret with the keys `tls.crt` and `tls.key`. Needed with tls `Secret`.
+    pub tls_secret_ref: Option<SecretRef>,
+    /// How the application authenticates to the sidecar.
+    pub auth: Option<ListenAuth>,
+}
+
+/// How the application authenticates to the sidecar. All containers of a pod share its loopback addresses.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.mode) || self.mode != 'Scram' || has(self.secretRef)")
+    .message("mode Scram needs secretRef").field_path(".secretRef"))]
+pub struct ListenAuth {
+    /// `Scram` (SCRAM-SHA-256, and -PLUS under TLS) or `Trust`. Default: `Trust`, which must be written out where identity is `Trusted`.
+    pub mode: Option<AuthMode>,
+    /// The Secret that holds the password. Default for its key: `password`. Needed with mode `Scram`.
+    pub secret_ref: Option<SecretKeyRef>,
+}
+
+/// What the sidecar dials.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upstream {
+    /// A host name, an address, or (with a leading `/`) the folder of a Unix socket.
+    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::HOST))]
+    pub host: String,
+    /// The port. Default: 5432 for PostgreSQL, 6379 for Redis, 8123 for ClickHouse.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// The database that spares and health probes use. Default: the one that the client names.
+    #[schemars(length(min = 1, max = 63))]
+    pub database: Option<String>,
+    /// How TLS is negotiated and verified.
+    pub tls: Option<UpstreamTls>,
+    /// A Secret with the keys `username` and `password`, which are the sidecar's alone. Default: none, the role that the client names
+    /// and no password.
+    pub credentials_secret_ref: Option<SecretRef>,
+}
+
+/// How TLS to the upstream is negotiated and verified.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// `Disable`, `Require` (unverified), `VerifyCa` (the issuer) or `VerifyFull` (issuer and host name). Default: `VerifyFull`.
+    pub mode: Option<TlsMode>,
+    /// A Secret whose key `ca.crt` holds the certificate authorities that are believed. Default: the ones of the system, with
+    /// `VerifyFull` alone; `VerifyCa` needs a Secret.
+    pub ca_secret_ref: Option<SecretRef>,
+}

@@ -1,0 +1,29 @@
+//! How a policy changes the pods that it selects.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::OptOut;
+
+/// What injection adds to the application's containers.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inject {
+    /// Environment variables, for an application that is told where its database is rather than finding it by a host alias
+    /// (`PGHOST: 127.0.0.1`). Default: none.
+    #[schemars(extend("maxProperties" = 32), transform = crate::schema::bound_values)]
+    pub env: Option<BTreeMap<String, String>>,
+}
+
+/// Which pods the sidecar is injected into.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Injection {
+    /// Whether a pod's annotation may keep the sidecar out: `Allowed` or `Denied`. Default: `Allowed` in mode `Audit`, `Denied` in mode
+    /// `Enforce`.
+    pub opt_out: Option<OptOut>,
+}

@@ -1,0 +1,100 @@
+//! `spec.webSockets`: a WebSocket listener in front of the application.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Duration, Quantity};
+
+/// A WebSocket listener in front of the application.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocket {
+    /// The entry's name, by which overlays, metrics and messages speak of it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = crate::schema::LABEL))]
+    pub name: String,
+    /// Where the sidecar listens for clients. Default: port 8080.
+    pub listen: Option<WebSocketListen>,
+    /// Where the application listens.
+    pub upstream: WebSocketUpstream,
+    /// The timeouts. `0s` switches one off, except `handshake`.
+    pub timeouts: Option<WebSocketTimeouts>,
+    /// What one user and one socket may use.
+    pub limits: Option<WebSocketLimits>,
+    /// How a lost socket is resumed.
+    pub resume: Option<Resume>,
+    /// Events that are never dropped: a name (matched at `/type` of a JSON message), a JSON pointer and a value (`/payload/kind=done`), or
+    /// a socket.io event (`socket.io:done`). Default: none.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub critical_events: Option<Vec<String>>,
+}
+
+/// Where the sidecar listens for clients.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocketListen {
+    /// The port, on all addresses of the pod; 0 lets the kernel choose, which only a test wants. Default: 8080.
+    pub port: Option<u16>,
+    /// The name of the application's container port that moves to the sidecar, so that a Service which targets it by name reaches the
+    /// sidecar. Default: none.
+    #[schemars(
+        length(min = 1, max = 15),
+        regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    )]
+    pub takes_over: Option<String>,
+}
+
+/// Where the application listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocketUpstream {
+    /// The application's port in the same pod.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}
+
+/// The timeouts of a WebSocket. `0s` switches one off, except `handshake`.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocketTimeouts {
+    /// The time for an upgrade. Default: 10s.
+    pub handshake: Option<Duration>,
+    /// Silence in both directions. Default: 5m.
+    pub idle: Option<Duration>,
+    /// Between two pings of the sidecar. Default: 20s.
+    pub ping: Option<Duration>,
+    /// A socket's age. Default: 12h.
+    pub max_lifetime: Option<Duration>,
+    /// How long a handshake is held while the application starts; `0s` holds none. Default: 30s.
+    pub cold_start: Option<Duration>,
+}
+
+/// What one user and one socket may use.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocketLimits {
+    /// Sockets of one user in one pod. Default: 4.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub connections_per_user: Option<u32>,
+    /// Bytes of one message. Default: 1Mi.
+    pub message_bytes: Option<Quantity>,
+    /// Messages a second on one socket, in each direction. Default: 50.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub messages_per_second: Option<u32>,
+    /// Bytes buffered for one user. Default: 256Ki.
+    pub buffer_per_user: Option<Quantity>,
+}
+
+/// How a lost socket is resumed.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resume {
+    /// How long a lost socket may be resumed; `0s` offers none. Default: 60s.
+    pub window: Option<Duration>,
+    /// Bytes kept for a resume, for each socket. Default: 256Ki.
+    pub buffer: Option<Quantity>,
+}

@@ -1,0 +1,256 @@
+//! The defaults: what a policy gets where it writes nothing. The only place where they are values.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::effective::{
+    EffectiveBreaker, EffectiveDatabase, EffectiveIdentity, EffectiveIsolation, EffectiveLimits,
+    EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts, EffectiveUpstream,
+    EffectiveWebSocket, Origins,
+};
+use crate::kinds::{
+    AuthMode, Breaker, Database, Identity, IdentitySource, IsolationPolicy, IsolationPolicySpec,
+    Jwks, Jwt, Listen, Mode, OnDisconnect, OptOut, Pool, PoolMode, RowLevelSecurity, SecretKeyRef,
+    SignedContext, SqlScope, Tier, Timeouts, TlsMode, Upstream, WebSocket,
+};
+use crate::names;
+
+/// The Secret that holds a namespace's public context keys.
+const CONTEXT_KEYS: &str = "bulkhead-context-keys";
+/// The key of a Secret that holds a key set.
+const JWKS_KEY: &str = "jwks.json";
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Makes a merged spec whole.
+pub(super) fn fill(
+    policy: &IsolationPolicy,
+    environment: &str,
+    spec: IsolationPolicySpec,
+    origins: Origins,
+) -> EffectivePolicy {
+    let name = policy.metadata.name.clone().unwrap_or_default();
+    let mode = spec.mode.unwrap_or(Mode::Enforce);
+    let isolation = spec.isolation.unwrap_or_default();
+    let limits = spec.limits.unwrap_or_default();
+    let opt_out = match mode {
+        Mode::Enforce => OptOut::Denied,
+        Mode::Audit => OptOut::Allowed,
+    };
+    EffectivePolicy {
+        namespace: policy
+            .metadata
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        environment: environment.to_owned(),
+        mode,
+        identity: identity(spec.identity, &name),
+        isolation: EffectiveIsolation {
+            tier: isolation.tier.unwrap_or(Tier::Dedicated),
+            on_disconnect: isolation.on_disconnect.unwrap_or(OnDisconnect::Cancel),
+        },
+        limits: EffectiveLimits {
+            max_users: limits.max_users.unwrap_or(10_000),
+            memory_per_user: limits.memory_per_user.map_or(MIB, names::Quantity::get),
+        },
+        databases: spec
+            .databases
+            .unwrap_or_default()
+            .into_iter()
+            .map(database)
+            .collect(),
+        web_sockets: spec
+            .web_sockets
+            .unwrap_or_default()
+            .into_iter()
+            .map(web_socket)
+            .collect(),
+        inject_env: spec
+            .inject
+            .and_then(|inject| inject.env)
+            .unwrap_or_default(),
+        opt_out: spec
+            .injection
+            .and_then(|injection| injection.opt_out)
+            .unwrap_or(opt_out),
+        allowed_upstreams: spec.allowed_upstreams.unwrap_or_default(),
+        origins,
+        name,
+    }
+}
+
+fn identity(written: Identity, policy: &str) -> EffectiveIdentity {
+    let signed_context = match (written.source, written.signed_context) {
+        (_, Some(context)) => Some(context),
+        (IdentitySource::SignedContext, None) => Some(SignedContext {
+            issuer: None,
+            audiences: None,
+            jwks: None,
+        }),
+        (_, None) => None,
+    };
+    EffectiveIdentity {
+        source: written.source,
+        jwt: written.jwt.map(|jwt| Jwt {
+            jwks: jwks(jwt.jwks),
+            user_claim: Some(jwt.user_claim.unwrap_or_else(|| "sub".to_owned())),
+            leeway: Some(jwt.leeway.unwrap_or_else(|| (30 * SECOND).into())),
+            ..jwt
+        }),
+        signed_context: signed_context.map(|context| SignedContext {
+            audiences: Some(context.audiences.unwrap_or_else(|| vec![policy.to_owned()])),
+            jwks: Some(context.jwks.map_or_else(context_keys, jwks)),
+            ..context
+        }),
+        trusted: written.trusted,
+        in_sql: written
+            .in_sql
+            .map(|in_sql| in_sql.scope.unwrap_or(SqlScope::Transaction)),
+        reject_placeholders: written.reject_placeholders.unwrap_or(true),
+    }
+}
+
+fn context_keys() -> Jwks {
+    jwks(Jwks {
+        secret_ref: Some(SecretKeyRef {
+            name: CONTEXT_KEYS.to_owned(),
+            key: None,
+        }),
+        uri: None,
+        inline: None,
+    })
+}
+
+fn jwks(written: Jwks) -> Jwks {
+    Jwks {
+        secret_ref: written.secret_ref.map(|secret| with_key(secret, JWKS_KEY)),
+        ..written
+    }
+}
+
+fn with_key(secret: SecretKeyRef, key: &str) -> SecretKeyRef {
+    SecretKeyRef {
+        key: Some(secret.key.unwrap_or_else(|| key.to_owned())),
+        ..secret
+    }
+}
+
+fn database(written: Database) -> EffectiveDatabase {
+    let upstream = upstream(written.upstream, written.protocol.default_port());
+    let session = written.session.unwrap_or_default();
+    EffectiveDatabase {
+        name: written.name,
+        protocol: written.protocol,
+        listen: listen(written.listen.unwrap_or_default(), upstream.port),
+        upstream,
+        pool: pool(&written.pool.unwrap_or_default()),
+        timeouts: timeouts(&written.timeouts.unwrap_or_default()),
+        breaker: breaker(&written.breaker.unwrap_or_default()),
+        user_parameter: session.user_parameter,
+        row_level_security: session
+            .row_level_security
+            .unwrap_or(RowLevelSecurity::Parameter),
+    }
+}
+
+fn listen(written: Listen, port: u16) -> EffectiveListen {
+    let auth = written.auth.unwrap_or_default();
+    EffectiveListen {
+        address: written.address.unwrap_or(LOOPBACK),
+        port: written.port.unwrap_or(port),
+        socket: written.socket,
+        tls: written.tls,
+        tls_secret_ref: written.tls_secret_ref,
+        auth_mode: auth.mode.unwrap_or(AuthMode::Trust),
+        auth_secret_ref: auth.secret_ref.map(|secret| with_key(secret, "password")),
+    }
+}
+
+fn upstream(written: Upstream, port: u16) -> EffectiveUpstream {
+    let tls = written.tls.unwrap_or_default();
+    EffectiveUpstream {
+        host: written.host,
+        port: written.port.unwrap_or(port),
+        database: written.database,
+        tls_mode: tls.mode.unwrap_or(TlsMode::VerifyFull),
+        tls_ca_secret_ref: tls.ca_secret_ref,
+        credentials_secret_ref: written.credentials_secret_ref,
+    }
+}
+
+fn pool(written: &Pool) -> EffectivePool {
+    EffectivePool {
+        mode: written.mode.unwrap_or(PoolMode::Transaction),
+        per_user_max: written
+            .per_user
+            .as_ref()
+            .and_then(|per_user| per_user.max)
+            .unwrap_or(4),
+        max_connections: written.max_connections.unwrap_or(200),
+        warm: written.warm.unwrap_or(0),
+        warm_rate: written.warm_rate.unwrap_or(10),
+    }
+}
+
+fn timeouts(written: &Timeouts) -> EffectiveTimeouts {
+    EffectiveTimeouts {
+        connect: span(written.connect, 10 * SECOND),
+        acquire: span(written.acquire, 3 * SECOND),
+        statement: switch(written.statement, 30 * SECOND),
+        transaction: switch(written.transaction, 60 * SECOND),
+        idle_in_transaction: switch(written.idle_in_transaction, 30 * SECOND),
+        idle: switch(written.idle, 10 * MINUTE),
+        lifetime: switch(written.lifetime, HOUR),
+    }
+}
+
+fn breaker(written: &Breaker) -> EffectiveBreaker {
+    EffectiveBreaker {
+        failures: written.failures.unwrap_or(5),
+        window: span(written.window, 30 * SECOND),
+        open: span(written.open, 15 * SECOND),
+        half_open_probes: written.half_open_probes.unwrap_or(2),
+    }
+}
+
+fn web_socket(written: WebSocket) -> EffectiveWebSocket {
+    let listen = written.listen.unwrap_or_default();
+    let timeouts = written.timeouts.unwrap_or_default();
+    let limits = written.limits.unwrap_or_default();
+    let resume = written.resume.unwrap_or_default();
+    EffectiveWebSocket {
+        name: written.name,
+        port: listen.port.unwrap_or(8080),
+        takes_over: listen.takes_over,
+        upstream_port: written.upstream.port,
+        handshake: span(timeouts.handshake, 10 * SECOND),
+        idle: switch(timeouts.idle, 5 * MINUTE),
+        ping: switch(timeouts.ping, 20 * SECOND),
+        max_lifetime: switch(timeouts.max_lifetime, 12 * HOUR),
+        cold_start: span(timeouts.cold_start, 30 * SECOND),
+        connections_per_user: limits.connections_per_user.unwrap_or(4),
+        message_bytes: limits.message_bytes.map_or(MIB, names::Quantity::get),
+        messages_per_second: limits.messages_per_second.unwrap_or(50),
+        buffer_per_user: limits
+            .buffer_per_user
+            .map_or(256 * KIB, names::Quantity::get),
+        resume_window: span(resume.window, MINUTE),
+        resume_buffer: resume.buffer.map_or(256 * KIB, names::Quantity::get),
+        critical_events: written.critical_events.unwrap_or_default(),
+    }
+}
+
+fn span(written: Option<names::Duration>, default: Duration) -> Duration {
+    written.map_or(default, names::Duration::get)
+}
+
+/// As [`span`], but `0s` is off.
+fn switch(written: Option<names::Duration>, default: Duration) -> Option<Duration> {
+    Some(span(written, default)).filter(|span| !span.is_zero())
+}

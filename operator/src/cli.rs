@@ -1,0 +1,47 @@
+//! What the binary can be asked to do.
+
+mod crds;
+
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand};
+
+/// Operates Bulkhead in a Kubernetes cluster.
+#[derive(Parser)]
+#[command(name = "bulkhead-operator", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
+    Crds(crds::Arguments),
+}
+
+impl Arguments {
+    /// Does what was asked, and writes what it has to say to `out`.
+    ///
+    /// # Errors
+    /// Those of the subcommand.
+    pub(crate) fn run(&self, out: &mut impl Write) -> Result<(), Error> {
+        match &self.command {
+            Command::Crds(arguments) => arguments.run(out),
+        }
+    }
+}
+
+/// Why a subcommand failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The definition is not representable as YAML.
+    #[error("cannot write the definition as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
+    /// The definition is not representable as JSON.
+    #[error("cannot write the definition as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The output's other end.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}

@@ -1,0 +1,189 @@
+//! The Unix door: users, the policy with its origins, drain. Only this user and root may open it, and the kernel says who
+//! opens it (`SO_PEERCRED`).
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bulkhead_crds::effective::EffectivePolicy;
+use bulkhead_crds::explain;
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::inventory::{ApplicationRow, UsersReport};
+use super::paths;
+use super::port::{ACCEPT_PAUSE, RevisionReport};
+use super::reply::{self, Reply};
+use super::server::Connections;
+use super::{AdminError, AdminState};
+
+/// How long the workers may take to tell who their users are.
+const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const KNOWN: &str = "GET /users, GET /policy, GET /revision and POST /drain";
+
+/// The bound Unix door. Dropping it removes the socket.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// The socket's inode: after a successor has replaced it, the path is no longer ours to remove.
+    inode: Option<u64>,
+    uid: Option<u32>,
+}
+
+/// What `/policy` answers. A policy holds references to secrets, never secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyReport {
+    /// The policy's name.
+    pub policy: String,
+    /// The policy's namespace.
+    pub namespace: String,
+    /// The environment that it was resolved for.
+    pub environment: String,
+    /// Names the content.
+    pub revision: String,
+    /// Every field.
+    pub fields: Vec<FieldRow>,
+}
+
+/// One field of the effective policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// The field (`databases[main].timeouts.statement`).
+    pub path: String,
+    /// Its value as a policy would write it.
+    pub value: String,
+    /// `default`, `base` or `environment NAME`.
+    pub origin: String,
+}
+
+impl ControlSocket {
+    /// Binds the socket, with permissions 0600, in the place of one that nobody answers on. Needs a tokio
+    /// runtime around it.
+    ///
+    /// # Errors
+    ///
+    /// See [`AdminError`].
+    pub fn bind(path: &Path) -> Result<Self, AdminError> {
+        let listener = paths::bind(path)?;
+        let inode = inode(path);
+        let listener = UnixListener::from_std(listener).map_err(|source| AdminError::Control {
+            path: path.to_owned(),
+            what: "listen",
+            source,
+        })?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            inode,
+            uid: paths::own_uid(),
+        })
+    }
+
+    /// Answers until it is dropped; never returns by itself. Dropping it ends its connections.
+    pub async fn serve(self, state: AdminState) {
+        let mut connections = Connections::new();
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if self.may_ask(&stream) => {
+                    let state = state.clone();
+                    connections.serve(stream, move |request| {
+                        let state = state.clone();
+                        async move { answer(request.method(), request.uri().path(), &state).await }
+                    });
+                }
+                Ok(_) => tracing::warn!("control socket: another user was turned away"),
+                Err(error) => {
+                    tracing::warn!(%error, "control socket: accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn may_ask(&self, stream: &UnixStream) -> bool {
+        stream
+            .peer_cred()
+            .is_ok_and(|peer| is_allowed(peer.uid(), self.uid))
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if self.inode.is_some() && inode(&self.path) == self.inode {
+            let _ = paths::remove_if_there(&self.path);
+        }
+    }
+}
+
+/// Root and this process's own user; where that is not known, root alone.
+fn is_allowed(peer: u32, own: Option<u32>) -> bool {
+    peer == 0 || Some(peer) == own
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|of| of.ino())
+}
+
+async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
+    match (method, path) {
+        (&Method::GET, "/users") => users(state).await,
+        (&Method::GET, "/policy") => policy(state),
+        (&Method::GET, "/revision") => reply::json(&RevisionReport::of(&state.store)),
+        (&Method::POST, "/drain") => {
+            tracing::info!("drain requested on the control socket");
+            state.drain.notify_one();
+            reply::text(StatusCode::ACCEPTED, "draining")
+        }
+        (_, "/users" | "/policy" | "/revision" | "/drain") => {
+            reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("there is {KNOWN}"))
+        }
+        _ => reply::not_found(KNOWN),
+    }
+}
+
+async fn users(state: &AdminState) -> Reply {
+    let Ok(users) = timeout(INVENTORY_TIMEOUT, state.inventory.users()).await else {
+        return reply::text(StatusCode::GATEWAY_TIMEOUT, "the workers do not answer");
+    };
+    let names = state.metrics.application_names.snapshot();
+    reply::json(&UsersReport {
+        users,
+        unattributed: names
+            .into_iter()
+            .map(|(application_name, connections)| ApplicationRow {
+                application_name,
+                connections,
+            })
+            .collect(),
+    })
+}
+
+fn policy(state: &AdminState) -> Reply {
+    let revision = state.store.current();
+    reply::json(&PolicyReport::of(&revision.policy, &revision.id))
+}
+
+impl PolicyReport {
+    /// Every field of an effective policy, in the order of the schema.
+    #[must_use]
+    pub fn of(policy: &EffectivePolicy, revision: &str) -> Self {
+        Self {
+            policy: policy.name.clone(),
+            namespace: policy.namespace.clone(),
+            environment: policy.environment.clone(),
+            revision: revision.to_owned(),
+            fields: explain(policy)
+                .into_iter()
+                .map(|row| FieldRow {
+                    path: row.path,
+                    value: row.value,
+                    origin: row.origin.to_string(),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The question that only the engine can answer: who uses this sidecar now.
+
+use std::pin::Pin;
+
+use serde::{Deserialize, Serialize};
+
+/// One user's factory, or one of the factories that belong to nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The verified user id; for a factory of nobody, its name (`unattributed`).
+    pub user_id: String,
+    /// The policy's name for the database.
+    pub upstream: String,
+    /// The database on the server.
+    pub database: String,
+    /// The role on the server.
+    pub role: String,
+    /// Client connections now.
+    pub clients: u32,
+    /// Server connections now, idle ones included.
+    pub server_connections: u32,
+    /// Of those, unused ones.
+    pub idle: u32,
+    /// Clients that wait for a server connection.
+    pub waiting: u32,
+    /// Transactions since the factory was created.
+    pub transactions: u64,
+    /// Of those, ended with an error.
+    pub errors: u64,
+    /// Timeouts that fired.
+    pub timeouts: u64,
+    /// Seconds since anything happened.
+    pub last_active_seconds: u64,
+    /// Whether a user context was verified.
+    pub attributed: bool,
+    /// What the clients call themselves.
+    pub application_names: Vec<String>,
+}
+
+/// Connections without a user context under one application name, since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationRow {
+    /// The name that the clients gave, or `other` for those beyond the hundredth.
+    pub application_name: String,
+    /// How many connections.
+    pub connections: u64,
+}
+
+/// What `/users` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsersReport {
+    /// The factories.
+    pub users: Vec<UserRow>,
+    /// Who still comes without a user context: the inventory of a migration.
+    pub unattributed: Vec<ApplicationRow>,
+}
+
+/// Answers for the engine. Asked on the control thread; the workers are asked by message, so the answer may take a moment.
+pub trait Inventory: Send + Sync + 'static {
+    /// The factories of all workers, in no order.
+    fn users(&self) -> Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>>;
+}

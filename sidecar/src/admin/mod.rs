@@ -1,0 +1,112 @@
+//! What operators of the sidecar see and may ask, over two doors.
+//!
+//! - [`port`]: a TCP port with metrics, health, readiness and the revision. Nothing there names a user or changes anything.
+//! - [`control`]: a Unix socket for this user and root, with the users, the policy with its origins, and drain.
+//!
+//! Both answer HTTP/1.1 through [`server`], which bounds what a client may hold. What a user is, only the engine knows: it
+//! answers through [`Inventory`].
+
+pub mod client;
+pub mod control;
+mod inventory;
+pub mod paths;
+pub mod port;
+mod readiness;
+mod reply;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+pub use inventory::{ApplicationRow, Inventory, UserRow, UsersReport};
+pub use readiness::Readiness;
+
+use crate::policy::PolicyStore;
+use crate::telemetry::Metrics;
+
+/// What both doors answer from.
+#[derive(Clone)]
+pub struct AdminState {
+    /// For `/metrics`, and the application names without a user context.
+    pub metrics: Arc<Metrics>,
+    /// For `/revision` and `/policy`.
+    pub store: Arc<PolicyStore>,
+    /// For `/readyz`.
+    pub readiness: Arc<Readiness>,
+    /// For `/users`.
+    pub inventory: Arc<dyn Inventory>,
+    /// Notified once for each request to drain; a request that comes before anybody waits is kept.
+    pub drain: Arc<Notify>,
+}
+
+/// Why a door could not be opened, or a running sidecar not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The TCP port.
+    #[error("--admin {address}: cannot listen: {source}")]
+    Listen {
+        /// What was asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another sidecar answers on the socket.
+    #[error("--control {path}: a running sidecar answers there; give each sidecar a socket of its own", path = path.display())]
+    ControlInUse {
+        /// The socket.
+        path: std::path::PathBuf,
+    },
+    /// Something that is no socket is in the way.
+    #[error("--control {path}: there is a file that is not a socket; remove it or choose another path", path = path.display())]
+    NotASocket {
+        /// The file.
+        path: std::path::PathBuf,
+    },
+    /// The socket's directory can be written by others.
+    #[error("--control {path}: {directory} belongs to another user; choose a directory of your own", path = path.display(), directory = directory.display())]
+    ForeignDirectory {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// Its directory.
+        directory: std::path::PathBuf,
+    },
+    /// The socket.
+    #[error("--control {path}: cannot {what}: {source}", path = path.display())]
+    Control {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// The step that failed.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nobody answers on the socket.
+    #[error("--control {path}: no sidecar answers there ({source}); is it running, and with this --control?", path = path.display())]
+    NoSidecar {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The exchange over the socket broke off.
+    #[error("--control {path}: the sidecar's answer broke off: {reason}", path = path.display())]
+    BrokenAnswer {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The sidecar refused.
+    #[error("--control {path}: the sidecar answered {status}: {text}", path = path.display())]
+    Refused {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        text: String,
+    },
+}

@@ -1,0 +1,138 @@
+//! The TCP door: metrics, health, readiness, revision. It may be reached by the whole pod and by Prometheus, so nothing here
+//! names a user, shows a policy's text, or changes anything.
+
+use std::net::SocketAddr;
+use std::time::{Duration, UNIX_EPOCH};
+
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::reply::{self, Reply};
+use super::server::Connections;
+use super::{AdminError, AdminState};
+use crate::policy::{Diagnostic, PendingRestart, PolicyStore};
+use crate::telemetry::CONTENT_TYPE;
+
+/// How long to wait after an accept that failed, usually for want of file descriptors.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const KNOWN: &str = "/metrics, /healthz, /readyz and /revision";
+
+/// The bound TCP door.
+#[derive(Debug)]
+pub struct AdminPort {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// What `/revision` answers: from it the operator knows whether this pod is in sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionReport {
+    /// The policy's name.
+    pub policy: String,
+    /// The policy's namespace.
+    pub namespace: String,
+    /// The environment that it was resolved for.
+    pub environment: String,
+    /// Names the content in force.
+    pub revision: String,
+    /// Counts the policies that this process has taken over, from 1.
+    pub number: u64,
+    /// The last policy that was refused, until a good one is read.
+    pub rejection: Option<RejectionReport>,
+    /// What only a restart can give.
+    pub pending_restart: Vec<PendingRestart>,
+}
+
+/// A policy that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectionReport {
+    /// When, in seconds since the epoch.
+    pub at: u64,
+    /// Why.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl AdminPort {
+    /// Binds the address; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Listen`].
+    pub async fn bind(address: SocketAddr) -> Result<Self, AdminError> {
+        let failed = |source| AdminError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is dropped; never returns by itself. Dropping it ends its connections.
+    pub async fn serve(self, state: AdminState) {
+        let mut connections = Connections::new();
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let state = state.clone();
+                    connections.serve(stream, move |request| {
+                        let reply = answer(request.method(), request.uri().path(), &state);
+                        async move { reply }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "admin port: accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+    }
+    match path {
+        "/metrics" => match state.metrics.render() {
+            Ok(text) => reply::of(StatusCode::OK, CONTENT_TYPE, text.into()),
+            Err(error) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
+        "/healthz" => reply::text(StatusCode::OK, "ok"),
+        "/readyz" => match state.readiness.check() {
+            Ok(()) => reply::text(StatusCode::OK, "ready"),
+            Err(reason) => reply::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+        },
+        "/revision" => reply::json(&RevisionReport::of(&state.store)),
+        _ => reply::not_found(KNOWN),
+    }
+}
+
+impl RevisionReport {
+    /// What stands now.
+    #[must_use]
+    pub fn of(store: &PolicyStore) -> Self {
+        let (revision, standing) = (store.current(), store.standing());
+        let seconds = |at: std::time::SystemTime| {
+            at.duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs())
+        };
+        Self {
+            policy: revision.policy.name.clone(),
+            namespace: revision.policy.namespace.clone(),
+            environment: revision.policy.environment.clone(),
+            revision: revision.id.to_string(),
+            number: revision.number,
+            rejection: standing.rejection.map(|refused| RejectionReport {
+                at: seconds(refused.at),
+                diagnostics: refused.diagnostics,
+            }),
+            pending_restart: standing.pending_restart,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The subcommands that ask a running sidecar over its control socket.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::args::{AskArgs, ControlArgs};
+use super::table::{Lean, render};
+use crate::admin::control::PolicyReport;
+use crate::admin::{AdminError, UserRow, UsersReport, client};
+
+/// Prints the users, the busiest first, and the applications that come without a user context.
+///
+/// # Errors
+///
+/// [`AdminError`], when nobody answers, or not so.
+pub async fn users(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let mut report: UsersReport = client::get(&args.control.path(), "/users").await?;
+    report.users.sort_by(|a, b| {
+        let by_work = b.transactions.cmp(&a.transactions);
+        by_work.then_with(|| {
+            (&a.user_id, &a.upstream, &a.role).cmp(&(&b.user_id, &b.upstream, &b.role))
+        })
+    });
+    if args.json {
+        print_json(out, &report);
+        return Ok(());
+    }
+    print(out, &user_table(&report.users));
+    if !report.unattributed.is_empty() {
+        let rows: Vec<[String; 2]> = report
+            .unattributed
+            .iter()
+            .map(|row| [row.application_name.clone(), row.connections.to_string()])
+            .collect();
+        let head = [
+            ("WITHOUT A USER CONTEXT", Lean::Left),
+            ("CONNECTIONS", Lean::Right),
+        ];
+        print(out, &format!("\n{}", render(head, &rows)));
+    }
+    Ok(())
+}
+
+/// Prints the policy in force, each field with its origin.
+///
+/// # Errors
+///
+/// [`AdminError`], when nobody answers, or not so.
+pub async fn policy(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let report: PolicyReport = client::get(&args.control.path(), "/policy").await?;
+    if args.json {
+        print_json(out, &report);
+    } else {
+        print(out, &policy_table(&report));
+    }
+    Ok(())
+}
+
+/// Asks the running sidecar to drain; returns once it has agreed, not once it is done.
+///
+/// # Errors
+///
+/// [`AdminError`], when nobody answers, or not so.
+pub async fn drain(args: &ControlArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    client::drain(&args.path()).await?;
+    print(out, "draining\n");
+    Ok(())
+}
+
+/// The policy's name, environment and revision, then a line each field.
+pub(super) fn policy_table(report: &PolicyReport) -> String {
+    let rows: Vec<[String; 3]> = report
+        .fields
+        .iter()
+        .map(|row| [row.path.clone(), row.value.clone(), row.origin.clone()])
+        .collect();
+    let left = Lean::Left;
+    format!(
+        "policy {}/{} for environment {}, revision {}\n{}",
+        report.namespace,
+        report.policy,
+        report.environment,
+        report.revision,
+        render([("FIELD", left), ("VALUE", left), ("ORIGIN", left)], &rows)
+    )
+}
+
+fn user_table(users: &[UserRow]) -> String {
+    let (left, right) = (Lean::Left, Lean::Right);
+    let head = [
+        ("USER", left),
+        ("UPSTREAM", left),
+        ("DATABASE", left),
+        ("ROLE", left),
+        ("CLIENTS", right),
+        ("SERVERS", right),
+        ("IDLE", right),
+        ("WAITING", right),
+        ("TRANSACTIONS", right),
+        ("ERRORS", right),
+        ("TIMEOUTS", right),
+        ("LAST ACTIVE", right),
+        ("APPLICATIONS", left),
+    ];
+    let rows: Vec<[String; 13]> = users
+        .iter()
+        .map(|user| {
+            [
+                user.user_id.clone(),
+                user.upstream.clone(),
+                user.database.clone(),
+                user.role.clone(),
+                user.clients.to_string(),
+                user.server_connections.to_string(),
+                user.idle.to_string(),
+                user.waiting.to_string(),
+                user.transactions.to_string(),
+                user.errors.to_string(),
+                user.timeouts.to_string(),
+                format!("{}s", user.last_active_seconds),
+                user.application_names.join(", "),
+            ]
+        })
+        .collect();
+    render(head, &rows)
+}
+
+fn print_json(out: &mut impl Write, report: &impl Serialize) {
+    match serde_json::to_string_pretty(report) {
+        Ok(text) => print(out, &format!("{text}\n")),
+        Err(error) => tracing::error!(%error, "the answer cannot be printed"),
+    }
+}
+
+/// A reader that has gone away (`| head`) is no error of ours.
+pub(super) fn print(out: &mut impl Write, text: &str) {
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

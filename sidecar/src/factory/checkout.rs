@@ -1,0 +1,191 @@
+//! From a factory to a server connection: the pool first, then a permit, then a spare, then a dial.
+//!
+//! `acquire` bounds the wait for room and permit; `connect` begins when they are granted.
+
+use std::rc::Rc;
+
+use bulkhead_crds::kinds::Tier;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::fairness::Permit;
+use super::key::Owner;
+use super::lane::Lane;
+use super::pool::{Factory, Grant, Seat};
+use super::server::{Owned, Spare};
+use crate::force::DatabaseForce;
+use crate::protocol::postgres::session::restore;
+use crate::telemetry::TimeoutKind;
+use crate::upstream::ConnectError;
+use crate::worker::{Entry, Worker};
+
+/// Why a client's work did not get a server connection.
+#[derive(Debug, Error)]
+pub enum CheckoutError {
+    /// No room or permit within `acquire`.
+    #[error("no server connection became free within {setting}: {ahead} were ahead, and {limit} bounds them")]
+    Acquire {
+        /// The timeout, with its value and origin.
+        setting: String,
+        /// Waiters that were in front.
+        ahead: usize,
+        /// The limit that was reached, with its value and origin.
+        limit: String,
+    },
+    /// The dial failed, or took longer than `connect`.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
+
+/// A checkout that is being made.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkout<'a> {
+    /// The worker.
+    pub worker: &'a Rc<Worker>,
+    /// The database entry.
+    pub entry: &'a Rc<Entry>,
+    /// Whose connection it will be.
+    pub factory: &'a Rc<Factory>,
+}
+
+impl Checkout<'_> {
+    /// An idle connection of this factory, without waiting: the common case.
+    #[must_use]
+    pub fn at_once(&self, force: &DatabaseForce) -> Option<Box<Owned>> {
+        self.factory.take_idle(Instant::now(), force.epoch)
+    }
+
+    /// A server connection for this factory.
+    ///
+    /// Cancel safe: what has been granted meanwhile is passed on.
+    ///
+    /// # Errors
+    /// See [`CheckoutError`].
+    pub async fn wait(&self) -> Result<Box<Owned>, CheckoutError> {
+        let force = self.entry.force();
+        let began = Instant::now();
+        let deadline = began + force.settings.timeouts.acquire;
+        let seat = match self.seat(&force, deadline).await? {
+            Grant::Connection(owned) => return Ok(self.granted(owned, began)),
+            Grant::Seat(seat) => seat,
+        };
+        let lane = self.entry.lane(&self.factory.key);
+        if let Some(spare) = self.spare(&lane, &force).await {
+            return Ok(self.granted(self.claim(spare, seat), began));
+        }
+        let permit = match self.permit(&force, deadline).await? {
+            Room::Connection(owned) => return Ok(self.granted(owned, began)),
+            Room::Permit(permit) => permit,
+        };
+        let metrics = &self.entry.metrics;
+        metrics.acquire_seconds.observe(began.elapsed().as_secs_f64());
+        let owner = Some(&self.factory.key.owner);
+        let server = self.entry.dial(self.worker, &force, &lane, owner, permit).await?;
+        Ok(self.claim(Spare::new(server), seat))
+    }
+
+    /// Room within the owner's own limit, or a connection that another of its clients gives back.
+    async fn seat(&self, force: &DatabaseForce, deadline: Instant) -> Result<Grant, CheckoutError> {
+        let pool = &force.settings.pool;
+        let (max, field) = match self.factory.key.owner {
+            Owner::User(_) => (pool.per_user_max, "pool.perUser.max"),
+            Owner::Unattributed | Owner::Shared => (pool.max_connections, "pool.maxConnections"),
+        };
+        if let Some(seat) = self.factory.try_seat(max) {
+            return Ok(Grant::Seat(seat));
+        }
+        let ahead = self.factory.waiting();
+        match timeout_at(deadline, self.factory.wait()).await {
+            Ok(Ok(grant)) => Ok(grant),
+            _ => Err(acquire_error(force, ahead, force.name_field(field, &max.to_string()))),
+        }
+    }
+
+    /// A connection that has no owner: a spare, or in tier `Reset` another user's, cleaned.
+    async fn spare(&self, lane: &Rc<Lane>, force: &DatabaseForce) -> Option<Spare> {
+        if let Some(spare) = lane.take_spare(Instant::now(), force.epoch) {
+            return Some(spare);
+        }
+        if force.tier() != Tier::Reset {
+            return None;
+        }
+        while let Some(mut owned) = lane.take_resettable() {
+            if owned.server.epoch != force.epoch || owned.server.is_dead() {
+                continue;
+            }
+            let limit = Instant::now() + restore::RESTORE_LIMIT;
+            if let Ok(proof) = restore::cleanse(&mut owned.server, limit).await {
+                return Some(owned.surrender(&proof));
+            }
+        }
+        None
+    }
+
+    /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back.
+    async fn permit(&self, force: &DatabaseForce, deadline: Instant) -> Result<Room, CheckoutError> {
+        let (limiter, holder) = (&self.entry.limiter, &self.factory.holder);
+        if let Some(permit) = limiter.try_acquire(Some(holder)) {
+            return Ok(Room::Permit(permit));
+        }
+        let mut ticket = limiter.enqueue(holder);
+        self.worker.reclaim(self.entry, holder);
+        let mut handed = self.factory.wait();
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut ticket.permit => {
+                    self.refuse(handed);
+                    if let Ok(permit) = permit {
+                        return Ok(Room::Permit(permit));
+                    }
+                    break;
+                }
+                grant = &mut handed => match grant {
+                    Ok(Grant::Connection(owned)) => return Ok(Room::Connection(owned)),
+                    // This client has a seat already: another may have this one.
+                    Ok(Grant::Seat(seat)) => {
+                        handed = self.factory.wait();
+                        drop(seat);
+                    }
+                    Err(_) => break,
+                },
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        let max = force.settings.pool.max_connections.to_string();
+        let limit = force.name_field("pool.maxConnections", &max);
+        Err(acquire_error(force, ticket.ahead, limit))
+    }
+
+    /// Leaves the owner's queue; a connection that was handed over in the same moment goes back.
+    fn refuse(&self, mut handed: oneshot::Receiver<Grant>) {
+        handed.close();
+        if let Ok(Grant::Connection(owned)) = handed.try_recv() {
+            self.factory.park(owned, Instant::now());
+        }
+    }
+
+    fn claim(&self, spare: Spare, seat: Seat) -> Box<Owned> {
+        spare.claim(&self.factory.key, seat, &self.factory.holder)
+    }
+
+    fn granted(&self, owned: Box<Owned>, began: Instant) -> Box<Owned> {
+        let waited = began.elapsed().as_secs_f64();
+        self.entry.metrics.acquire_seconds.observe(waited);
+        owned
+    }
+}
+
+enum Room {
+    Connection(Box<Owned>),
+    Permit(Permit),
+}
+
+fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> CheckoutError {
+    CheckoutError::Acquire {
+        setting: force.name_timeout(TimeoutKind::Acquire),
+        ahead,
+        limit,
+    }
+}

@@ -1,0 +1,134 @@
+//! What nobody waits for: idle and aged connections close, dead ones are noticed, spares are opened, unused factories freed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use super::lane::Lane;
+use super::server::Spare;
+use crate::force::DatabaseForce;
+use crate::telemetry::TimeoutKind;
+use crate::worker::{Entry, Worker};
+
+/// Between two turns, at the most; a shorter `idle` or `lifetime` makes it shorter.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
+
+/// Between two turns, at the least.
+const SHORTEST_TURN: Duration = Duration::from_millis(50);
+
+/// Why an idle connection goes.
+enum Verdict {
+    Idle,
+    Lifetime,
+    /// Dead, or of an upstream that the policy no longer has.
+    Useless,
+}
+
+/// Takes its turns until the worker ends.
+pub async fn run(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(next_turn(&worker)).await;
+        worker.forgive_wrong_keys();
+        for entry in worker.entries() {
+            sweep(&worker, &entry);
+            refill(&worker, &entry);
+        }
+    }
+}
+
+fn next_turn(worker: &Worker) -> Duration {
+    let entries = worker.entries();
+    let shortest = entries
+        .iter()
+        .filter_map(|entry| {
+            let timeouts = entry.force().settings.timeouts;
+            timeouts.idle.into_iter().chain(timeouts.lifetime).min()
+        })
+        .min();
+    shortest.map_or(LONGEST_TURN, |limit| {
+        (limit / 4).clamp(SHORTEST_TURN, LONGEST_TURN)
+    })
+}
+
+/// Closes what has been idle too long, is too old, or is dead; frees factories that nobody needs.
+fn sweep(worker: &Worker, entry: &Entry) {
+    let force = entry.force();
+    let now = Instant::now();
+    for factory in worker.factories_of(&force.name) {
+        let gone = factory.sweep(|owned| judge(&mut owned.server, &force, now));
+        for (verdict, owned) in gone {
+            match verdict {
+                Verdict::Idle => entry.metrics.timeout(TimeoutKind::Idle),
+                Verdict::Lifetime => entry.metrics.timeout(TimeoutKind::Lifetime),
+                Verdict::Useless => {}
+            }
+            drop(owned);
+        }
+        worker.release_factory(entry, &factory);
+    }
+    for lane in entry.lanes() {
+        for _ in 0..lane.sweep_spares(now, force.epoch) {
+            entry.metrics.timeout(TimeoutKind::Lifetime);
+        }
+    }
+}
+
+fn judge(server: &mut super::server::Server, force: &DatabaseForce, now: Instant) -> Option<Verdict> {
+    let unused = now.saturating_duration_since(server.idle_since);
+    if force.settings.timeouts.idle.is_some_and(|limit| unused >= limit) {
+        Some(Verdict::Idle)
+    } else if !server.is_young(now) {
+        Some(Verdict::Lifetime)
+    } else if server.epoch != force.epoch || server.is_dead() {
+        Some(Verdict::Useless)
+    } else {
+        None
+    }
+}
+
+/// Opens spares up to this worker's part of `pool.warm`, no faster than `pool.warmRate`. Spares come last: none is opened
+/// while somebody waits for a permit.
+fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>) {
+    let force = entry.force();
+    let (Some(database), Some(role)) = (&force.settings.upstream.database, force.connector.role())
+    else {
+        return;
+    };
+    let lane = entry.lane_of(&database.as_str().into(), &role.as_str().into());
+    let workers = worker.process.workers();
+    let warm = force.settings.pool.warm as usize;
+    let share = warm / workers + usize::from(worker.index < warm % workers);
+    let missing = share.saturating_sub(lane.spares());
+    let rate = (force.settings.pool.warm_rate as usize).div_ceil(workers).max(1);
+    for _ in 0..missing.min(rate) {
+        let Some(permit) = entry.limiter.try_acquire(None) else {
+            return;
+        };
+        spawn_local(open_spare(
+            Rc::clone(worker),
+            Rc::clone(entry),
+            Rc::clone(&lane),
+            Arc::clone(&force),
+            permit,
+        ));
+    }
+}
+
+async fn open_spare(
+    worker: Rc<Worker>,
+    entry: Rc<Entry>,
+    lane: Rc<Lane>,
+    force: Arc<DatabaseForce>,
+    permit: super::fairness::Permit,
+) {
+    lane.dialling.set(lane.dialling.get() + 1);
+    let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
+    lane.dialling.set(lane.dialling.get().saturating_sub(1));
+    match dialled {
+        Ok(server) => lane.keep(Spare::new(server)),
+        Err(error) => tracing::warn!(upstream = %force.name, %error, "a spare could not be opened"),
+    }
+}

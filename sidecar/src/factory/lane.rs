@@ -1,0 +1,107 @@
+//! What the factories of one database and role have in common on a worker: spares, and in tier `Reset` who has idle
+//! connections to be cleaned.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::pool::Factory;
+use super::server::{Owned, Spare};
+
+/// A database and a role of one upstream, on one worker.
+#[derive(Debug)]
+pub struct Lane {
+    /// The database.
+    pub database: Arc<str>,
+    /// The role that the server sees.
+    pub role: Arc<str>,
+    /// Spares that are being dialled.
+    pub dialling: Cell<u32>,
+    spares: RefCell<Vec<Spare>>,
+    resettable: RefCell<Vec<Weak<Factory>>>,
+}
+
+impl Lane {
+    /// An empty lane.
+    #[must_use]
+    pub fn new(database: Arc<str>, role: Arc<str>) -> Self {
+        Self {
+            database,
+            role,
+            dialling: Cell::new(0),
+            spares: RefCell::default(),
+            resettable: RefCell::default(),
+        }
+    }
+
+    /// A spare that may be used; unusable ones on the way are closed.
+    #[must_use]
+    pub fn take_spare(&self, now: Instant, epoch: u64) -> Option<Spare> {
+        loop {
+            let mut spare = self.spares.borrow_mut().pop()?;
+            let server = spare.server();
+            if server.epoch == epoch && server.is_young(now) && !server.is_dead() {
+                return Some(spare);
+            }
+        }
+    }
+
+    /// Keeps a spare.
+    pub fn keep(&self, spare: Spare) {
+        self.spares.borrow_mut().push(spare);
+    }
+
+    /// Spares there are, and on their way.
+    #[must_use]
+    pub fn spares(&self) -> usize {
+        self.spares.borrow().len() + self.dialling.get() as usize
+    }
+
+    /// Closes one spare; whether there was one.
+    pub fn close_spare(&self) -> bool {
+        let spare = self.spares.borrow_mut().pop();
+        spare.is_some()
+    }
+
+    /// Closes the spares that are too old, of other settings, or dead. How many went for their age.
+    pub fn sweep_spares(&self, now: Instant, epoch: u64) -> u64 {
+        let mut aged = 0;
+        let all = std::mem::take(&mut *self.spares.borrow_mut());
+        let kept = all.into_iter().filter_map(|mut spare| {
+            let server = spare.server();
+            if !server.is_young(now) {
+                aged += 1;
+                return None;
+            }
+            (server.epoch == epoch && !server.is_dead()).then_some(spare)
+        });
+        let kept: Vec<_> = kept.collect();
+        self.spares.borrow_mut().extend(kept);
+        aged
+    }
+
+    /// Notes that a factory has an idle connection that tier `Reset` may clean for another user.
+    pub fn offer(&self, factory: &Rc<Factory>) {
+        self.resettable.borrow_mut().push(Rc::downgrade(factory));
+    }
+
+    /// An idle connection of another factory, to be cleaned.
+    #[must_use]
+    pub fn take_resettable(&self) -> Option<Box<Owned>> {
+        loop {
+            let weak = self.resettable.borrow_mut().pop()?;
+            let Some(factory) = weak.upgrade() else {
+                continue;
+            };
+            let (given, more) = factory.give_up_idle();
+            if more {
+                self.resettable.borrow_mut().push(weak);
+            }
+            if given.is_some() {
+                return given;
+            }
+        }
+    }
+}

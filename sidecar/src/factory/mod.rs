@@ -1,0 +1,21 @@
+//! Connection factories: what one user may open towards one upstream.
+//!
+//! ```text
+//! Limiter (one an upstream, all workers)     permits, round-robin over users, who must yield
+//!   └ Lane (one a database and role, a worker)   spares: authenticated, never used
+//!       └ Factory (one a FactoryKey, a worker)   idle connections of one owner, its waiters
+//!           └ Owned ⇄ Spare → Server             a server connection, typed by whose it is
+//! ```
+//!
+//! A [`Spare`](server::Spare) has no owner and cannot run a statement for anybody; claiming it gives an
+//! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another is
+//! [`Owned::cleanse`](server::Owned::cleanse), which exists for the tier `Reset` alone, and counts.
+
+pub mod cancels;
+pub mod checkout;
+pub mod fairness;
+pub mod janitor;
+pub mod key;
+pub mod lane;
+pub mod pool;
+pub mod server;

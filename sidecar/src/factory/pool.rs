@@ -1,0 +1,316 @@
+//! One owner's factory: idle connections, who waits for one, and what the owner has done.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::key::{FactoryKey, Holder};
+use super::server::Owned;
+use crate::admin::UserRow;
+use crate::telemetry::ServerState;
+
+/// Application names remembered for the `users` list, per factory.
+const APPLICATION_NAMES: usize = 8;
+
+/// What one owner may open towards one upstream. Lives on one worker, without locks.
+#[derive(Debug)]
+pub struct Factory {
+    /// Whose it is.
+    pub key: Rc<FactoryKey>,
+    /// The same for the limiter.
+    pub holder: Holder,
+    /// What the owner has done, for the `users` list.
+    pub activity: Activity,
+    idle: RefCell<Vec<Box<Owned>>>,
+    seats: Rc<Seats>,
+    clients: Cell<u32>,
+    offered: Cell<bool>,
+}
+
+/// Counters of one factory.
+#[derive(Debug)]
+pub struct Activity {
+    /// Transactions (or statements outside of one) that have ended.
+    pub transactions: Cell<u64>,
+    /// Errors that the server or the sidecar has sent.
+    pub errors: Cell<u64>,
+    /// Timeouts that have fired.
+    pub timeouts: Cell<u64>,
+    /// When something last happened.
+    pub last: Cell<Instant>,
+    application_names: RefCell<BTreeSet<Box<str>>>,
+}
+
+/// Connections that exist or are being opened, and the queue for the next one.
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Cell<u32>,
+    queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+}
+
+/// The right to have one more connection within `perUser.max`. Dropping it lets the next waiter open one.
+#[derive(Debug)]
+pub struct Seat(Rc<Seats>);
+
+/// What a waiter gets.
+#[derive(Debug)]
+pub enum Grant {
+    /// A connection that another client of the same owner has just given back.
+    Connection(Box<Owned>),
+    /// Room to open one.
+    Seat(Seat),
+}
+
+impl Factory {
+    /// An empty factory.
+    #[must_use]
+    pub fn new(key: FactoryKey, worker: usize) -> Self {
+        let holder = Holder {
+            owner: key.owner.clone(),
+            worker,
+        };
+        Self {
+            key: Rc::new(key),
+            holder,
+            activity: Activity::new(),
+            idle: RefCell::default(),
+            seats: Rc::default(),
+            clients: Cell::new(0),
+            offered: Cell::new(false),
+        }
+    }
+
+    /// The idle connection that was used last, if it may still be used: it must be of the upstream's present settings
+    /// (`epoch`), young enough, and alive.
+    #[must_use]
+    pub fn take_idle(&self, now: Instant, epoch: u64) -> Option<Box<Owned>> {
+        loop {
+            let mut owned = self.idle.borrow_mut().pop()?;
+            let server = &mut owned.server;
+            if server.epoch == epoch && server.is_young(now) && !server.is_dead() {
+                server.show_as(ServerState::Active);
+                return Some(owned);
+            }
+        }
+    }
+
+    /// Takes a clean connection back: to the client that has waited longest, else among the idle ones.
+    ///
+    /// A connection of another owner is closed, and the attempt counted: the types do not let it happen, and if a change
+    /// should, the count must not stay 0.
+    pub fn park(&self, mut owned: Box<Owned>, now: Instant) {
+        if *owned.key() != self.key && **owned.key() != *self.key {
+            owned.server.count_handoff();
+            return;
+        }
+        owned.server.idle_since = now;
+        let mut grant = Grant::Connection(owned);
+        while let Some(waiter) = self.next_waiter() {
+            match waiter.send(grant) {
+                Ok(()) => return,
+                Err(back) => grant = back,
+            }
+        }
+        if let Grant::Connection(mut owned) = grant {
+            owned.server.show_as(ServerState::Idle);
+            self.idle.borrow_mut().push(owned);
+        }
+    }
+
+    /// Room for one more connection, if fewer than `max` exist.
+    #[must_use]
+    pub fn try_seat(&self, max: u32) -> Option<Seat> {
+        if self.seats.taken.get() >= max {
+            return None;
+        }
+        Some(Seats::take(&self.seats))
+    }
+
+    /// A place in the queue for a connection of this owner.
+    #[must_use]
+    pub fn wait(&self) -> oneshot::Receiver<Grant> {
+        let (sender, receiver) = oneshot::channel();
+        self.seats.queue.borrow_mut().push_back(sender);
+        receiver
+    }
+
+    /// Clients that wait, those that have given up excluded.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let queue = self.seats.queue.borrow();
+        queue.iter().filter(|waiter| !waiter.is_closed()).count()
+    }
+
+    /// Connections that exist or are being opened.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.seats.taken.get()
+    }
+
+    /// Connections in the pool.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Closes the connection that has been idle longest; whether there was one.
+    pub fn close_longest_idle(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() {
+            return false;
+        }
+        let oldest = idle.remove(0);
+        drop(idle);
+        drop(oldest);
+        true
+    }
+
+    /// Takes out the idle connections for which `judge` gives a verdict, and hands each with its verdict to the caller.
+    #[must_use]
+    pub fn sweep<V>(&self, mut judge: impl FnMut(&mut Owned) -> Option<V>) -> Vec<(V, Box<Owned>)> {
+        let mut idle = self.idle.borrow_mut();
+        let mut out = Vec::new();
+        let mut index = 0;
+        while index < idle.len() {
+            match judge(&mut idle[index]) {
+                Some(verdict) => out.push((verdict, idle.remove(index))),
+                None => index += 1,
+            }
+        }
+        out
+    }
+
+    /// Whether this factory is not among those whose idle connections tier `Reset` may clean; it counts as being among
+    /// them afterwards.
+    pub fn offers_once(&self) -> bool {
+        !self.offered.replace(true)
+    }
+
+    /// Takes one idle connection out, for tier `Reset` to clean for somebody else; and whether more are left.
+    #[must_use]
+    pub fn give_up_idle(&self) -> (Option<Box<Owned>>, bool) {
+        let mut idle = self.idle.borrow_mut();
+        let given = idle.pop();
+        self.offered.set(!idle.is_empty());
+        (given, !idle.is_empty())
+    }
+
+    /// What the `users` list says of it.
+    #[must_use]
+    pub fn row(&self) -> UserRow {
+        let activity = &self.activity;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        UserRow {
+            user_id: self.key.owner.label().to_owned(),
+            upstream: self.key.upstream.to_string(),
+            database: self.key.database.to_string(),
+            role: self.key.role.to_string(),
+            clients: self.clients(),
+            server_connections: self.open(),
+            idle: count(self.idle()),
+            waiting: count(self.waiting()),
+            transactions: activity.transactions.get(),
+            errors: activity.errors.get(),
+            timeouts: activity.timeouts.get(),
+            last_active_seconds: activity.last.get().elapsed().as_secs(),
+            attributed: self.key.owner.user().is_some(),
+            application_names: activity.application_names(),
+        }
+    }
+
+    /// One more client.
+    pub fn client_joins(&self) {
+        self.clients.set(self.clients.get() + 1);
+    }
+
+    /// One client less.
+    pub fn client_leaves(&self) {
+        self.clients.set(self.clients.get().saturating_sub(1));
+    }
+
+    /// Clients connected.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.clients.get()
+    }
+
+    /// Whether nobody needs it any more.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.clients.get() == 0 && self.seats.taken.get() == 0
+    }
+
+    fn next_waiter(&self) -> Option<oneshot::Sender<Grant>> {
+        self.seats.queue.borrow_mut().pop_front()
+    }
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            transactions: Cell::new(0),
+            errors: Cell::new(0),
+            timeouts: Cell::new(0),
+            last: Cell::new(Instant::now()),
+            application_names: RefCell::default(),
+        }
+    }
+
+    /// A transaction has ended.
+    pub fn count_transaction(&self, now: Instant) {
+        self.transactions.set(self.transactions.get() + 1);
+        self.last.set(now);
+    }
+
+    /// An error has been sent to a client.
+    pub fn count_error(&self) {
+        self.errors.set(self.errors.get() + 1);
+    }
+
+    /// A timeout has fired.
+    pub fn count_timeout(&self) {
+        self.timeouts.set(self.timeouts.get() + 1);
+    }
+
+    /// Remembers an application name; bounded.
+    pub fn note_application(&self, name: &str) {
+        let mut names = self.application_names.borrow_mut();
+        if names.len() < APPLICATION_NAMES && !name.is_empty() {
+            names.insert(name.into());
+        }
+    }
+
+    /// The application names seen.
+    #[must_use]
+    pub fn application_names(&self) -> Vec<String> {
+        let names = self.application_names.borrow();
+        names.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Seats {
+    fn take(this: &Rc<Self>) -> Seat {
+        this.taken.set(this.taken.get() + 1);
+        Seat(Rc::clone(this))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.set(self.0.taken.get().saturating_sub(1));
+        loop {
+            let Some(waiter) = self.0.queue.borrow_mut().pop_front() else {
+                return;
+            };
+            if waiter.is_closed() {
+                continue;
+            }
+            // A waiter that closes in between drops the seat, and that serves the next one.
+            drop(waiter.send(Grant::Seat(Seats::take(&self.0))));
+            return;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A server connection, typed by whose it is.
+//!
+//! [`Spare`]: authenticated, and no statement of anybody has run on it. [`Owned`]: belongs to one owner from first use to
+//! close. There is no way from `Owned` back to `Spare` but [`Owned::surrender`], which asks for the proof that only the
+//! protocol's verified reset gives, and only tier `Reset` asks for that.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::cancels::Cancels;
+use super::fairness::Permit;
+use super::key::{FactoryKey, Holder, Owner};
+use super::pool::Seat;
+use crate::protocol::postgres::session::backend::Backend;
+use crate::protocol::postgres::session::restore::Cleansed;
+use crate::relay::{Inbox, Outbox};
+use crate::stream::Stream;
+use crate::telemetry::{ServerState, UpstreamMetrics};
+
+/// A connection to the upstream, with everything that belongs to it. Dropping it closes it and passes its permit on.
+#[derive(Debug)]
+pub struct Server {
+    /// The socket.
+    pub stream: Stream,
+    /// What the server has said and nobody has dealt with.
+    pub inbox: Inbox,
+    /// What the server has not been given yet.
+    pub outbox: Outbox,
+    /// What the protocol knows of the session on the other side.
+    pub backend: Backend,
+    /// Cancel requests under way: while there is one the connection must not be reused.
+    pub cancels: Cancels,
+    /// When it goes for its age.
+    pub expires: Option<Instant>,
+    /// Since when it has been unused.
+    pub idle_since: Instant,
+    /// The upstream's settings under which it was opened; an older one than the policy's is not reused.
+    pub epoch: u64,
+    permit: Permit,
+    gauge: Gauge,
+}
+
+/// Authenticated and never used by anybody (or proven clean, in tier `Reset`).
+#[derive(Debug)]
+pub struct Spare {
+    server: Box<Server>,
+    last_owner: Option<Owner>,
+}
+
+/// A connection that belongs to one owner.
+#[derive(Debug)]
+pub struct Owned {
+    /// The connection.
+    pub server: Box<Server>,
+    key: Rc<FactoryKey>,
+    _seat: Seat,
+}
+
+/// The state gauge of one connection; dropping it takes the connection out of the count.
+#[derive(Debug)]
+struct Gauge {
+    metrics: Arc<UpstreamMetrics>,
+    state: ServerState,
+}
+
+impl Server {
+    /// A connection that has just been authenticated.
+    #[must_use]
+    pub fn new(
+        stream: Stream,
+        inbox: Inbox,
+        backend: Backend,
+        permit: Permit,
+        metrics: Arc<UpstreamMetrics>,
+        expires: Option<Instant>,
+        epoch: u64,
+    ) -> Self {
+        metrics.server_connections(ServerState::Spare).inc();
+        Self {
+            stream,
+            inbox,
+            outbox: Outbox::new(),
+            backend,
+            cancels: Cancels::default(),
+            expires,
+            idle_since: Instant::now(),
+            epoch,
+            permit,
+            gauge: Gauge {
+                metrics,
+                state: ServerState::Spare,
+            },
+        }
+    }
+
+    /// Shows the connection under another state in the metrics.
+    pub fn show_as(&mut self, state: ServerState) {
+        self.gauge.show_as(state);
+    }
+
+    /// Counts a hand-over from one owner to another.
+    pub fn count_handoff(&self) {
+        self.gauge.metrics.cross_user_handoffs.inc();
+    }
+
+    /// Whether its age allows another use.
+    #[must_use]
+    pub fn is_young(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether the socket has something to say that ends its usefulness: an end of stream, an error, a FATAL. What else a
+    /// server may say to an idle client (notices, parameter changes) is taken in.
+    pub fn is_dead(&mut self) -> bool {
+        if !self.inbox.is_empty() {
+            return true;
+        }
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match self.inbox.poll_fill(&mut self.stream, &mut cx) {
+            std::task::Poll::Pending => false,
+            std::task::Poll::Ready(Ok(count)) if count > 0 => {
+                !self.backend.take_idle_messages(&mut self.inbox)
+            }
+            std::task::Poll::Ready(_) => true,
+        }
+    }
+}
+
+impl Spare {
+    /// A connection on which nothing has run.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self {
+            server: Box::new(server),
+            last_owner: None,
+        }
+    }
+
+    /// The connection, to see whether it is still alive and young.
+    pub fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
+    #[must_use]
+    pub fn claim(mut self, key: &Rc<FactoryKey>, seat: Seat, holder: &Holder) -> Box<Owned> {
+        if self.last_owner.take().is_some_and(|last| last != key.owner) {
+            self.server.count_handoff();
+        }
+        self.server.permit.assign(holder);
+        self.server.show_as(ServerState::Active);
+        Box::new(Owned {
+            server: self.server,
+            key: Rc::clone(key),
+            _seat: seat,
+        })
+    }
+}
+
+impl Owned {
+    /// Whose it is.
+    #[must_use]
+    pub fn key(&self) -> &Rc<FactoryKey> {
+        &self.key
+    }
+
+    /// Gives the owner up, against the proof that nothing of theirs is left on the connection.
+    #[must_use]
+    pub fn surrender(self, _proof: &Cleansed) -> Spare {
+        let last_owner = Some(self.key.owner.clone());
+        Spare {
+            server: self.server,
+            last_owner,
+        }
+    }
+}
+
+impl Gauge {
+    fn show_as(&mut self, state: ServerState) {
+        self.metrics.server_connections(self.state).dec();
+        self.metrics.server_connections(state).inc();
+        self.state = state;
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        self.metrics.server_connections(self.state).dec();
+    }
+}

@@ -1,0 +1,247 @@
+//! A policy revision in the form in which the engine uses it: keys loaded, connectors made, keys of factories spelled once.
+//!
+//! Built off the workers whenever the policy or a secret changes, and handed to every worker as one `Arc`. What a worker
+//! reads from it holds for new work at once; work under way keeps the revision with which it began.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
+use bulkhead_crds::kinds::{AuthMode, IdentitySource, Mode, Protocol, Tier};
+use thiserror::Error;
+
+use crate::identity::{IdentityError, Verifier};
+use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls, ScramVerifier};
+use crate::secrets::{SecretError, Secrets};
+use crate::telemetry::TimeoutKind;
+use crate::upstream::{Connector, Resolver, UpstreamError};
+
+/// How far the server's own timeouts stand above the sidecar's: a backstop for a sidecar that has died.
+const BACKSTOP: Duration = Duration::from_secs(2);
+
+/// A revision in force.
+#[derive(Debug)]
+pub struct Force {
+    /// The revision's id.
+    pub revision: Arc<str>,
+    /// The policy.
+    pub policy: Arc<EffectivePolicy>,
+    /// Its databases.
+    pub databases: Vec<Arc<DatabaseForce>>,
+}
+
+/// One database entry of a revision.
+#[derive(Debug)]
+pub struct DatabaseForce {
+    /// The entry.
+    pub settings: EffectiveDatabase,
+    /// The policy that it stands in.
+    pub policy: Arc<EffectivePolicy>,
+    /// `namespace/name` of the policy, for factory keys.
+    pub policy_key: Arc<str>,
+    /// The entry's name, for factory keys.
+    pub name: Arc<str>,
+    /// Verifies user contexts.
+    pub verifier: Arc<Verifier>,
+    /// Dials the upstream.
+    pub connector: Connector,
+    /// Changes with what the upstream is: connections of an older epoch are not reused.
+    pub epoch: u64,
+    /// How the application authenticates.
+    pub auth: ClientAuth,
+    /// The certificate for clients that ask for TLS.
+    pub tls: Option<ListenTls>,
+}
+
+/// Why a revision cannot be put in force.
+#[derive(Debug, Error)]
+pub enum ForceError {
+    /// The identity settings.
+    #[error("spec.identity: {0}")]
+    Identity(#[from] IdentityError),
+    /// An upstream's settings.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// A listener's certificate or password.
+    #[error("databases[{entry}].listen.{field}: {source}")]
+    Secret {
+        /// The entry.
+        entry: String,
+        /// The field below `listen`.
+        field: &'static str,
+        /// What is wrong.
+        source: SecretError,
+    },
+    /// A listener's certificate cannot be used.
+    #[error("databases[{entry}].listen.tls: {source}")]
+    Certificate {
+        /// The entry.
+        entry: String,
+        /// What is wrong.
+        source: HandshakeError,
+    },
+}
+
+impl Force {
+    /// Builds a revision. `previous` is the one that it replaces: an upstream that is the same keeps its epoch.
+    ///
+    /// # Errors
+    /// A secret that cannot be read, a key or certificate that cannot be used; the previous revision stays in force then.
+    pub fn build(
+        revision: Arc<str>,
+        policy: &Arc<EffectivePolicy>,
+        secrets: &Arc<Secrets>,
+        resolver: &Resolver,
+        previous: Option<&Self>,
+    ) -> Result<Self, ForceError> {
+        let verifier = Arc::new(Verifier::new(policy, secrets)?);
+        let policy_key: Arc<str> = format!("{}/{}", policy.namespace, policy.name).into();
+        let mut databases = Vec::new();
+        for settings in &policy.databases {
+            if settings.protocol != Protocol::PostgreSQL {
+                continue;
+            }
+            let before = previous.and_then(|force| force.database(&settings.name));
+            databases.push(Arc::new(DatabaseForce {
+                settings: settings.clone(),
+                policy: Arc::clone(policy),
+                policy_key: Arc::clone(&policy_key),
+                name: settings.name.as_str().into(),
+                verifier: Arc::clone(&verifier),
+                connector: Connector::new(settings, secrets, resolver)?,
+                epoch: epoch(settings, before),
+                auth: client_auth(settings, secrets)?,
+                tls: listen_tls(settings, secrets)?,
+            }));
+        }
+        Ok(Self {
+            revision,
+            policy: Arc::clone(policy),
+            databases,
+        })
+    }
+
+    /// The entry of this name.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Option<&Arc<DatabaseForce>> {
+        self.databases.iter().find(|entry| *entry.name == *name)
+    }
+}
+
+impl DatabaseForce {
+    /// How strictly connections are kept apart.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.policy.isolation.tier
+    }
+
+    /// Whether violations are refused.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.policy.mode == Mode::Enforce
+    }
+
+    /// Whether a client's bare word for who it is counts.
+    #[must_use]
+    pub fn trusts(&self) -> bool {
+        self.policy.identity.source == IdentitySource::Trusted
+    }
+
+    /// A field of this entry as error messages name it, with its value, the environment and where the value came from:
+    /// `databases[main].timeouts.statement = 30s (environment staging, from base)`.
+    #[must_use]
+    pub fn name_field(&self, field: &str, value: &str) -> String {
+        let path = format!("databases[{}].{field}", self.name);
+        let origin = self.policy.origins.of(&path);
+        let environment = &self.policy.environment;
+        format!("{path} = {value} (environment {environment}, from {origin})")
+    }
+
+    /// A timeout as error messages name it.
+    #[must_use]
+    pub fn name_timeout(&self, kind: TimeoutKind) -> String {
+        let timeouts = &self.settings.timeouts;
+        let (field, value) = match kind {
+            TimeoutKind::Connect => ("connect", Some(timeouts.connect)),
+            TimeoutKind::Acquire => ("acquire", Some(timeouts.acquire)),
+            TimeoutKind::Transaction => ("transaction", timeouts.transaction),
+            TimeoutKind::IdleInTransaction => ("idleInTransaction", timeouts.idle_in_transaction),
+            TimeoutKind::Idle => ("idle", timeouts.idle),
+            TimeoutKind::Lifetime => ("lifetime", timeouts.lifetime),
+            _ => ("statement", timeouts.statement),
+        };
+        let value = bulkhead_crds::names::Duration::from(value.unwrap_or_default()).to_string();
+        self.name_field(&format!("timeouts.{field}"), &value)
+    }
+
+    /// What a server connection is opened with besides database and role: the server's own timeouts, 2 s above the
+    /// sidecar's, as a backstop. A COPY is bounded by `transaction` alone, so the statement's backstop stands above both.
+    #[must_use]
+    pub fn server_parameters(&self) -> Vec<(&'static str, String)> {
+        let timeouts = &self.settings.timeouts;
+        let milliseconds =
+            |limit: Option<Duration>| limit.map_or(0, |limit| (limit + BACKSTOP).as_millis());
+        let statement = match (timeouts.statement, timeouts.transaction) {
+            (Some(statement), Some(transaction)) => Some(statement.max(transaction)),
+            _ => None,
+        };
+        vec![
+            (
+                "idle_in_transaction_session_timeout",
+                milliseconds(timeouts.idle_in_transaction).to_string(),
+            ),
+            ("statement_timeout", milliseconds(statement).to_string()),
+        ]
+    }
+}
+
+fn epoch(settings: &EffectiveDatabase, before: Option<&Arc<DatabaseForce>>) -> u64 {
+    before.map_or(0, |before| {
+        let same = before.settings.upstream == settings.upstream
+            && before.settings.user_parameter == settings.user_parameter;
+        before.epoch + u64::from(!same)
+    })
+}
+
+fn client_auth(
+    settings: &EffectiveDatabase,
+    secrets: &Arc<Secrets>,
+) -> Result<ClientAuth, ForceError> {
+    let (AuthMode::Scram, Some(reference)) =
+        (settings.listen.auth_mode, &settings.listen.auth_secret_ref)
+    else {
+        return Ok(ClientAuth::Trust);
+    };
+    let key = reference.key.as_deref().unwrap_or("password");
+    let password = secrets
+        .read_text(&reference.name, key)
+        .map_err(|source| ForceError::Secret {
+            entry: settings.name.clone(),
+            field: "auth.secretRef",
+            source,
+        })?;
+    Ok(ClientAuth::Scram(ScramVerifier::new(password.expose())))
+}
+
+fn listen_tls(
+    settings: &EffectiveDatabase,
+    secrets: &Arc<Secrets>,
+) -> Result<Option<ListenTls>, ForceError> {
+    let Some(reference) = &settings.listen.tls_secret_ref else {
+        return Ok(None);
+    };
+    let read = |key: &str| {
+        secrets
+            .read(&reference.name, key)
+            .map_err(|source| ForceError::Secret {
+                entry: settings.name.clone(),
+                field: "tls.secretRef",
+                source,
+            })
+    };
+    let tls = ListenTls::from_pem(read("tls.crt")?.expose(), read("tls.key")?.expose());
+    tls.map(Some).map_err(|source| ForceError::Certificate {
+        entry: settings.name.clone(),
+        source,
+    })
+}

@@ -1,0 +1,126 @@
+//! What the workers of one sidecar share: metrics, limits, mailboxes, and how many users there are.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::admin::{Inventory, UserRow};
+use crate::factory::fairness::Limiter;
+use crate::force::{DatabaseForce, Force};
+use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::worker::mailbox::{Letter, Sender};
+
+/// The shared part. Few atomics, and a lock that only start-up takes.
+#[derive(Debug)]
+pub struct Process {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    mailboxes: Vec<Sender>,
+    limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
+    users: AtomicU32,
+    sessions: AtomicUsize,
+}
+
+impl Process {
+    /// A process whose workers have these mailboxes.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, mailboxes: Vec<Sender>) -> Self {
+        Self {
+            metrics,
+            mailboxes,
+            limiters: Mutex::default(),
+            users: AtomicU32::new(0),
+            sessions: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Sends a letter to one worker. One that names no worker, or comes after the worker has ended, is lost.
+    pub fn send(&self, worker: usize, letter: Letter) {
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            // A worker that has ended has no users left to hear it.
+            let _ = mailbox.send(letter);
+        }
+    }
+
+    /// Sends a letter to every worker.
+    pub fn send_all(&self, letter: impl Fn() -> Letter) {
+        for worker in 0..self.workers() {
+            self.send(worker, letter());
+        }
+    }
+
+    /// Puts a revision in force on every worker.
+    pub fn put_in_force(&self, force: &Arc<Force>) {
+        self.send_all(|| Letter::Force(Arc::clone(force)));
+    }
+
+    /// The limiter of an entry, the same for all workers.
+    #[must_use]
+    pub fn limiter(&self, force: &DatabaseForce) -> Arc<Limiter> {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let capacity = force.settings.pool.max_connections as usize;
+        let limiter = limiters
+            .entry(Arc::clone(&force.name))
+            .or_insert_with(|| Limiter::new(capacity));
+        Arc::clone(limiter)
+    }
+
+    /// The metrics of an entry.
+    #[must_use]
+    pub fn upstream_metrics(&self, force: &DatabaseForce) -> Arc<UpstreamMetrics> {
+        self.metrics.upstream(&force.name, force.settings.protocol)
+    }
+
+    /// A session begins.
+    pub fn session_begins(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session has ended.
+    pub fn session_ends(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sessions of all workers.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// One more user, if fewer than `max` have a factory.
+    #[must_use]
+    pub fn enter_user(&self, max: u32) -> bool {
+        self.users
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |users| {
+                (users < max).then_some(users + 1)
+            })
+            .is_ok()
+    }
+
+    /// One user less.
+    pub fn leave_user(&self) {
+        self.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Inventory for Process {
+    fn users(&self) -> std::pin::Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>> {
+        Box::pin(async {
+            let mut rows = Vec::new();
+            for worker in 0..self.workers() {
+                let (reply, answer) = oneshot::channel();
+                self.send(worker, Letter::Users(reply));
+                rows.extend(answer.await.unwrap_or_default());
+            }
+            rows
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Bind: only its two names are read, which stand first. The values behind them pass unread, whatever their size.
+
+use memchr::memchr;
+
+use super::frame;
+use crate::protocol::postgres::codec::{Header, ProtocolError};
+
+/// The longest name of a statement or portal that is looked for, in bytes. PostgreSQL tells names apart by their first 63
+/// bytes only, so no working client comes near it.
+pub const MAX_NAME: usize = 4096;
+
+/// The names at the start of a Bind, in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindNames<'a> {
+    /// The portal to make; empty for the unnamed one.
+    pub portal: &'a [u8],
+    /// The prepared statement; empty for the unnamed one.
+    pub statement: &'a [u8],
+    /// Where formats and values begin, counted from the start of the body.
+    pub rest_offset: usize,
+}
+
+impl<'a> BindNames<'a> {
+    /// Reads the names from the first bytes of a body; `None` when more bytes are needed.
+    ///
+    /// Pure: to be asked again with a longer prefix. Whoever holds the whole body takes `None` for a malformed message.
+    ///
+    /// # Errors
+    /// A name longer than [`MAX_NAME`].
+    pub fn read(prefix: &'a [u8]) -> Result<Option<Self>, ProtocolError> {
+        let Some(portal) = name(prefix)? else {
+            return Ok(None);
+        };
+        let behind = portal.len().saturating_add(1);
+        let Some(statement) = name(prefix.get(behind..).unwrap_or_default())? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            portal,
+            statement,
+            rest_offset: behind.saturating_add(statement.len()).saturating_add(1),
+        }))
+    }
+
+    /// Appends header, portal and `statement` in place of the message's own; the bytes from `rest_offset` on follow as they
+    /// are. `header` is the original message's.
+    ///
+    /// # Errors
+    /// A message longer than the protocol allows, or a header that is too short for these names. Nothing is written then.
+    pub fn write_head(
+        &self,
+        header: Header,
+        statement: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let rest =
+            header
+                .body_length()
+                .checked_sub(self.rest_offset)
+                .ok_or(ProtocolError::Malformed {
+                    message: "Bind",
+                    problem: "the names are longer than the message",
+                })?;
+        let length = self
+            .portal
+            .len()
+            .checked_add(statement.len())
+            .and_then(|sum| sum.checked_add(2))
+            .and_then(|sum| sum.checked_add(rest))
+            .ok_or(ProtocolError::TooLong { message: "Bind" })?;
+        frame::header("Bind", b'B', length, length.saturating_sub(rest), out)?;
+        out.extend_from_slice(self.portal);
+        out.push(0);
+        out.extend_from_slice(statement);
+        out.push(0);
+        Ok(())
+    }
+
+    /// Appends a whole Bind with another statement name, `body` being the original's.
+    ///
+    /// # Errors
+    /// A body without its names, or a message longer than the protocol allows. Nothing is written then.
+    pub fn rename(
+        body: &'a [u8],
+        statement: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let names = Self::read(body)?.ok_or(ProtocolError::Malformed {
+            message: "Bind",
+            problem: "a name has no end",
+        })?;
+        let length = u32::try_from(body.len().saturating_add(4))
+            .map_err(|_| ProtocolError::TooLong { message: "Bind" })?;
+        names.write_head(Header { tag: b'B', length }, statement, out)?;
+        out.extend_from_slice(body.get(names.rest_offset..).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// The text before the first NUL; `None` when it is not there yet.
+fn name(bytes: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
+    let window = bytes.get(..MAX_NAME.saturating_add(1)).unwrap_or(bytes);
+    if let Some(end) = memchr(0, window) {
+        return Ok(window.get(..end));
+    }
+    if bytes.len() > MAX_NAME {
+        return Err(ProtocolError::Malformed {
+            message: "Bind",
+            problem: "a name is longer than 4096 bytes",
+        });
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Portal `p`, statement `s1`, one text parameter `42`, all results in text.
+    const BODY: &[u8] = b"p\x00s1\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00";
+
+    #[test]
+    fn golden() {
+        let names = BindNames::read(BODY).unwrap().unwrap();
+        assert_eq!(
+            names,
+            BindNames {
+                portal: b"p",
+                statement: b"s1",
+                rest_offset: 5
+            }
+        );
+        let mut out = Vec::new();
+        BindNames::rename(BODY, b"bulkhead_7", &mut out).unwrap();
+        assert_eq!(
+            out,
+            b"B\x00\x00\x00\x1dp\x00bulkhead_7\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00"
+        );
+    }
+
+    #[test]
+    fn a_prefix_is_enough_and_less_asks_for_more() {
+        for cut in 0..5 {
+            assert_eq!(BindNames::read(&BODY[..cut]), Ok(None), "{cut} bytes");
+        }
+        for cut in 5..BODY.len() {
+            assert!(
+                BindNames::read(&BODY[..cut]).unwrap().is_some(),
+                "{cut} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_without_end_is_refused_before_it_fills_a_buffer() {
+        let longest = [vec![b'x'; MAX_NAME], vec![0, 0]].concat();
+        assert!(BindNames::read(&longest).unwrap().is_some());
+        assert_eq!(BindNames::read(&longest[..MAX_NAME]), Ok(None));
+        assert!(BindNames::read(&vec![b'x'; MAX_NAME + 1]).is_err());
+    }
+
+    #[test]
+    fn names_that_the_message_cannot_hold_are_refused() {
+        let names = BindNames::read(BODY).unwrap().unwrap();
+        let mut out = Vec::new();
+        let header = Header {
+            tag: b'B',
+            length: 8,
+        };
+        assert!(names.write_head(header, b"x", &mut out).is_err());
+        assert!(out.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn renaming_there_and_back_changes_nothing(
+            portal in "[a-z]{0,8}", statement in "[a-z]{0,8}", other in "[a-z]{0,8}", rest: Vec<u8>,
+        ) {
+            let mut body = [portal.as_bytes(), &[0], statement.as_bytes(), &[0]].concat();
+            body.extend(&rest);
+            let mut there = Vec::new();
+            BindNames::rename(&body, other.as_bytes(), &mut there).unwrap();
+            let mut back = Vec::new();
+            BindNames::rename(&there[5..], statement.as_bytes(), &mut back).unwrap();
+            prop_assert_eq!(&back[5..], &body[..]);
+        }
+    }
+}

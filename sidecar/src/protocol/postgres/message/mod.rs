@@ -1,0 +1,50 @@
+//! What is in the messages that the sidecar reads or writes itself, one small family a file.
+//!
+//! Readers take a body (the bytes behind the header, whose length [`super::codec`] has bounded) and borrow from it. Writers
+//! append a whole message, header included, to a `Vec<u8>`. Nothing here touches a socket or decides anything. Messages that
+//! pass through unread (`DataRow`, `CopyData` and the like) have no file.
+//!
+//! Source: PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats".
+
+mod acknowledge;
+mod authentication;
+mod bind;
+mod cancel_key;
+mod command_complete;
+mod cursor;
+mod execute;
+pub(in crate::protocol::postgres) mod frame;
+mod negotiate;
+mod notice;
+mod notification;
+mod parameter_status;
+mod parse;
+mod query;
+mod ready_for_query;
+mod startup;
+mod target;
+
+pub use acknowledge::{
+    bind_complete, close_complete, empty_query_response, flush, no_data, parse_complete, sync,
+    terminate,
+};
+pub use authentication::{
+    MAX_PASSWORD, MAX_SASL, Password, SaslInitialResponse, SaslResponse, authentication_ok,
+    authentication_sasl, authentication_sasl_continue, authentication_sasl_final,
+};
+pub use bind::{BindNames, MAX_NAME};
+pub use cancel_key::{CancelKey, MAX_CANCEL_SECRET, MIN_CANCEL_SECRET};
+pub use command_complete::CommandComplete;
+pub use execute::Execute;
+pub use negotiate::NegotiateProtocolVersion;
+pub use notice::{Field, NoticeFields};
+pub use notification::Notification;
+pub use parameter_status::ParameterStatus;
+pub use parse::Parse;
+pub use query::Query;
+pub use ready_for_query::{TransactionStatus, ready_for_query};
+pub use startup::{
+    MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion, StartupMessage,
+    StartupPacket,
+};
+pub use target::{Target, TargetKind};

@@ -1,0 +1,172 @@
+//! What the sidecar answers by itself: for a transaction that it has ended and whose client has not noticed, and for the
+//! rest of a batch whose beginning failed before it reached a server.
+
+use super::super::codec::{FrontendTag, Header};
+use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::message::{self, CommandComplete, Parse, Query, TransactionStatus};
+use super::super::statement_text::{self, TransactionControl};
+use super::Session;
+
+/// Whether the client talks to a server or to the sidecar.
+#[derive(Debug, Default)]
+pub enum Local {
+    /// To a server.
+    #[default]
+    Normal,
+    /// A batch has failed before it reached a server: everything up to `Sync` is passed over. The state after it.
+    Skipping,
+    /// Its transaction is over on the server, and the client must end it too.
+    Aborted(Box<Aborted>),
+}
+
+/// A transaction that is over on the server.
+#[derive(Debug)]
+pub struct Aborted {
+    /// Why.
+    error: ErrorResponse,
+    /// Whether the client has been told so in an answer.
+    told: bool,
+    /// Whether everything up to `Sync` is passed over.
+    skipping: bool,
+    /// Whether the unnamed statement is one that ends the transaction.
+    ends: bool,
+}
+
+impl Local {
+    /// The state of a client whose transaction has been ended for this reason.
+    #[must_use]
+    pub fn aborted(error: Box<ErrorResponse>) -> Self {
+        Self::Aborted(Box::new(Aborted {
+            error: *error,
+            told: false,
+            skipping: false,
+            ends: false,
+        }))
+    }
+
+    /// The same, where the client has had the error as an answer.
+    #[must_use]
+    pub fn aborted_and_told(error: ErrorResponse, skipping: bool) -> Self {
+        Self::Aborted(Box::new(Aborted {
+            error,
+            told: true,
+            skipping,
+            ends: false,
+        }))
+    }
+
+    /// Whether the client talks to a server.
+    #[must_use]
+    pub const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
+    }
+}
+
+impl Session {
+    /// Answers one whole message, or asks for the rest of it. Big messages are passed over in pieces.
+    pub(super) fn answer_locally(&mut self, tag: FrontendTag, header: Header) {
+        let body = self.take_body(header);
+        match std::mem::take(&mut self.local) {
+            Local::Normal => {}
+            Local::Skipping => self.local = self.skip_to_sync(tag),
+            Local::Aborted(aborted) => self.local = self.answer_aborted(tag, &body, aborted),
+        }
+    }
+
+    fn skip_to_sync(&mut self, tag: FrontendTag) -> Local {
+        if tag != FrontendTag::Sync {
+            return Local::Skipping;
+        }
+        message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        Local::Normal
+    }
+
+    fn answer_aborted(&mut self, tag: FrontendTag, body: &[u8], mut state: Box<Aborted>) -> Local {
+        if state.skipping && tag != FrontendTag::Sync {
+            return Local::Aborted(state);
+        }
+        match tag {
+            FrontendTag::Query => {
+                let text = Query::read(body).map(|query| query.text);
+                if text.is_ok_and(ends_transaction) {
+                    self.end_aborted(true);
+                    return Local::Normal;
+                }
+                self.refuse_aborted(&mut state);
+                message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
+            }
+            FrontendTag::Parse => {
+                state.ends = Parse::read(body).is_ok_and(|parse| ends_transaction(parse.query));
+                if state.ends {
+                    message::parse_complete(self.outbox.writer());
+                } else {
+                    self.refuse_aborted(&mut state);
+                    state.skipping = true;
+                }
+            }
+            FrontendTag::Bind if state.ends || self.binds_ending(body) => {
+                state.ends = true;
+                message::bind_complete(self.outbox.writer());
+            }
+            FrontendTag::Describe if state.ends => message::no_data(self.outbox.writer()),
+            FrontendTag::Execute if state.ends => {
+                self.end_aborted(false);
+                return Local::Normal;
+            }
+            FrontendTag::Close => message::close_complete(self.outbox.writer()),
+            FrontendTag::Bind | FrontendTag::Describe | FrontendTag::Execute => {
+                self.refuse_aborted(&mut state);
+                state.skipping = true;
+            }
+            FrontendTag::FunctionCall => {
+                self.refuse_aborted(&mut state);
+                message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
+            }
+            FrontendTag::Sync => {
+                state.skipping = false;
+                message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
+            }
+            _ => {}
+        }
+        Local::Aborted(state)
+    }
+
+    /// Whether a Bind names a statement of this client's that ends the transaction.
+    fn binds_ending(&self, body: &[u8]) -> bool {
+        let names = message::BindNames::read(body).ok().flatten();
+        let statement = names.and_then(|names| self.statements.get(names.statement));
+        statement.is_some_and(|statement| ends_transaction(statement.text()))
+    }
+
+    /// The client has ended its transaction: whether it said COMMIT or ROLLBACK, it is rolled back.
+    fn end_aborted(&mut self, ready: bool) {
+        CommandComplete { tag: b"ROLLBACK" }.write(self.outbox.writer());
+        if ready {
+            message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        }
+    }
+
+    /// The reason at first, and PostgreSQL's own words for a failed transaction afterwards.
+    fn refuse_aborted(&mut self, state: &mut Aborted) {
+        if state.told {
+            let error = ErrorResponse::error(
+                SqlState::IN_FAILED_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            )
+            .with_detail(state.error.message.clone());
+            self.say(&error);
+        } else {
+            state.told = true;
+            let error = state.error.clone();
+            self.say(&error);
+        }
+    }
+}
+
+/// Whether a text ends the whole transaction; `ROLLBACK TO` does not.
+fn ends_transaction(text: &[u8]) -> bool {
+    matches!(
+        statement_text::transaction_control(text),
+        Some(TransactionControl::Commit | TransactionControl::Rollback)
+    )
+}

@@ -1,0 +1,221 @@
+//! Where a session waits for a server connection, and what must hold before work begins on it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::super::codec;
+use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::message::{self, Field, NoticeFields, TransactionStatus};
+use super::aborted::Local;
+use super::baseline::{self, Settings, Value};
+use super::restore;
+use super::{Ending, Session};
+use crate::factory::checkout::{Checkout, CheckoutError};
+use crate::factory::server::Owned;
+use crate::force::DatabaseForce;
+use crate::telemetry::{ErrorClass, TimeoutKind};
+use crate::upstream::ConnectError;
+
+/// Parameters that are never a client's to carry from one server connection to the next.
+const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
+
+impl Session {
+    /// Gets the client's next message a server connection, or answers it with the reason why not.
+    ///
+    /// # Errors
+    /// The session's end, where the sidecar stops meanwhile.
+    pub(super) async fn attach(&mut self) -> Result<(), Ending> {
+        let handle = Rc::clone(&self.handle);
+        let stopped = std::future::poll_fn(|cx| {
+            if handle.must_stop(cx) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.acquire() => outcome,
+            () = stopped => return Err(Ending::drained()),
+        };
+        if let Err(error) = outcome {
+            self.refuse_work(&error);
+        }
+        Ok(())
+    }
+
+    /// Takes a server connection whose session is what this client's work must find.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(super) async fn acquire(&mut self) -> Result<(), Box<ErrorResponse>> {
+        self.renew_force();
+        self.check_context()?;
+        let mut owned = self.check_out().await.map_err(|error| self.checkout_error(&error))?;
+        self.prepare(&mut owned).await?;
+        self.server = Some(owned);
+        Ok(())
+    }
+
+    async fn check_out(&self) -> Result<Box<Owned>, CheckoutError> {
+        let checkout = Checkout {
+            worker: &self.worker,
+            entry: &self.entry,
+            factory: &self.factory,
+        };
+        match checkout.at_once(&self.force) {
+            Some(owned) => Ok(owned),
+            None => checkout.wait().await,
+        }
+    }
+
+    /// New work begins under the revision that is in force now.
+    fn renew_force(&mut self) {
+        let force = self.entry.force();
+        if !Arc::ptr_eq(&force, &self.force) {
+            self.force = force;
+            self.set_baseline(Settings::clone(&self.baseline));
+        }
+    }
+
+    /// A context that has expired begins nothing new; a transaction that is open may finish.
+    fn check_context(&self) -> Result<(), Box<ErrorResponse>> {
+        let expired = self.context.as_ref().is_some_and(|context| {
+            context.expires_at().is_some() && context.is_expired(SystemTime::now())
+        });
+        if !expired {
+            return Ok(());
+        }
+        Err(Box::new(
+            ErrorResponse::error(
+                SqlState::INVALID_AUTHORIZATION,
+                "the user context of this connection has expired",
+            )
+            .with_hint("Connect again with a fresh token: options=-c bulkhead.context=TOKEN."),
+        ))
+    }
+
+    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers.
+    async fn prepare(&mut self, owned: &mut Owned) -> Result<(), Box<ErrorResponse>> {
+        let server = &mut owned.server;
+        let sql = match &server.backend.now {
+            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(()),
+            Some(now) => baseline::difference(&server.backend.start, now, &self.wanted),
+            None => baseline::assert_all(&self.wanted),
+        };
+        if !sql.is_empty() {
+            let deadline = Instant::now() + restore::RESTORE_LIMIT;
+            let outcome = restore::run(server, &sql, deadline).await;
+            let outcome = outcome.map_err(|error| {
+                Box::new(ErrorResponse::error(
+                    SqlState::CONNECTION_FAILURE,
+                    format!("the server connection could not be prepared: {error}"),
+                ))
+            })?;
+            if let Some(body) = outcome.error {
+                return Err(Box::new(server_error(&body)));
+            }
+        }
+        server.backend.now = Some(Rc::clone(&self.wanted));
+        Ok(())
+    }
+
+    /// Changes the baseline, and what work must find with it.
+    pub(super) fn set_baseline(&mut self, baseline: Settings) {
+        let mut wanted = policy_settings(&self.force).with(&baseline);
+        if let (Some(name), Some(user)) = (
+            &self.force.settings.user_parameter,
+            self.factory.key.owner.user(),
+        ) {
+            wanted.set(name, Value::Text(user.as_str().into()));
+        }
+        if wanted != *self.wanted {
+            self.wanted = Rc::new(wanted);
+        }
+        self.baseline = Rc::new(baseline);
+    }
+
+    /// Whether a parameter may be carried from one server connection to the next.
+    pub(super) fn may_be_baseline(&self, name: &str) -> bool {
+        may_be_baseline(&self.force, name)
+    }
+
+    /// Answers the message that wanted a server with an error, and leaves the client where an error leaves it.
+    fn refuse_work(&mut self, error: &ErrorResponse) {
+        self.say(error);
+        let header = codec::peek(self.inbox.bytes()).ok().flatten();
+        let Some(header) = header else {
+            return;
+        };
+        self.discard(header);
+        if matches!(header.tag, b'Q' | b'F') {
+            message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        } else {
+            self.local = Local::Skipping;
+        }
+    }
+
+    fn checkout_error(&self, error: &CheckoutError) -> Box<ErrorResponse> {
+        let metrics = &self.entry.metrics;
+        let code = match error {
+            CheckoutError::Acquire { .. } => {
+                metrics.timeout(TimeoutKind::Acquire);
+                metrics.error(ErrorClass::Timeout);
+                self.factory.activity.count_timeout();
+                SqlState::TOO_MANY_CONNECTIONS
+            }
+            CheckoutError::Connect(ConnectError::Server { fields, .. }) => {
+                metrics.error(ErrorClass::Connection);
+                return Box::new(server_error(fields.body()));
+            }
+            CheckoutError::Connect(_) => {
+                metrics.error(ErrorClass::Connection);
+                SqlState::UNABLE_TO_CONNECT
+            }
+        };
+        let mut message = error.to_string();
+        if let CheckoutError::Connect(ConnectError::DeadlineExceeded { .. }) = error {
+            let setting = self.force.name_timeout(TimeoutKind::Connect);
+            message = format!("{message}: {setting}");
+        }
+        Box::new(ErrorResponse::error(code, message))
+    }
+}
+
+/// The parameters that the policy gives to every server connection of the entry.
+fn policy_settings(force: &DatabaseForce) -> Settings {
+    let mut settings = Settings::new();
+    for (name, value) in force.server_parameters() {
+        settings.set(name, Value::Text(value.into()));
+    }
+    settings
+}
+
+/// Whether a parameter may be part of a client's baseline.
+#[must_use]
+pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    !NEVER_BASELINE.into_iter().any(is) && !force.settings.user_parameter.as_deref().is_some_and(is)
+}
+
+/// The server's own error, passed on with its code and its words.
+fn server_error(body: &[u8]) -> ErrorResponse {
+    let fields = NoticeFields::read(body).ok();
+    let text = |field| {
+        let bytes = fields.and_then(|fields| fields.get(field)).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    let code = fields.and_then(|fields| fields.sqlstate().copied());
+    let code = code.map_or(SqlState::CONNECTION_FAILURE, SqlState::new);
+    let mut error = ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)));
+    for (field, slot) in [(Field::Detail, &mut error.detail), (Field::Hint, &mut error.hint)] {
+        let words = text(field);
+        if !words.is_empty() {
+            *slot = Some(words.into());
+        }
+    }
+    error
+}

@@ -1,0 +1,224 @@
+//! The run-time parameters that a client's work must find, and what to say to a server connection so that it does. Pure.
+//!
+//! A client's baseline is what it sent at start-up and what it has SET since in a form that can be repeated. It is applied
+//! at checkout, by difference: two clients of one user with the same baseline share connections without a word.
+
+use std::rc::Rc;
+
+/// A parameter's value, in the form in which it can be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The text itself; given to the server by `set_config`, which reads lists as start-up does.
+    Text(Rc<str>),
+    /// What stood behind `SET name TO`, word for word.
+    Expression(Rc<str>),
+}
+
+/// Parameters and their values, ordered by name. Names are lower case, as PostgreSQL compares them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    entries: Vec<(Rc<str>, Value)>,
+}
+
+impl Settings {
+    /// No parameters.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+
+    /// Sets one parameter; the last value counts.
+    pub fn set(&mut self, name: &str, value: Value) {
+        let name = name.to_ascii_lowercase();
+        match self.entries.binary_search_by(|(known, _)| (**known).cmp(&name)) {
+            Ok(index) => self.entries[index].1 = value,
+            Err(index) => self.entries.insert(index, (name.into(), value)),
+        }
+    }
+
+    /// Takes one parameter out.
+    pub fn remove(&mut self, name: &str) {
+        let name = name.to_ascii_lowercase();
+        self.entries.retain(|(known, _)| **known != *name);
+    }
+
+    /// The value of one parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self
+            .entries
+            .binary_search_by(|(known, _)| (**known).cmp(name))
+            .ok()?;
+        Some(&self.entries[found].1)
+    }
+
+    /// All parameters, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// These, with `over` laid on top.
+    #[must_use]
+    pub fn with(&self, over: &Self) -> Self {
+        let mut merged = self.clone();
+        for (name, value) in over.iter() {
+            merged.set(name, value.clone());
+        }
+        merged
+    }
+
+    /// Bytes that the values hold.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let value_bytes = |value: &Value| match value {
+            Value::Text(text) | Value::Expression(text) => text.len(),
+        };
+        self.entries
+            .iter()
+            .map(|(name, value)| name.len() + value_bytes(value))
+            .sum()
+    }
+}
+
+/// The SQL that takes a session from `now` to `wanted`; empty where nothing differs.
+///
+/// `start` is what the connection was opened with: a parameter that `wanted` does not mention goes back to that by RESET,
+/// which is just what RESET does.
+#[must_use]
+pub fn difference(start: &Settings, now: &Settings, wanted: &Settings) -> String {
+    let mut sql = String::new();
+    for (name, value) in now.iter() {
+        if wanted.get(name).is_none() && start.get(name) != Some(value) {
+            sql.push_str("RESET ");
+            push_identifier(&mut sql, name);
+            sql.push(';');
+        }
+    }
+    for (name, value) in wanted.iter() {
+        if now.get(name) != Some(value) {
+            push_assignment(&mut sql, name, value);
+        }
+    }
+    sql
+}
+
+/// The SQL that sets every parameter of `wanted`, whatever a session has now.
+#[must_use]
+pub fn assert_all(wanted: &Settings) -> String {
+    let mut sql = String::from("RESET ALL;");
+    for (name, value) in wanted.iter() {
+        push_assignment(&mut sql, name, value);
+    }
+    sql
+}
+
+fn push_assignment(sql: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Text(text) => {
+            sql.push_str("SELECT pg_catalog.set_config(");
+            push_literal(sql, name);
+            sql.push(',');
+            push_literal(sql, text);
+            sql.push_str(",false);");
+        }
+        Value::Expression(expression) => {
+            sql.push_str("SET ");
+            push_identifier(sql, name);
+            sql.push_str(" TO ");
+            sql.push_str(expression);
+            sql.push(';');
+        }
+    }
+}
+
+/// A string constant that means the same whatever `standard_conforming_strings` says.
+fn push_literal(sql: &mut String, text: &str) {
+    let escaped = text.contains('\\');
+    sql.push_str(if escaped { " E'" } else { "'" });
+    for character in text.chars() {
+        match character {
+            '\'' => sql.push_str("''"),
+            '\\' => sql.push_str("\\\\"),
+            other => sql.push(other),
+        }
+    }
+    sql.push('\'');
+}
+
+/// A parameter name, each part quoted (`"app"."user_id"`).
+fn push_identifier(sql: &mut String, name: &str) {
+    for (index, part) in name.split('.').enumerate() {
+        if index > 0 {
+            sql.push('.');
+        }
+        sql.push('"');
+        sql.push_str(&part.replace('"', "\"\""));
+        sql.push('"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::new();
+        for (name, value) in pairs {
+            settings.set(name, Value::Text((*value).into()));
+        }
+        settings
+    }
+
+    #[test]
+    fn equal_settings_need_no_words() {
+        let same = settings(&[("application_name", "web"), ("TimeZone", "UTC")]);
+        assert_eq!(difference(&Settings::new(), &same, &same), "");
+    }
+
+    #[test]
+    fn only_what_differs_is_said() {
+        let now = settings(&[("application_name", "web"), ("timezone", "UTC")]);
+        let wanted = settings(&[("application_name", "job"), ("timezone", "UTC")]);
+        assert_eq!(
+            difference(&Settings::new(), &now, &wanted),
+            "SELECT pg_catalog.set_config('application_name','job',false);"
+        );
+    }
+
+    #[test]
+    fn what_is_not_wanted_goes_back_to_the_start() {
+        let start = settings(&[("app.user_id", "alice")]);
+        let now = start.with(&settings(&[("timezone", "UTC")]));
+        assert_eq!(difference(&start, &now, &Settings::new()), "RESET \"timezone\";");
+    }
+
+    #[test]
+    fn values_are_quoted_so_that_they_stay_values() {
+        let wanted = settings(&[("application_name", "o'; DROP TABLE x; --\\")]);
+        assert_eq!(
+            difference(&Settings::new(), &Settings::new(), &wanted),
+            "SELECT pg_catalog.set_config('application_name', E'o''; DROP TABLE x; --\\\\',false);"
+        );
+    }
+
+    #[test]
+    fn an_expression_is_repeated_word_for_word() {
+        let mut wanted = Settings::new();
+        wanted.set("search_path", Value::Expression("app, public".into()));
+        assert_eq!(
+            difference(&Settings::new(), &Settings::new(), &wanted),
+            "SET \"search_path\" TO app, public;"
+        );
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts_in_any_case() {
+        let mut settings = Settings::new();
+        settings.set("TimeZone", Value::Text("UTC".into()));
+        settings.set("timezone", Value::Text("CET".into()));
+        assert_eq!(settings.iter().count(), 1);
+        assert_eq!(settings.get("timezone"), Some(&Value::Text("CET".into())));
+    }
+}

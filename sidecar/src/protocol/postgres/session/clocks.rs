@@ -1,0 +1,169 @@
+//! What may take how long inside a session: `statement`, `transaction`, `idleInTransaction`.
+//!
+//! The sidecar's clock is authoritative, from the first byte forwarded to `ReadyForQuery`; the server's own settings stand
+//! above it as a backstop. A COPY is bounded by `transaction` alone: its length is the data's, not the server's fault.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::error_response::{ErrorResponse, SqlState};
+use super::restore::RESTORE_LIMIT;
+use super::server::TAIL_FOR_BLOCKED_CLIENT;
+use super::{Ending, Flow, Session};
+use crate::force::DatabaseForce;
+use crate::telemetry::TimeoutKind;
+
+/// When things began.
+#[derive(Debug, Default)]
+pub struct Clocks {
+    /// The statement whose answer is outstanding.
+    pub statement: Option<Instant>,
+    /// The transaction, from its first statement.
+    pub transaction: Option<Instant>,
+    /// The client's silence inside the transaction.
+    pub silence: Option<Instant>,
+    /// Whether a COPY is under way.
+    pub copying: bool,
+    /// A timeout that has fired and whose end the server has not confirmed.
+    pub overdue: Option<Overdue>,
+}
+
+/// A timeout that has fired on a running statement.
+#[derive(Debug)]
+pub struct Overdue {
+    /// Which.
+    pub kind: TimeoutKind,
+    /// What the client is told in place of the server's words; taken when it has been told.
+    pub error: Option<Box<ErrorResponse>>,
+    /// When the server must have come back.
+    pub limit: Instant,
+}
+
+impl Clocks {
+    /// The next moment at which something is due, and what.
+    #[must_use]
+    pub fn next(&self, force: &DatabaseForce) -> Option<(Instant, TimeoutKind)> {
+        if let Some(overdue) = &self.overdue {
+            return Some((overdue.limit, overdue.kind));
+        }
+        let timeouts = &force.settings.timeouts;
+        let due = |since: Option<Instant>, limit: Option<Duration>, kind| {
+            Some((since? + limit?, kind))
+        };
+        let statement = self.statement.filter(|_| !self.copying);
+        [
+            due(statement, timeouts.statement, TimeoutKind::Statement),
+            due(self.transaction, timeouts.transaction, TimeoutKind::Transaction),
+            due(
+                self.silence,
+                timeouts.idle_in_transaction,
+                TimeoutKind::IdleInTransaction,
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether the server's output is discarded, because its statement's time is over.
+    #[must_use]
+    pub const fn is_overdue(&self) -> bool {
+        self.overdue.is_some()
+    }
+}
+
+impl Session {
+    /// Sets the timer for the next moment that is due.
+    pub(super) fn wind(&mut self) {
+        let next = self.clocks.next(&self.force);
+        self.timer.set(next.map(|(at, _)| at));
+    }
+
+    /// The timer has fired.
+    pub(super) fn deadline_passed(&mut self) -> Result<Flow, Ending> {
+        let Some((at, kind)) = self.clocks.next(&self.force) else {
+            return Ok(Flow::Continue);
+        };
+        if at > Instant::now() {
+            self.wind();
+            return Ok(Flow::Continue);
+        }
+        if self.clocks.is_overdue() {
+            return self.server_never_came_back();
+        }
+        self.entry.metrics.timeout(kind);
+        self.factory.activity.count_timeout();
+        let error = Box::new(timeout_error(&self.force, kind));
+        let running = self.clocks.statement.is_some();
+        if running {
+            self.stop_statement(kind, error)?;
+        } else {
+            self.abort_idle_transaction(error);
+        }
+        self.wind();
+        Ok(Flow::Continue)
+    }
+
+    /// Cancels the running statement; from here on its output is discarded, whatever the client does.
+    /// A message that has been begun must be finished: where too much of it is left for a client that does not read, only
+    /// the end of the connection is left.
+    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) -> Result<(), Ending> {
+        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
+        if rest.is_some_and(|rest| rest.forward && rest.left > TAIL_FOR_BLOCKED_CLIENT) {
+            self.cancel_statement();
+            return Err(Ending::Fatal(error));
+        }
+        self.clocks.overdue = Some(Overdue {
+            kind,
+            error: Some(error),
+            limit: Instant::now() + RESTORE_LIMIT,
+        });
+        self.cancel_statement();
+        Ok(())
+    }
+
+    /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,
+    /// because an error to an idle client is not legal.
+    fn abort_idle_transaction(&mut self, error: Box<ErrorResponse>) {
+        self.roll_back();
+        self.local = super::aborted::Local::aborted(error);
+        self.clocks.silence = None;
+        self.clocks.transaction = None;
+    }
+
+    /// Neither the end of the statement nor an error has come after the cancel: the server connection goes.
+    fn server_never_came_back(&mut self) -> Result<Flow, Ending> {
+        let error = self.clocks.overdue.take().and_then(|overdue| overdue.error);
+        self.server_lost(error)
+    }
+
+    /// Sends a cancel request for what this session's server connection is running, if it is running anything.
+    pub(super) fn cancel_statement(&mut self) {
+        let Some(owned) = &self.server else {
+            return;
+        };
+        let server = &owned.server;
+        if let Some(target) = &server.backend.cancel
+            && server.backend.replies.client_waits()
+        {
+            super::finish::send_cancel(&self.force, Arc::clone(target), &server.cancels);
+        }
+    }
+}
+
+/// What the client is told: which setting has fired, its value, and where that came from.
+#[must_use]
+pub fn timeout_error(force: &DatabaseForce, kind: TimeoutKind) -> ErrorResponse {
+    let setting = force.name_timeout(kind);
+    let (code, what) = match kind {
+        TimeoutKind::Transaction => (SqlState::TRANSACTION_TIMEOUT, "the transaction took longer than"),
+        TimeoutKind::IdleInTransaction => (
+            SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
+            "the client was silent inside a transaction for longer than",
+        ),
+        _ => (SqlState::QUERY_CANCELED, "the statement took longer than"),
+    };
+    ErrorResponse::error(code, format!("{what} {setting}"))
+}

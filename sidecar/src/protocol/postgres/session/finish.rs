@@ -1,0 +1,182 @@
+//! The end of a session: the last word to the client, and the server connection back to where it belongs.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::kinds::Tier;
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
+
+use super::restore::{self, RestoreError};
+use super::{Ending, Session};
+use crate::factory::cancels::Cancels;
+use crate::factory::pool::Factory;
+use crate::factory::server::Owned;
+use crate::force::DatabaseForce;
+use crate::upstream::CancelTarget;
+use crate::worker::{Entry, Worker};
+
+/// How long a client may take to read its last message.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Where a server connection goes when its client lets go of it.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    pub(super) worker: Rc<Worker>,
+    pub(super) entry: Rc<Entry>,
+    pub(super) factory: Rc<Factory>,
+    pub(super) force: Arc<DatabaseForce>,
+}
+
+/// Ends a session.
+pub(super) async fn finish(mut session: Session, ending: Ending) {
+    let home = session.home();
+    if let Some(owned) = session.server.take() {
+        let partial = session.rest.left > 0 && session.rest.forward;
+        let keep_state = session.is_pinned();
+        spawn_local(take_home(home.clone(), owned, partial, keep_state));
+    }
+    session.say_farewell(ending).await;
+    session.leave();
+}
+
+impl Session {
+    pub(super) fn home(&self) -> Home {
+        Home {
+            worker: Rc::clone(&self.worker),
+            entry: Rc::clone(&self.entry),
+            factory: Rc::clone(&self.factory),
+            force: Arc::clone(&self.force),
+        }
+    }
+
+    async fn say_farewell(&mut self, ending: Ending) {
+        match ending {
+            Ending::ClientGone => return,
+            Ending::Fatal(error) => error.write(self.outbox.writer()),
+            Ending::ServerFatal(body) => {
+                let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+                self.outbox.push(b"E");
+                self.outbox.push(&length.to_be_bytes());
+                self.outbox.push(&body);
+            }
+        }
+        let Self { outbox, client, .. } = self;
+        let flushed = poll_fn(|cx| outbox.poll_flush(client, cx));
+        if timeout(FAREWELL_LIMIT, flushed).await.is_ok() {
+            // A client that has gone meanwhile does not need the end of the stream.
+            let _ = timeout(FAREWELL_LIMIT, client.shutdown()).await;
+        }
+    }
+
+    /// Takes the session out of the worker's lists.
+    fn leave(&self) {
+        self.worker.leave_session(self.slot);
+        self.entry.metrics.connections.dec();
+        self.factory.client_leaves();
+        self.worker.release_factory(&self.entry, &self.factory);
+    }
+
+    /// Gives the server connection back, if the transaction is over and nothing keeps it here.
+    pub(super) fn release_if_settled(&mut self) {
+        let settled = self.server.as_ref().is_some_and(|owned| {
+            let server = &owned.server;
+            server.backend.is_idle() && server.inbox.is_empty() && server.outbox.is_empty()
+        });
+        if !settled || self.rest.left > 0 || self.is_pinned() {
+            return;
+        }
+        if let Some(owned) = self.server.take() {
+            self.bound = None;
+            if owned.server.cancels.is_empty() {
+                park(&self.entry, &self.factory, &self.force, owned, Instant::now());
+            } else {
+                spawn_local(take_home(self.home(), owned, false, false));
+            }
+        }
+    }
+}
+
+/// Puts a clean connection into its owner's pool, or closes it for somebody who has less.
+pub(super) fn park(
+    entry: &Rc<Entry>,
+    factory: &Rc<Factory>,
+    force: &DatabaseForce,
+    owned: Box<Owned>,
+    now: Instant,
+) {
+    if owned.server.epoch != force.epoch || !owned.server.is_young(now) {
+        return;
+    }
+    if entry.limiter.has_waiters() && entry.limiter.should_yield(&factory.holder) {
+        entry.metrics.evictions.inc();
+        return;
+    }
+    factory.park(owned, now);
+    if force.tier() == Tier::Reset && factory.offers_once() {
+        entry.lane(&factory.key).offer(factory);
+    }
+}
+
+/// Brings a connection that its client has left back into a known state, and parks it; or closes it.
+///
+/// `partial`: a message to the server was cut off, which nothing can mend. `has_state`: the session holds what the next
+/// client must not find.
+async fn take_home(home: Home, mut owned: Box<Owned>, partial: bool, has_state: bool) {
+    if partial {
+        // What the server runs meanwhile, if anything, ends with the connection.
+        return;
+    }
+    match restore_session(&home, &mut owned, has_state).await {
+        Ok(()) => park(
+            &home.entry,
+            &home.factory,
+            &home.entry.force(),
+            owned,
+            Instant::now(),
+        ),
+        Err(error) => {
+            tracing::debug!(upstream = %home.force.name, %error, "a server connection could not be reused");
+        }
+    }
+    // The factory may have been kept alive by this connection alone.
+    home.worker.release_factory(&home.entry, &home.factory);
+}
+
+async fn restore_session(
+    home: &Home,
+    owned: &mut Owned,
+    has_state: bool,
+) -> Result<(), RestoreError> {
+    let server = &mut owned.server;
+    if server.backend.replies.is_outstanding()
+        && let Some(target) = &server.backend.cancel
+    {
+        send_cancel(&home.force, Arc::clone(target), &server.cancels);
+    }
+    let deadline = Instant::now() + restore::RESTORE_LIMIT;
+    restore::settle(server, deadline).await?;
+    server.cancels.settled().await;
+    if has_state {
+        restore::cleanse(server, deadline).await.map(drop)
+    } else {
+        restore::rollback(server, deadline).await
+    }
+}
+
+/// Sends a cancel request on a connection of its own. Until that has closed, a late cancel could hit the next statement, so
+/// the server connection is not reused before.
+pub(super) fn send_cancel(force: &Arc<DatabaseForce>, target: Arc<CancelTarget>, cancels: &Cancels) {
+    let force = Arc::clone(force);
+    let flight = cancels.begin();
+    spawn_local(async move {
+        let deadline = Instant::now() + restore::RESTORE_LIMIT;
+        if let Err(error) = force.connector.cancel(&target, deadline).await {
+            tracing::debug!(upstream = %force.name, %error, "a cancel request failed");
+        }
+        drop(flight);
+    });
+}

@@ -1,0 +1,266 @@
+//! The end of a login: the factory, what the server would have greeted with, the cancel key, and ready.
+//!
+//! In Transaction mode a login needs no server connection once one client with the same parameters has been greeted: what
+//! the server said then is said again.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bulkhead_crds::kinds::PoolMode;
+
+use super::super::error_response::{ErrorResponse, Severity, SqlState};
+use super::super::handshake::Login;
+use super::super::message::{self, ParameterStatus, TransactionStatus};
+use super::aborted::Local;
+use super::backend::Rest;
+use super::baseline::{Settings, Value};
+use super::clocks::Clocks;
+use super::statements::ClientStatements;
+use super::{Session, attach, cancel_key, finish};
+use crate::deadline::LazyTimer;
+use crate::factory::key::{FactoryKey, Owner};
+use crate::factory::pool::Factory;
+use crate::force::DatabaseForce;
+use crate::relay::{Inbox, Outbox};
+use crate::session::{Admitted, send_fatal};
+use crate::telemetry::ConnectionOutcome;
+use crate::worker::{Entry, Handle, Worker};
+
+/// Greetings kept per entry; beyond it, logins ask a server.
+const GREETINGS: usize = 64;
+
+/// The parameters that a server reports, as told to each client.
+type Reported = Rc<[(Box<str>, Box<str>)]>;
+
+/// What servers have greeted with, by database, role and baseline.
+#[derive(Debug, Default)]
+pub struct Greetings(RefCell<Vec<(Arc<str>, Arc<str>, Rc<Settings>, Reported)>>);
+
+impl Greetings {
+    fn get(&self, key: &FactoryKey, baseline: &Settings) -> Option<(Rc<Settings>, Reported)> {
+        let known = self.0.borrow();
+        let found = known.iter().find(|(database, role, settings, _)| {
+            *database == key.database && *role == key.role && **settings == *baseline
+        });
+        found.map(|(_, _, settings, reported)| (Rc::clone(settings), Rc::clone(reported)))
+    }
+
+    fn keep(&self, key: &FactoryKey, baseline: &Rc<Settings>, reported: &Reported) {
+        let mut known = self.0.borrow_mut();
+        if known.len() < GREETINGS {
+            let (database, role) = (Arc::clone(&key.database), Arc::clone(&key.role));
+            known.push((database, role, Rc::clone(baseline), Rc::clone(reported)));
+        }
+    }
+
+    /// Forgets all: another upstream may say something else.
+    pub fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+/// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
+pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Session> {
+    let entry = worker.entry(&admitted.entry)?;
+    let metrics = Arc::clone(&entry.metrics);
+    let outcome = admitted.outcome();
+    match open(&worker, &entry, *admitted) {
+        Ok(session) => {
+            metrics.connections.inc();
+            let mut session = session.register();
+            match session.greet().await {
+                Ok(()) => {
+                    metrics.connection(outcome);
+                    Some(session)
+                }
+                Err(error) => {
+                    metrics.connection(ConnectionOutcome::Limited);
+                    finish::finish(session, super::Ending::Fatal(error)).await;
+                    None
+                }
+            }
+        }
+        Err(refused) => {
+            metrics.connection(ConnectionOutcome::Limited);
+            send_fatal(refused.login.stream, &refused.error).await;
+            None
+        }
+    }
+}
+
+/// A client that is refused after it has moved to its worker.
+struct Refused {
+    login: Login,
+    error: ErrorResponse,
+}
+
+/// A session that is not in the worker's lists yet.
+struct Unregistered {
+    session: Session,
+    protocol: message::ProtocolVersion,
+}
+
+fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Unregistered, Box<Refused>> {
+    let force = entry.force();
+    let Admitted {
+        login,
+        owner,
+        context,
+        database,
+        role,
+        ..
+    } = admitted;
+    let baseline = match baseline_of(&force, &login) {
+        Ok(baseline) => baseline,
+        Err(error) => return Err(Box::new(Refused { login, error })),
+    };
+    let factory = match factory_of(worker, entry, &force, owner, &database, role) {
+        Ok(factory) => factory,
+        Err(error) => return Err(Box::new(Refused { login, error })),
+    };
+    factory.client_joins();
+    if let Some(Value::Text(name)) = baseline.get("application_name") {
+        factory.activity.note_application(name);
+    }
+    let baseline = Rc::new(baseline);
+    Ok(Unregistered {
+        protocol: login.protocol,
+        session: Session {
+            worker: Rc::clone(worker),
+            entry: Rc::clone(entry),
+            handle: Rc::new(Handle::default()),
+            slot: 0,
+            factory,
+            force,
+            context,
+            client: login.stream,
+            inbox: Inbox::new(worker.slab.clone()),
+            outbox: Outbox::new(),
+            rest: Rest::default(),
+            server: None,
+            pinned: false,
+            statements: ClientStatements::default(),
+            bound: None,
+            wanted: Rc::clone(&baseline),
+            baseline,
+            local: Local::Normal,
+            clocks: Clocks::default(),
+            timer: LazyTimer::default(),
+            lost_words: None,
+            draining: false,
+        },
+    })
+}
+
+impl Unregistered {
+    fn register(self) -> Session {
+        let mut session = self.session;
+        let worker = Rc::clone(&session.worker);
+        session.slot = worker.enter_session(Rc::clone(&session.handle));
+        if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
+            session.handle.set_key(key);
+        }
+        session
+    }
+}
+
+impl Session {
+    /// Tells the client what a server would have told it.
+    ///
+    /// # Errors
+    /// Why there is no server to ask, as a FATAL.
+    async fn greet(&mut self) -> Result<(), Box<ErrorResponse>> {
+        let baseline = Settings::clone(&self.baseline);
+        self.wanted = Rc::new(Settings::new());
+        self.set_baseline(baseline);
+        let reported = self.reported().await.map_err(|error| {
+            Box::new(ErrorResponse {
+                severity: Severity::Fatal,
+                ..*error
+            })
+        })?;
+        message::authentication_ok(self.outbox.writer());
+        for (name, value) in reported.iter() {
+            let status = ParameterStatus {
+                name: name.as_bytes(),
+                value: value.as_bytes(),
+            };
+            status.write(self.outbox.writer());
+        }
+        if let Some(key) = self.handle.key() {
+            key.write_backend_key_data(self.outbox.writer());
+        }
+        message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        self.release_if_settled();
+        Ok(())
+    }
+
+    async fn reported(&mut self) -> Result<Reported, Box<ErrorResponse>> {
+        let transaction_mode = self.force.settings.pool.mode == PoolMode::Transaction;
+        let key = Rc::clone(&self.factory.key);
+        if transaction_mode
+            && let Some((baseline, reported)) = self.entry.greetings.get(&key, &self.baseline)
+        {
+            self.baseline = baseline;
+            return Ok(reported);
+        }
+        self.acquire().await?;
+        let reported: Reported = match &self.server {
+            Some(owned) => owned.server.backend.reported().into(),
+            None => Rc::default(),
+        };
+        self.entry.greetings.keep(&key, &self.baseline, &reported);
+        Ok(reported)
+    }
+}
+
+/// The parameters that a client has brought.
+fn baseline_of(force: &DatabaseForce, login: &Login) -> Result<Settings, ErrorResponse> {
+    if login.replication {
+        return Err(ErrorResponse::fatal(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "replication connections do not pass through the sidecar",
+        )
+        .with_hint("Connect a replication client to the server itself, with a role of its own."));
+    }
+    let mut baseline = Settings::new();
+    for (name, value) in &login.parameters {
+        if !attach::may_be_baseline(force, name) {
+            return Err(ErrorResponse::fatal(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("the parameter \"{name}\" cannot be set at start-up"),
+            )
+            .with_hint("The sidecar sets it, or it would change whose session this is."));
+        }
+        baseline.set(name, Value::Text(value.as_str().into()));
+    }
+    Ok(baseline)
+}
+
+fn factory_of(
+    worker: &Rc<Worker>,
+    entry: &Rc<Entry>,
+    force: &DatabaseForce,
+    owner: Owner,
+    database: &str,
+    role: String,
+) -> Result<Rc<Factory>, ErrorResponse> {
+    let key = FactoryKey {
+        policy: Arc::clone(&force.policy_key),
+        upstream: Arc::clone(&force.name),
+        database: database.into(),
+        role: role.into(),
+        owner,
+    };
+    worker.factory(entry, key).map_err(|_| {
+        let limit = force.policy.limits.max_users;
+        let origin = force.policy.origins.of("limits.maxUsers");
+        let environment = &force.policy.environment;
+        ErrorResponse::fatal(
+            SqlState::TOO_MANY_CONNECTIONS,
+            format!("limits.maxUsers = {limit} (environment {environment}, from {origin}) users are connected"),
+        )
+        .with_hint("Raise limits.maxUsers in the policy, or let idle users disconnect.")
+    })
+}

@@ -1,0 +1,242 @@
+//! A client's session: from its login to its end, transaction by transaction.
+//!
+//! ```text
+//! login → ┌ client: what it sends ─→ checkout (between transactions) ─→ server
+//!         └ server: what it answers ─→ client ─→ release (at ReadyForQuery 'I')      → finish
+//! ```
+//!
+//! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits.
+//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long, [`aborted`] answers
+//! for a transaction that the sidecar has ended, [`loss`] for a server that has gone.
+
+pub mod aborted;
+pub mod attach;
+pub mod backend;
+pub mod baseline;
+pub mod cancel_key;
+pub mod client;
+pub mod clocks;
+pub mod extended;
+pub mod finish;
+pub mod login;
+pub mod loss;
+pub mod replies;
+pub mod restore;
+pub mod server;
+pub mod statements;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bulkhead_crds::kinds::PoolMode;
+
+use super::codec::ProtocolError;
+use super::error_response::{ErrorResponse, Severity, SqlState};
+use crate::deadline::LazyTimer;
+use crate::factory::pool::Factory;
+use crate::factory::server::Owned;
+use crate::force::DatabaseForce;
+use crate::identity::UserContext;
+use crate::relay::{Inbox, Outbox};
+use crate::session::Admitted;
+use crate::stream::Stream;
+use crate::worker::{Entry, Handle, Signal, Worker};
+use aborted::Local;
+use backend::Rest;
+use baseline::Settings;
+use clocks::Clocks;
+use statements::{ClientStatements, Statement};
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    worker: Rc<Worker>,
+    entry: Rc<Entry>,
+    factory: Rc<Factory>,
+    handle: Rc<Handle>,
+    /// Its place in the worker's list.
+    slot: usize,
+    /// The revision under which the present work began.
+    force: Arc<DatabaseForce>,
+    context: Option<UserContext>,
+    client: Stream,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// What is left of a client's message that is dealt with in pieces.
+    rest: Rest,
+    server: Option<Box<Owned>>,
+    pinned: bool,
+    statements: ClientStatements,
+    /// The statement that the client's last Bind named.
+    bound: Option<Rc<Statement>>,
+    /// What the client has asked for at start-up and by SET.
+    baseline: Rc<Settings>,
+    /// The baseline and what the policy adds: what its work must find.
+    wanted: Rc<Settings>,
+    local: Local,
+    clocks: Clocks,
+    timer: LazyTimer,
+    /// The last words of a server that has said goodbye and not gone yet.
+    lost_words: Option<Box<[u8]>>,
+    draining: bool,
+}
+
+/// What happened next.
+enum Event {
+    Client(io::Result<usize>),
+    Server(io::Result<usize>),
+    Deadline,
+    Signal(Signal),
+}
+
+/// What handling an event leads to.
+#[derive(Debug)]
+enum Flow {
+    /// On to the next event.
+    Continue,
+    /// The client's next message needs a server connection.
+    Attach,
+}
+
+/// Why a session ends.
+#[derive(Debug)]
+enum Ending {
+    /// The client has said goodbye or gone.
+    ClientGone,
+    /// The client is told, and the connection closed.
+    Fatal(Box<ErrorResponse>),
+    /// The server's own FATAL, as it stands, is the last word.
+    ServerFatal(Vec<u8>),
+}
+
+impl From<ProtocolError> for Ending {
+    fn from(error: ProtocolError) -> Self {
+        Self::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string())
+    }
+}
+
+impl Ending {
+    fn fatal(code: SqlState, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self::Fatal(Box::new(ErrorResponse::new(Severity::Fatal, code, message)))
+    }
+
+    fn drained() -> Self {
+        Self::fatal(
+            SqlState::ADMIN_SHUTDOWN,
+            "terminating connection because the sidecar is shutting down",
+        )
+    }
+}
+
+/// Serves one admitted client to its end.
+pub async fn serve(worker: Rc<Worker>, admitted: Box<Admitted>) {
+    // The login's future is large and short-lived, the session's small and long-lived: they do not share an allocation.
+    let session = Box::pin(login::log_in(worker, admitted)).await;
+    if let Some(mut session) = session {
+        let ending = session.run().await;
+        Box::pin(finish::finish(session, ending)).await;
+    }
+}
+
+impl Session {
+    /// Relays until the session ends.
+    async fn run(&mut self) -> Ending {
+        loop {
+            let event = poll_fn(|cx| self.poll_event(cx)).await;
+            let mut flow = self.handle_event(event);
+            while let Ok(Flow::Attach) = flow {
+                flow = match Box::pin(self.attach()).await {
+                    Ok(()) => self.client_bytes(),
+                    Err(ending) => Err(ending),
+                };
+            }
+            if let Err(ending) = flow {
+                return ending;
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) -> Result<Flow, Ending> {
+        match event {
+            Event::Client(Ok(0) | Err(_)) => Err(Ending::ClientGone),
+            Event::Client(Ok(_)) => self.client_bytes(),
+            Event::Server(Ok(count)) if count > 0 => self.server_bytes(),
+            Event::Server(_) => self.server_lost(None),
+            Event::Deadline => self.deadline_passed(),
+            Event::Signal(signal) => self.signalled(signal),
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
+        match signal {
+            Signal::Cancel => self.cancel_statement(),
+            Signal::Stop => return Err(Ending::drained()),
+            Signal::Drain => self.draining = true,
+        }
+        self.drain_if_idle()
+    }
+
+    /// While draining, a session ends as soon as it has no work open.
+    fn drain_if_idle(&self) -> Result<Flow, Ending> {
+        let idle = self.server.as_ref().is_none_or(|owned| {
+            owned.server.backend.is_idle() && (self.pinned || self.rest.left == 0)
+        });
+        if self.draining && idle && self.local.is_normal() && self.outbox.is_empty() {
+            return Err(Ending::drained());
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// Writes what is due, then reads whichever side may be read: never one whose bytes the other side has not taken.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(signal) = self.handle.take(cx) {
+            return Poll::Ready(Event::Signal(signal));
+        }
+        if let Poll::Ready(Err(error)) = self.outbox.poll_flush(&mut self.client, cx) {
+            return Poll::Ready(Event::Client(Err(error)));
+        }
+        let client_takes = self.outbox.is_empty();
+        if self.draining && client_takes && self.drain_if_idle().is_err() {
+            return Poll::Ready(Event::Signal(Signal::Drain));
+        }
+        let mut server_takes = true;
+        if let Some(owned) = &mut self.server {
+            let server = &mut owned.server;
+            if let Poll::Ready(Err(error)) = server.outbox.poll_flush(&mut server.stream, cx) {
+                return Poll::Ready(Event::Server(Err(error)));
+            }
+            server_takes = server.outbox.is_empty();
+            if (client_takes || self.clocks.is_overdue())
+                && let Poll::Ready(read) = server.inbox.poll_fill(&mut server.stream, cx)
+            {
+                return Poll::Ready(Event::Server(read));
+            }
+        }
+        if server_takes
+            && client_takes
+            && let Poll::Ready(read) = self.inbox.poll_fill(&mut self.client, cx)
+        {
+            return Poll::Ready(Event::Client(read));
+        }
+        self.timer.poll_fired(cx).map(|()| Event::Deadline)
+    }
+
+    /// Whether the server connection stays with this client until its end.
+    fn is_pinned(&self) -> bool {
+        self.pinned || self.force.settings.pool.mode == PoolMode::Session
+    }
+
+    /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass.
+    fn renames(&self) -> bool {
+        self.force.settings.pool.mode == PoolMode::Transaction
+    }
+
+    /// An error of the sidecar's own, in the place of an answer.
+    fn say(&mut self, error: &ErrorResponse) {
+        self.factory.activity.count_error();
+        error.write(self.outbox.writer());
+    }
+}

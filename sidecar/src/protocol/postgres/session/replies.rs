@@ -1,0 +1,321 @@
+//! Which answers the server owes, in order.
+//!
+//! The server answers messages strictly in the order in which they were sent. For each message that is forwarded, and for
+//! each that the sidecar adds or answers by itself, one [`Expect`] stands in the queue; what the server says is held against
+//! its front. That is how an added `Parse` is swallowed, an answer of our own comes at the right place in a pipeline, and
+//! `ReadyForQuery` in mid-batch is not taken for the end. Pure: no I/O, no clock.
+//!
+//! Source: PostgreSQL documentation, "Message Flow", "Extended Query" and "Pipelining".
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::super::codec::BackendTag;
+use super::super::error_response::ErrorResponse;
+use super::statements::Statement;
+
+/// One message whose answer is outstanding.
+#[derive(Debug)]
+pub enum Expect {
+    /// `Parse` of a statement; `hidden` if the client has not sent it now.
+    Parse {
+        /// The statement, to be forgotten if the server refuses it; none where the sidecar does not follow it.
+        statement: Option<Rc<Statement>>,
+        /// The client's name for it, where it has one and has sent this `Parse` itself.
+        name: Option<Rc<[u8]>>,
+        /// Whether the answer is swallowed.
+        hidden: bool,
+    },
+    /// `Bind`.
+    Bind,
+    /// `Describe` of a statement.
+    DescribeStatement,
+    /// `Describe` of a portal.
+    DescribePortal,
+    /// `Execute`; with the statement whose portal it runs, where known.
+    Execute(Option<Rc<Statement>>),
+    /// `Close`; swallowed if the sidecar has added it.
+    Close {
+        /// Whether the answer is swallowed.
+        hidden: bool,
+    },
+    /// `Sync`.
+    Sync,
+    /// A simple query; with what is to be remembered if it succeeds.
+    Query(Option<Rc<Statement>>),
+    /// A function call.
+    FunctionCall,
+    /// The client has ended a COPY that may not have been announced yet.
+    CopyEnd,
+    /// A message that is sure to fail, put in place of one that the sidecar refuses; its error is replaced by this body.
+    Refusal(Box<ErrorResponse>),
+    /// A simple query of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
+    Own,
+    /// Nothing from the server: an answer of the sidecar's own.
+    Answer(Answer),
+}
+
+/// What the sidecar answers by itself, in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `ParseComplete`: the server knows the statement already.
+    ParseComplete,
+    /// `CloseComplete`: the statement is closed for this client alone.
+    CloseComplete,
+    /// `CommandComplete` with the tag `DEALLOCATE`, and `ReadyForQuery`.
+    Deallocated,
+}
+
+/// What is to be done with a message of the server's.
+#[derive(Debug)]
+pub enum Step {
+    /// Give it to the client; the front stays.
+    Forward,
+    /// Give it to the client; this is done.
+    Finished(Expect),
+    /// Keep it from the client; this is done.
+    Swallowed(Expect),
+    /// Keep it from the client; the front stays.
+    Swallow,
+    /// Give the client this error instead.
+    Replace(Box<ErrorResponse>),
+    /// An error that nothing asked for: the server is about to go.
+    Unsolicited,
+}
+
+/// The server has sent what the protocol does not allow here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfOrder(pub BackendTag);
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Replies {
+    queue: VecDeque<Expect>,
+    skipping: bool,
+    copying_in: bool,
+    unsynced: bool,
+}
+
+impl Replies {
+    /// Adds what has just been sent.
+    pub fn push(&mut self, expect: Expect) {
+        self.unsynced = !matches!(
+            expect,
+            Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
+        );
+        self.queue.push_back(expect);
+    }
+
+    /// Adds a `Sync`, unless the server is going to ignore it because it is reading a COPY.
+    pub fn push_sync(&mut self) {
+        if self.copying_in {
+            return;
+        }
+        self.skipping = false;
+        self.push(Expect::Sync);
+    }
+
+    /// The client has sent `CopyDone` or `CopyFail`.
+    pub fn push_copy_end(&mut self) {
+        if self.copying_in {
+            self.copying_in = false;
+        } else if !self.queue.is_empty() {
+            self.queue.push_back(Expect::CopyEnd);
+        }
+    }
+
+    /// Whether nothing is outstanding and no message has been sent since the last `Sync` or query.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() && !self.unsynced && !self.skipping
+    }
+
+    /// Whether the server owes an answer.
+    #[must_use]
+    pub fn is_outstanding(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether the server discards everything until the next `Sync`, which has not been sent.
+    #[must_use]
+    pub const fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// The statement that the front is about, where it was remembered.
+    #[must_use]
+    pub fn front_statement(&self) -> Option<Rc<Statement>> {
+        match self.queue.front() {
+            Some(Expect::Query(statement) | Expect::Execute(statement)) => statement.clone(),
+            _ => None,
+        }
+    }
+
+    /// How many answers are outstanding.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether the client waits for an answer: statements of the sidecar's own do not count.
+    #[must_use]
+    pub fn client_waits(&self) -> bool {
+        self.queue.iter().any(|expect| !matches!(expect, Expect::Own))
+    }
+
+    /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
+    #[must_use]
+    pub fn abandoned(&self) -> (usize, bool) {
+        let ends = |expect: &&Expect| {
+            matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall)
+        };
+        (self.queue.iter().filter(ends).count(), self.unsynced || self.skipping)
+    }
+
+    /// Holds a message of the server's against the front.
+    ///
+    /// # Errors
+    /// A message that cannot come here: the two sides no longer agree on where they are, and the connection must go.
+    pub fn step(&mut self, tag: BackendTag, mut dropped: impl FnMut(Expect)) -> Result<Step, OutOfOrder> {
+        use BackendTag as T;
+        self.drop_copy_ends();
+        match tag {
+            T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
+            T::NoticeResponse | T::ErrorResponse if matches!(self.queue.front(), Some(Expect::Own)) => {
+                return Ok(Step::Swallow);
+            }
+            T::NoticeResponse => return Ok(Step::Forward),
+            T::ErrorResponse => return Ok(self.step_error(&mut dropped)),
+            T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
+            _ => {}
+        }
+        let Some(front) = self.queue.front() else {
+            return Err(OutOfOrder(tag));
+        };
+        if matches!(front, Expect::Own) && tag != T::ReadyForQuery {
+            return Ok(Step::Swallow);
+        }
+        let done = match (front, tag) {
+            (Expect::Own, T::ReadyForQuery)
+            | (Expect::Parse { .. }, T::ParseComplete)
+            | (Expect::Bind, T::BindComplete)
+            | (Expect::DescribeStatement | Expect::DescribePortal, T::RowDescription | T::NoData)
+            | (
+                Expect::Execute(_),
+                T::CommandComplete | T::EmptyQueryResponse | T::PortalSuspended,
+            )
+            | (Expect::Close { .. }, T::CloseComplete)
+            | (Expect::Sync | Expect::Query(_) | Expect::FunctionCall, T::ReadyForQuery) => true,
+            (Expect::DescribeStatement, T::ParameterDescription)
+            | (
+                Expect::Execute(_),
+                T::DataRow
+                | T::CopyInResponse
+                | T::CopyOutResponse
+                | T::CopyBothResponse
+                | T::CopyData
+                | T::CopyDone,
+            )
+            | (
+                Expect::Query(_),
+                T::RowDescription
+                | T::DataRow
+                | T::CommandComplete
+                | T::EmptyQueryResponse
+                | T::CopyInResponse
+                | T::CopyOutResponse
+                | T::CopyBothResponse
+                | T::CopyData
+                | T::CopyDone,
+            )
+            | (Expect::FunctionCall, T::FunctionCallResponse) => false,
+            _ => return Err(OutOfOrder(tag)),
+        };
+        if !done {
+            return Ok(Step::Forward);
+        }
+        Ok(match self.queue.pop_front() {
+            Some(
+                hidden @ (Expect::Own
+                | Expect::Parse { hidden: true, .. }
+                | Expect::Close { hidden: true }),
+            ) => Step::Swallowed(hidden),
+            Some(finished) => {
+                if tag == T::ReadyForQuery {
+                    self.copying_in = false;
+                }
+                Step::Finished(finished)
+            }
+            None => Step::Forward,
+        })
+    }
+
+    /// The next answer of the sidecar's own, if its turn has come.
+    pub fn take_answer(&mut self) -> Option<Answer> {
+        match self.queue.front() {
+            Some(Expect::Answer(answer)) => {
+                let answer = *answer;
+                self.queue.pop_front();
+                Some(answer)
+            }
+            _ => None,
+        }
+    }
+
+    /// An error ends the batch: everything up to the next `Sync` is never answered.
+    fn step_error(&mut self, dropped: &mut impl FnMut(Expect)) -> Step {
+        self.copying_in = false;
+        let step = match self.queue.front() {
+            None => return Step::Unsolicited,
+            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => return Step::Forward,
+            Some(Expect::Refusal(_)) => match self.queue.pop_front() {
+                Some(Expect::Refusal(body)) => Step::Replace(body),
+                _ => Step::Forward,
+            },
+            Some(_) => Step::Forward,
+        };
+        while let Some(front) = self.queue.front() {
+            if matches!(front, Expect::Sync) {
+                return step;
+            }
+            if let Some(gone) = self.queue.pop_front() {
+                dropped(gone);
+            }
+        }
+        self.skipping = true;
+        step
+    }
+
+    /// While the server reads a COPY it ignores `Sync`: those that were sent before the COPY's end are never answered.
+    /// Source: PostgreSQL documentation, "COPY Operations".
+    fn enter_copy_in(&mut self) {
+        let mut ended = false;
+        let mut index = 0;
+        while index < self.queue.len() {
+            match self.queue[index] {
+                Expect::CopyEnd => {
+                    self.queue.remove(index);
+                    ended = true;
+                    break;
+                }
+                Expect::Sync => {
+                    self.queue.remove(index);
+                    self.unsynced = true;
+                }
+                _ => index += 1,
+            }
+        }
+        self.copying_in = !ended;
+    }
+
+    /// Forgets everything, because nothing of it will be answered.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn drop_copy_ends(&mut self) {
+        while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
+            self.queue.pop_front();
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Bringing a server connection back to a known state: statements of the sidecar's own, and the reset behind a client.
+//!
+//! Whatever a client leaves behind (a running statement, an open transaction, session state), the connection either comes
+//! back proven clean or is closed. Nothing here waits longer than [`RESTORE_LIMIT`].
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use super::super::codec::{self, BackendTag, HEADER_LENGTH, ProtocolError};
+use super::super::message::{self, Field, NoticeFields, Query, TransactionStatus};
+use crate::factory::server::Server;
+
+/// How long a server may take for a ROLLBACK, a reset, or the end of what was cancelled. Then the connection is closed.
+pub const RESTORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// An error body longer than this is not one that a server of good will sends in answer to statements of ours.
+const ERROR_BODY: usize = 64 * 1024;
+
+/// The proof that `DISCARD ALL` has been answered and the session is outside of any transaction.
+#[derive(Debug)]
+pub struct Cleansed(());
+
+/// Why a connection could not be brought back. Whatever it is, the connection is closed.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The socket failed.
+    #[error("the server connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The server did not keep to the protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The server did not answer in time.
+    #[error("the server did not answer within {} s", RESTORE_LIMIT.as_secs())]
+    TimedOut,
+    /// The server is still in a transaction, or refused the statement.
+    #[error("the server refused: {0}")]
+    Refused(String),
+}
+
+/// How a statement of the sidecar's own ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The state after it.
+    pub status: TransactionStatus,
+    /// The body of the server's error, if it raised one.
+    pub error: Option<Vec<u8>>,
+}
+
+/// Runs SQL of the sidecar's own as a simple query, and reads until the server is ready again.
+///
+/// Not cancel safe: a connection on which this was dropped half-way must be closed.
+///
+/// # Errors
+/// The socket's failure, a breach of the protocol, or no answer by `deadline`.
+pub async fn run(server: &mut Server, sql: &str, deadline: Instant) -> Result<Outcome, RestoreError> {
+    let query = Query {
+        text: sql.as_bytes(),
+    };
+    query.write(server.outbox.writer())?;
+    server.backend.statements.set_unnamed(None);
+    within(deadline, read_until_ready(server)).await
+}
+
+/// Reads and discards until every outstanding answer has come, after a cancel.
+///
+/// # Errors
+/// As [`run`].
+pub async fn settle(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
+    within(deadline, async {
+        if !server.backend.replies.is_settled() {
+            // A batch without its Sync would never be answered.
+            message::sync(server.outbox.writer());
+            server.backend.replies.push_sync();
+        }
+        skip(server, server.backend.rest.left).await?;
+        server.backend.rest.left = 0;
+        while server.backend.replies.is_outstanding() {
+            discard_message(server).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Ends an open transaction, if there is one.
+///
+/// # Errors
+/// As [`run`]; also where the server is still in a transaction afterwards.
+pub async fn rollback(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
+    if server.backend.status == TransactionStatus::Idle {
+        return Ok(());
+    }
+    let outcome = run(server, "ROLLBACK", deadline).await?;
+    expect_idle(&outcome)
+}
+
+/// Takes away everything that a session can carry and the server can take away.
+///
+/// # Errors
+/// As [`rollback`].
+pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<Cleansed, RestoreError> {
+    rollback(server, deadline).await?;
+    let outcome = run(server, "DISCARD ALL", deadline).await?;
+    expect_idle(&outcome)?;
+    server.backend.forget_session();
+    Ok(Cleansed(()))
+}
+
+fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {
+    if let Some(body) = &outcome.error {
+        return Err(RestoreError::Refused(message_of(body)));
+    }
+    if outcome.status == TransactionStatus::Idle {
+        Ok(())
+    } else {
+        Err(RestoreError::Refused("it is still in a transaction".to_owned()))
+    }
+}
+
+async fn within<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, RestoreError>>,
+) -> Result<T, RestoreError> {
+    match timeout_at(deadline, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(RestoreError::TimedOut),
+    }
+}
+
+async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> {
+    let mut error = None;
+    loop {
+        let (tag, body) = next_message(server).await?;
+        match tag {
+            BackendTag::ReadyForQuery => {
+                let status = TransactionStatus::read(&body)?;
+                server.backend.status = status;
+                return Ok(Outcome { status, error });
+            }
+            BackendTag::ErrorResponse => error = Some(body),
+            _ => note(server, tag, &body),
+        }
+    }
+}
+
+/// Reads one whole message of the server's. For answers to statements of our own, whose messages are small.
+async fn next_message(server: &mut Server) -> Result<(BackendTag, Vec<u8>), RestoreError> {
+    loop {
+        if let Some(header) = codec::peek(server.inbox.bytes())? {
+            let tag = header.backend()?;
+            let total = header.message_length();
+            if total > ERROR_BODY {
+                return Err(RestoreError::Refused("its answer is too long".to_owned()));
+            }
+            if let Some(whole) = server.inbox.bytes().get(HEADER_LENGTH..total) {
+                let body = whole.to_vec();
+                server.inbox.consume(total);
+                return Ok((tag, body));
+            }
+            server.inbox.reserve(total);
+        }
+        fill(server).await?;
+    }
+}
+
+/// Reads one message of any size, in pieces, and holds it against the queue of expected answers.
+async fn discard_message(server: &mut Server) -> Result<(), RestoreError> {
+    let header = loop {
+        if let Some(header) = codec::peek(server.inbox.bytes())? {
+            break header;
+        }
+        fill(server).await?;
+    };
+    let tag = header.backend()?;
+    if tag == BackendTag::ReadyForQuery || tag == BackendTag::ParameterStatus {
+        let (_, body) = next_message(server).await?;
+        if tag == BackendTag::ReadyForQuery {
+            server.backend.status = TransactionStatus::read(&body)?;
+        }
+        note(server, tag, &body);
+    } else {
+        skip(server, header.message_length()).await?;
+    }
+    server.backend.step_unseen(tag);
+    Ok(())
+}
+
+async fn skip(server: &mut Server, mut left: usize) -> Result<(), RestoreError> {
+    while left > 0 {
+        if server.inbox.is_empty() {
+            fill(server).await?;
+        }
+        let taken = left.min(server.inbox.len());
+        server.inbox.consume(taken);
+        left -= taken;
+    }
+    Ok(())
+}
+
+fn note(server: &mut Server, tag: BackendTag, body: &[u8]) {
+    if tag == BackendTag::ParameterStatus {
+        server.backend.note_parameter(body);
+    }
+}
+
+/// The text of an error's body, for a log or a refusal.
+#[must_use]
+pub fn message_of(body: &[u8]) -> String {
+    let fields = NoticeFields::read(body).ok();
+    let text = fields.and_then(|fields| fields.get(Field::Message));
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
+}
+
+/// Reads once; writes what is due meanwhile.
+async fn fill(server: &mut Server) -> Result<(), RestoreError> {
+    let Server {
+        stream,
+        inbox,
+        outbox,
+        ..
+    } = server;
+    let count = poll_fn(|cx| {
+        if let std::task::Poll::Ready(Err(error)) = outbox.poll_flush(stream, cx) {
+            return std::task::Poll::Ready(Err(error));
+        }
+        inbox.poll_fill(stream, cx)
+    })
+    .await?;
+    if count == 0 {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(())
+}

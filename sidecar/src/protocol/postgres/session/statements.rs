@@ -1,0 +1,270 @@
+//! Prepared statements in Transaction mode: a client's names, and what each server connection has learnt.
+//!
+//! A client's statement is its text and types. Each server connection learns it under a name of ours on first use, so any
+//! connection of the user's can run it. Two clients that use one name for two texts never meet, and two that use two names for
+//! one text share the server's plan.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use super::super::statement_text::{self, SetStatement, Traits};
+use super::replies::Expect;
+
+/// Statements that one server connection keeps; the one that was used longest ago makes room.
+pub const STATEMENTS_PER_SERVER: usize = 256;
+
+/// A prepared statement, whoever uses it.
+#[derive(Debug)]
+pub struct Statement {
+    /// Which one; never reused.
+    pub id: u64,
+    /// The body of its `Parse` behind the name: text, NUL, parameter types.
+    pub body: Box<[u8]>,
+    /// What its text says about the session's state.
+    pub traits: Traits,
+    /// The SET that it is, where it is one that the sidecar can repeat.
+    pub set: Option<SetStatement>,
+}
+
+/// The statements of one worker, each text once.
+#[derive(Debug, Default)]
+pub struct Interner {
+    known: RefCell<HashMap<Box<[u8]>, Weak<Statement>, foldhash::fast::RandomState>>,
+    next: Cell<u64>,
+}
+
+/// One client's statements by name; the unnamed one apart.
+#[derive(Debug, Default)]
+pub struct ClientStatements {
+    named: HashMap<Rc<[u8]>, Rc<Statement>, foldhash::fast::RandomState>,
+    unnamed: Option<Rc<Statement>>,
+    bytes: usize,
+}
+
+/// What one server connection has learnt.
+#[derive(Debug, Default)]
+pub struct ServerStatements {
+    known: HashMap<u64, u64, foldhash::fast::RandomState>,
+    unnamed: Option<u64>,
+    clock: u64,
+}
+
+impl Statement {
+    /// The text, without its NUL.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        let end = memchr::memchr(0, &self.body).unwrap_or(self.body.len());
+        &self.body[..end]
+    }
+
+    /// The name under which servers know it.
+    #[must_use]
+    pub fn server_name(&self) -> ServerName {
+        ServerName::new(self.id)
+    }
+}
+
+/// A statement's name on the server: `bh_` and its number in hexadecimal.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerName {
+    bytes: [u8; 19],
+    length: usize,
+}
+
+impl ServerName {
+    fn new(id: u64) -> Self {
+        let mut bytes = *b"bh_0000000000000000";
+        let mut length = 3;
+        let digits = (16 - (id.leading_zeros() / 4) as usize).max(1);
+        for place in (0..digits).rev() {
+            let digit = (id >> (4 * place)) & 0xf;
+            bytes[length] = b"0123456789abcdef"[digit as usize];
+            length += 1;
+        }
+        Self { bytes, length }
+    }
+
+    /// The name, without NUL.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Interner {
+    /// The statement with this `Parse` body (behind the name); the same one for the same bytes while somebody holds it.
+    #[must_use]
+    pub fn intern(&self, body: &[u8]) -> Rc<Statement> {
+        if let Some(known) = self.known.borrow().get(body).and_then(Weak::upgrade) {
+            return known;
+        }
+        let statement = self.once(body);
+        let mut known = self.known.borrow_mut();
+        if known.len() == known.capacity() {
+            known.retain(|_, statement| statement.strong_count() > 0);
+        }
+        known.insert(body.into(), Rc::downgrade(&statement));
+        statement
+    }
+
+    /// A statement that is not looked up again: the unnamed one, or a simple query.
+    #[must_use]
+    pub fn once(&self, body: &[u8]) -> Rc<Statement> {
+        let id = self.next.get() + 1;
+        self.next.set(id);
+        let end = memchr::memchr(0, body).unwrap_or(body.len());
+        let text = &body[..end];
+        let traits = statement_text::classify(text);
+        let set = if traits.sets_parameter() {
+            statement_text::parse_set(text)
+        } else {
+            None
+        };
+        Rc::new(Statement {
+            id,
+            body: body.into(),
+            traits,
+            set,
+        })
+    }
+}
+
+impl ClientStatements {
+    /// The statement of this name; the empty name is the unnamed one.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&Rc<Statement>> {
+        if name.is_empty() {
+            self.unnamed.as_ref()
+        } else {
+            self.named.get(name)
+        }
+    }
+
+    /// Remembers a named statement.
+    pub fn insert(&mut self, name: Rc<[u8]>, statement: Rc<Statement>) {
+        self.bytes += statement.body.len() + name.len();
+        self.named.insert(name, statement);
+    }
+
+    /// Remembers the unnamed statement, or that there is none which could be repeated.
+    pub fn set_unnamed(&mut self, statement: Option<Rc<Statement>>) {
+        self.unnamed = statement;
+    }
+
+    /// Forgets a named statement; whether it was there.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Some((name, statement)) = self.named.remove_entry(name) else {
+            return false;
+        };
+        self.bytes = self
+            .bytes
+            .saturating_sub(statement.body.len() + name.len());
+        true
+    }
+
+    /// Forgets a statement that the server has refused, if the name still means it.
+    pub fn forget(&mut self, name: &[u8], refused: &Statement) {
+        if self.named.get(name).is_some_and(|known| known.id == refused.id) {
+            self.remove(name);
+        }
+    }
+
+    /// A message that was sent has not been carried out: the name that it would have given means nothing.
+    pub fn undo(&mut self, gone: &Expect) {
+        if let Expect::Parse {
+            statement: Some(statement),
+            name: Some(name),
+            ..
+        } = gone
+        {
+            self.forget(name, statement);
+        }
+    }
+
+    /// Forgets everything: `DEALLOCATE ALL`, `DISCARD ALL`.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Bytes that the named statements hold.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl ServerStatements {
+    /// Whether the server knows the statement; marks it as used.
+    pub fn knows(&mut self, statement: &Statement) -> bool {
+        self.clock += 1;
+        let clock = self.clock;
+        match self.known.get_mut(&statement.id) {
+            Some(used) => {
+                *used = clock;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The server is being taught the statement. Gives back the number of one that must be closed to make room.
+    pub fn learn(&mut self, statement: &Statement) -> Option<u64> {
+        let evicted = if self.known.len() >= STATEMENTS_PER_SERVER {
+            self.known
+                .iter()
+                .min_by_key(|(_, used)| **used)
+                .map(|(id, _)| *id)
+        } else {
+            None
+        };
+        if let Some(id) = evicted {
+            self.known.remove(&id);
+        }
+        self.clock += 1;
+        self.known.insert(statement.id, self.clock);
+        evicted
+    }
+
+    /// The server has refused the statement.
+    pub fn forget(&mut self, statement: &Statement) {
+        self.known.remove(&statement.id);
+        if self.unnamed == Some(statement.id) {
+            self.unnamed = None;
+        }
+    }
+
+    /// A message that was sent has not been carried out: what it would have taught is not known.
+    pub fn undo(&mut self, gone: &Expect) {
+        if let Expect::Parse {
+            statement: Some(statement),
+            ..
+        } = gone
+        {
+            self.forget(statement);
+        }
+    }
+
+    /// Which statement the server's unnamed one is.
+    #[must_use]
+    pub const fn unnamed(&self) -> Option<u64> {
+        self.unnamed
+    }
+
+    /// The server's unnamed statement becomes this one, or one that nobody can repeat.
+    pub const fn set_unnamed(&mut self, id: Option<u64>) {
+        self.unnamed = id;
+    }
+
+    /// The server has dropped all.
+    pub fn clear(&mut self) {
+        self.known.clear();
+        self.unnamed = None;
+    }
+}
+
+/// The name of a statement by its number, for closing one that makes room.
+#[must_use]
+pub fn server_name(id: u64) -> ServerName {
+    ServerName::new(id)
+}

@@ -1,0 +1,284 @@
+//! What the relay holds between two sockets: borrowed buffers, an inbox a side and an outbox a side.
+//!
+//! An idle connection holds no buffer: the inbox borrows one from the worker's [`Slab`] only for as long as it has unread
+//! bytes, and the outbox for as long as its peer has not taken them. Memory is bounded because a side is not read while
+//! the other side's outbox is not empty; nothing here knows a protocol.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes of one buffer of the slab: what one `read` takes at the most.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Buffers that are kept when nobody holds them; more are given back to the allocator.
+const SPARE_BUFFERS: usize = 64;
+
+/// The buffers of one worker.
+#[derive(Clone, Debug, Default)]
+pub struct Slab {
+    free: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl Slab {
+    /// A zeroed buffer of at least [`BUFFER_BYTES`]; its whole length may be written to.
+    fn borrow(&self) -> Vec<u8> {
+        let kept = self.free.borrow_mut().pop();
+        kept.unwrap_or_else(|| vec![0; BUFFER_BYTES])
+    }
+
+    /// Takes a buffer back; one that has grown goes to the allocator instead.
+    fn give_back(&self, buffer: Vec<u8>) {
+        let mut free = self.free.borrow_mut();
+        if buffer.len() == BUFFER_BYTES && free.len() < SPARE_BUFFERS {
+            free.push(buffer);
+        }
+    }
+}
+
+/// Bytes that a peer has sent and nobody has dealt with.
+#[derive(Debug)]
+pub struct Inbox {
+    slab: Slab,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    /// An empty inbox, holding nothing.
+    #[must_use]
+    pub const fn new(slab: Slab) -> Self {
+        Self {
+            slab,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The unread bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// How many bytes are unread.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is unread.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Marks the first `count` unread bytes as dealt with, and gives the buffer back when none are left.
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if !self.buffer.is_empty() {
+                self.slab.give_back(std::mem::take(&mut self.buffer));
+            }
+        }
+    }
+
+    /// Puts bytes that somebody else has already read in front of what comes next.
+    pub fn preload(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.make_room(bytes.len());
+        self.buffer[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Makes sure that a message of `total` bytes fits, so that [`Inbox::poll_fill`] can complete it.
+    pub fn reserve(&mut self, total: usize) {
+        let missing = total.saturating_sub(self.len());
+        self.make_room(missing);
+    }
+
+    /// Reads once. `Ok(0)` is the peer's end of stream.
+    ///
+    /// Cancel safe: a buffer is borrowed for the call, and held afterwards only if bytes have arrived.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room(1);
+        let mut target = ReadBuf::new(&mut self.buffer[self.end..]);
+        let outcome = Pin::new(stream).poll_read(cx, &mut target);
+        let count = target.filled().len();
+        self.end += count;
+        if count == 0 {
+            self.consume(0);
+        }
+        outcome.map_ok(|()| count)
+    }
+
+    fn make_room(&mut self, count: usize) {
+        if self.buffer.is_empty() {
+            self.buffer = self.slab.borrow();
+        }
+        if self.buffer.len() - self.end >= count.max(1) {
+            return;
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() - self.end < count.max(1) {
+            self.buffer.resize(self.end + count, 0);
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if !self.buffer.is_empty() {
+            self.slab.give_back(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+/// Bytes on their way to a peer.
+#[derive(Debug)]
+pub struct Outbox {
+    buffer: Vec<u8>,
+    sent: usize,
+}
+
+/// An outbox keeps its buffer between messages up to this many bytes, so that a small reply does not allocate.
+const OUTBOX_KEPT_BYTES: usize = 512;
+
+impl Outbox {
+    /// An empty outbox, holding nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Whether the peer has been given everything.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// How many bytes wait for the peer.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.buffer.len() - self.sent
+    }
+
+    /// Puts bytes at the end of what waits.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Where message writers append.
+    pub const fn writer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes until the peer has everything or takes no more.
+    ///
+    /// Cancel safe: what has been written is remembered.
+    ///
+    /// # Errors
+    /// What the socket says; `WriteZero` where it takes nothing.
+    pub fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.sent < self.buffer.len() {
+            let written =
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.sent..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+        }
+        self.sent = 0;
+        self.buffer.clear();
+        if self.buffer.capacity() > OUTBOX_KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        Pin::new(stream).poll_flush(cx)
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(inbox: &mut Inbox, mut from: &[u8]) -> usize {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match inbox.poll_fill(&mut from, &mut cx) {
+            Poll::Ready(Ok(count)) => count,
+            other => panic!("a slice is always ready: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_inbox_gives_its_buffer_back_when_it_is_empty() {
+        let slab = Slab::default();
+        let mut inbox = Inbox::new(slab.clone());
+        assert_eq!(fill(&mut inbox, b"abc"), 3);
+        assert!(slab.free.borrow().is_empty());
+        inbox.consume(3);
+        assert_eq!(slab.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn an_end_of_stream_leaves_no_buffer_behind() {
+        let slab = Slab::default();
+        let mut inbox = Inbox::new(slab.clone());
+        assert_eq!(fill(&mut inbox, b""), 0);
+        assert_eq!(slab.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn an_inbox_grows_to_the_message_that_must_be_whole() {
+        let mut inbox = Inbox::new(Slab::default());
+        inbox.preload(&[7; 10]);
+        inbox.consume(4);
+        inbox.reserve(BUFFER_BYTES * 2);
+        let rest = vec![9; BUFFER_BYTES * 2 - 6];
+        assert_eq!(fill(&mut inbox, &rest), rest.len());
+        assert_eq!(inbox.len(), BUFFER_BYTES * 2);
+        assert_eq!(&inbox.bytes()[..7], &[7, 7, 7, 7, 7, 7, 9]);
+    }
+
+    #[test]
+    fn an_outbox_keeps_what_the_peer_has_not_taken() {
+        let mut outbox = Outbox::new();
+        outbox.push(b"hello");
+        let mut sink = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(outbox.poll_flush(&mut sink, &mut cx).is_ready());
+        assert_eq!(sink, b"hello");
+        assert!(outbox.is_empty());
+    }
+}

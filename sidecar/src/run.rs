@@ -1,0 +1,236 @@
+//! `run`: from the command line to a sidecar that serves, and from a signal to one that has ended.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+use crate::accept::{ListenError, Listener};
+use crate::admin::control::ControlSocket;
+use crate::admin::port::AdminPort;
+use crate::admin::{AdminError, AdminState, Readiness};
+use crate::cli::RunArgs;
+use crate::force::{Force, ForceError};
+use crate::policy::{Diagnostic, PolicyStore, PolicyWatch, Timing};
+use crate::process::Process;
+use crate::secrets::Secrets;
+use crate::telemetry::{Metrics, MetricsError};
+use crate::upstream::Resolver;
+use crate::worker::mailbox::Letter;
+use crate::worker::thread::{self, Start};
+
+/// Between two looks at whether the last session has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// How long the workers may take to end what the grace period has left.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// Why the sidecar does not start.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The policy.
+    #[error("the policy cannot be used")]
+    Policy(Vec<Diagnostic>),
+    /// What the policy refers to.
+    #[error(transparent)]
+    Force(#[from] ForceError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin port or the control socket.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The operating system.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A sidecar that serves.
+struct Running {
+    process: Arc<Process>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Runs until SIGTERM or SIGINT has been followed to its end.
+///
+/// # Errors
+/// Why it did not start.
+pub async fn run(args: &RunArgs) -> Result<(), RunError> {
+    let accepted = args.source().load().map_err(RunError::Policy)?;
+    for warning in &accepted.warnings {
+        tracing::warn!(path = %warning.path, reason = %warning.reason, "{}", warning.message);
+    }
+    let metrics = Metrics::new()?;
+    let secrets = Arc::new(Secrets::new(args.secrets.clone()));
+    let resolver = Resolver::system();
+    let store = PolicyStore::new(accepted);
+    let watch = PolicyWatch::new(
+        args.source(),
+        args.secrets.clone(),
+        Arc::clone(&store),
+        Arc::clone(&metrics),
+        Timing::default(),
+    );
+    let revision = store.current();
+    let force = Force::build(Arc::clone(&revision.id), &revision.policy, &secrets, &resolver, None)?;
+    let force = Arc::new(force);
+    let admin = AdminPort::bind(args.admin).await?;
+    let control = ControlSocket::bind(&args.control.path())?;
+    let running = start(args.worker_count(), &metrics, &force)?;
+    let readiness = Arc::new(Readiness::default());
+    let drain = Arc::new(Notify::new());
+    let state = AdminState {
+        metrics: Arc::clone(&metrics),
+        store: Arc::clone(&store),
+        readiness: Arc::clone(&readiness),
+        inventory: Arc::clone(&running.process) as Arc<_>,
+        drain: Arc::clone(&drain),
+    };
+    let admin_address = admin.address();
+    let tasks = [
+        tokio::spawn(admin.serve(state.clone())),
+        tokio::spawn(control.serve(state)),
+        tokio::spawn(watch.run()),
+        tokio::spawn(follow(store, Arc::clone(&running.process), force, secrets, resolver)),
+    ];
+    readiness.set_listening();
+    tracing::info!(admin = %admin_address, revision = %revision.id, "serving");
+    wait_for_end(&running.process, &readiness, &drain).await?;
+    running.end(args.grace).await;
+    for task in tasks {
+        task.abort();
+    }
+    Ok(())
+}
+
+/// Opens the listeners and starts the workers.
+fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
+    let mut listeners = Vec::new();
+    for database in &force.databases {
+        let listener = Listener::open(database)?;
+        tracing::info!(upstream = %database.name, address = %listener.address()?, "listening");
+        listeners.push(listener);
+    }
+    let (mailboxes, receivers): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+    let process = Arc::new(Process::new(Arc::clone(metrics), mailboxes));
+    let mut threads = Vec::new();
+    for (index, mailbox) in receivers.into_iter().enumerate() {
+        let shared: Result<Vec<_>, _> = listeners.iter().map(Listener::share).collect();
+        threads.push(thread::start(Start {
+            index,
+            process: Arc::clone(&process),
+            force: Arc::clone(force),
+            listeners: shared?,
+            mailbox,
+        })?);
+    }
+    Ok(Running {
+        process,
+        threads,
+    })
+}
+
+/// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.
+async fn follow(
+    store: Arc<PolicyStore>,
+    process: Arc<Process>,
+    mut force: Arc<Force>,
+    secrets: Arc<Secrets>,
+    resolver: Resolver,
+) {
+    let (mut changes, mut secret_changes) = (store.changes(), store.secret_changes());
+    let mut refresher = keep_keys_fresh(&force);
+    loop {
+        let changed = tokio::select! {
+            changed = changes.changed() => changed,
+            changed = secret_changes.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        let revision = store.current();
+        let id = Arc::clone(&revision.id);
+        match Force::build(id, &revision.policy, &secrets, &resolver, Some(&force)) {
+            Ok(built) => {
+                force = Arc::new(built);
+                process.put_in_force(&force);
+                refresher.abort();
+                refresher = keep_keys_fresh(&force);
+                tracing::info!(revision = %force.revision, "a revision is in force");
+            }
+            Err(error) => {
+                process.metrics.policy_rejections.inc();
+                tracing::error!(%error, revision = %revision.id, "a revision cannot be put in force; the last one stays");
+            }
+        }
+    }
+}
+
+/// Fetches key sets that live at an address, now and whenever they are due.
+fn keep_keys_fresh(force: &Force) -> tokio::task::JoinHandle<()> {
+    let verifier = force.databases.first().map(|database| Arc::clone(&database.verifier));
+    tokio::spawn(async move {
+        let refresher = verifier.as_ref().and_then(|verifier| verifier.refresher());
+        if let Some(refresher) = refresher {
+            refresher.await;
+        }
+    })
+}
+
+/// Waits for SIGTERM, SIGINT, or a drain that somebody asks for. A drain alone does not end the process: the signal after it
+/// does.
+async fn wait_for_end(
+    process: &Process,
+    readiness: &Readiness,
+    drain: &Notify,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = async { loop {
+            drain.notified().await;
+            readiness.set_draining();
+            tracing::info!("not ready any more: a drain was asked for");
+        } } => {}
+    }
+    readiness.set_draining();
+    tracing::info!("draining");
+    process.send_all(|| Letter::Drain);
+    Ok(())
+}
+
+impl Running {
+    /// Lets sessions end by themselves for the grace period, then ends them.
+    async fn end(self, grace: Duration) {
+        let drained = async {
+            while self.process.sessions() > 0 {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(grace, drained).await.is_err() {
+            tracing::warn!("the grace period is over; ending what is left");
+        }
+        self.process.send_all(|| Letter::Stop);
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a worker has panicked");
+                }
+            }
+        });
+        if tokio::time::timeout(STOP_LIMIT, joined).await.is_err() {
+            tracing::warn!("a worker did not end in time");
+        }
+        tracing::info!("ended");
+    }
+}

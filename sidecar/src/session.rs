@@ -1,0 +1,191 @@
+//! Admission: from a client that has said who it is to one that is served, on the worker where its user lives.
+//!
+//! Who a client works for is decided here once, verified, and never changes afterwards.
+
+use std::sync::Arc;
+
+use bulkhead_crds::kinds::Tier;
+use tokio::io::AsyncWriteExt;
+
+use crate::factory::key::Owner;
+use crate::force::DatabaseForce;
+use crate::identity::{Presented, Rejection, RejectionReason, UserContext};
+use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
+use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
+use crate::stream::Stream;
+use crate::telemetry::ConnectionOutcome;
+
+/// A client that is served.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The database entry whose listener it came to.
+    pub entry: Arc<str>,
+    /// What it said at start-up.
+    pub login: Login,
+    /// The database that it works in.
+    pub database: String,
+    /// Whose factory serves it.
+    pub owner: Owner,
+    /// Its verified context; none for work that belongs to no user, and in mode `Audit`.
+    pub context: Option<UserContext>,
+    /// The role that the server sees.
+    pub role: String,
+}
+
+/// Why a client is not served.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Its user context.
+    Identity(Rejection),
+    /// It asked for a role for which the sidecar has no credentials.
+    Role(ErrorResponse),
+}
+
+impl Admitted {
+    /// How the connection is counted.
+    #[must_use]
+    pub const fn outcome(&self) -> ConnectionOutcome {
+        match self.owner {
+            Owner::Unattributed => ConnectionOutcome::Unattributed,
+            Owner::User(_) | Owner::Shared => ConnectionOutcome::Accepted,
+        }
+    }
+
+    /// The name that the client gave its application.
+    #[must_use]
+    pub fn application_name(&self) -> &str {
+        application_name(&self.login)
+    }
+}
+
+/// The name that a client gave its application; empty where it gave none.
+#[must_use]
+pub fn application_name(login: &Login) -> &str {
+    let named = login
+        .parameters
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("application_name"));
+    named.map_or("", |(_, value)| value)
+}
+
+/// Decides whose client this is, and under which role it works.
+///
+/// # Errors
+/// Why it is not served. In mode `Audit` a client without a valid context is served as `unattributed`; the rejection comes
+/// back beside it, to be counted.
+pub async fn admit(
+    force: &DatabaseForce,
+    login: Login,
+) -> Result<(Admitted, Option<Rejection>), Box<(Login, Refusal)>> {
+    let (role, suffix) = named_role(force, &login.user);
+    let role = match serving_role(force, &role) {
+        Ok(role) => role,
+        Err(error) => return Err(Box::new((login, Refusal::Role(error)))),
+    };
+    match identify(force, &login, suffix.as_deref()).await {
+        Ok(identified) => {
+            let admitted = Admitted {
+                entry: Arc::clone(&force.name),
+                database: login.database_for(&role).to_owned(),
+                login,
+                owner: identified.owner,
+                context: identified.context,
+                role,
+            };
+            Ok((admitted, identified.rejection))
+        }
+        Err(rejection) => Err(Box::new((login, Refusal::Identity(rejection)))),
+    }
+}
+
+/// Whose work a client brings.
+struct Identified {
+    owner: Owner,
+    context: Option<UserContext>,
+    rejection: Option<Rejection>,
+}
+
+async fn identify(
+    force: &DatabaseForce,
+    login: &Login,
+    suffix: Option<&str>,
+) -> Result<Identified, Rejection> {
+    let presented = Presented {
+        token: login.context_token.as_ref().map(Redacted::expose),
+        user: login.asserted_user.as_deref().or(suffix),
+    };
+    let shared = force.tier() == Tier::Shared;
+    let as_owner = |owner, context, rejection| Identified {
+        owner,
+        context,
+        rejection,
+    };
+    let verified = match (login.asserted_user.as_deref(), suffix) {
+        (Some(asserted), Some(suffix)) if asserted != suffix => Err(two_users()),
+        _ => force.verifier.verify(&presented).await,
+    };
+    match verified {
+        Ok(context) if shared => Ok(as_owner(Owner::Shared, Some(context), None)),
+        Ok(context) => {
+            let owner = Owner::User(context.user_id().clone());
+            Ok(as_owner(owner, Some(context), None))
+        }
+        Err(_) if shared && presented_nothing(&presented) => {
+            Ok(as_owner(Owner::Shared, None, None))
+        }
+        Err(rejection) if !force.enforces() => {
+            Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
+        }
+        Err(rejection) => Err(rejection),
+    }
+}
+
+fn two_users() -> Rejection {
+    Rejection {
+        reason: RejectionReason::Conflict,
+        message: "the role's suffix and bulkhead.user name different users".to_owned(),
+        hint: "Name the user once: role+ID, or options=-c bulkhead.user=ID.".to_owned(),
+    }
+}
+
+const fn presented_nothing(presented: &Presented<'_>) -> bool {
+    presented.token.is_none() && presented.user.is_none()
+}
+
+/// The role and the id of `role+ID`, where the policy takes a client's bare word; else the whole name is the role.
+fn named_role(force: &DatabaseForce, user: &str) -> (String, Option<String>) {
+    if !force.trusts() {
+        return (user.to_owned(), None);
+    }
+    let (role, id) = split_role(user);
+    (role.to_owned(), id.map(str::to_owned))
+}
+
+/// The sidecar logs in with credentials of its own, so the role that a client names must be theirs: anything else would
+/// change what the application may do without anybody having said so.
+fn serving_role(force: &DatabaseForce, asked: &str) -> Result<String, ErrorResponse> {
+    match force.connector.role() {
+        Some(ours) if ours != asked => Err(ErrorResponse::fatal(
+            SqlState::INVALID_AUTHORIZATION,
+            format!(
+                "role \"{asked}\" is not served: databases[{}].upstream.credentialsSecretRef is for role \"{ours}\"",
+                force.name
+            ),
+        )
+        .with_hint(format!("Connect as \"{ours}\"."))),
+        _ => Ok(asked.to_owned()),
+    }
+}
+
+/// Tells a client why it is refused, and closes. A client that does not read is not waited for.
+pub async fn send_fatal(mut stream: Stream, error: &ErrorResponse) {
+    let mut bytes = Vec::new();
+    error.write(&mut bytes);
+    let farewell = async {
+        if stream.write_all(&bytes).await.is_ok() {
+            // A client that has gone meanwhile does not need the end of the stream.
+            let _ = stream.shutdown().await;
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+}

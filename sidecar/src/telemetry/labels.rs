@@ -1,0 +1,197 @@
+//! The closed sets of label values, as enums: what is not here cannot become a label.
+
+use bulkhead_crds::kinds::Protocol;
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in declaration order; the index of a value is `value as usize`.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
+
+            /// The label's text.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+label!(
+    /// What became of a client connection once its handshake was over: `bulkhead_connections_total{outcome}`.
+    ConnectionOutcome {
+        /// Served under a verified user context.
+        Accepted = "accepted",
+        /// Served without one, because the mode is `Audit`.
+        Unattributed = "unattributed",
+        /// Refused: no valid user context.
+        Rejected = "rejected",
+        /// Refused: the listener's own authentication failed.
+        Unauthenticated = "unauthenticated",
+        /// Refused: a limit of the policy is reached.
+        Limited = "limited",
+        /// Refused: the sidecar is draining.
+        Draining = "draining",
+        /// The client broke the protocol or its TLS handshake failed.
+        ProtocolError = "protocol_error",
+        /// The client went away, or was silent too long, before the handshake was over.
+        Abandoned = "abandoned",
+        /// A connection that only carried a request to cancel.
+        Cancel = "cancel",
+    }
+);
+
+label!(
+    /// Which timeout fired: `bulkhead_timeouts_total{kind}`.
+    TimeoutKind {
+        /// DNS, TCP, TLS and authentication towards the upstream.
+        Connect = "connect",
+        /// The wait for a permit.
+        Acquire = "acquire",
+        /// First byte forwarded to `ReadyForQuery`.
+        Statement = "statement",
+        /// First statement to the end of the transaction.
+        Transaction = "transaction",
+        /// A client's silence inside a transaction.
+        IdleInTransaction = "idle_in_transaction",
+        /// A server connection unused in its pool, or a silent WebSocket.
+        Idle = "idle",
+        /// A server connection's or a WebSocket's age.
+        Lifetime = "lifetime",
+        /// A client's handshake.
+        Handshake = "handshake",
+        /// A ping without its pong.
+        Ping = "ping",
+        /// The application's start.
+        ColdStart = "cold_start",
+    }
+);
+
+label!(
+    /// What kind of error a user's work ended with: `bulkhead_errors_total{class}`.
+    ErrorClass {
+        /// The transaction was rolled back by the server and may be tried again.
+        Transaction = "transaction",
+        /// The transaction was the victim of a deadlock.
+        Deadlock = "deadlock",
+        /// The server is gone, going, or out of resources.
+        Connection = "connection",
+        /// The work was stopped because it took too long, or was cancelled.
+        Timeout = "timeout",
+        /// Everything else: the statement's own mistakes.
+        Other = "other",
+    }
+);
+
+label!(
+    /// Where a server connection stands: `bulkhead_server_connections{state}`.
+    ServerState {
+        /// In a user's pool, unused.
+        Idle = "idle",
+        /// Lent to a client.
+        Active = "active",
+        /// Authenticated and never used, waiting for a user.
+        Spare = "spare",
+        /// Being dialled.
+        Connecting = "connecting",
+    }
+);
+
+label!(
+    /// A breaker's state; `bulkhead_breaker_state` is its index.
+    BreakerState {
+        /// 0: work passes.
+        Closed = "closed",
+        /// 1: trial connections only.
+        HalfOpen = "half_open",
+        /// 2: work is refused at once.
+        Open = "open",
+    }
+);
+
+/// The label of a wire protocol.
+#[must_use]
+pub const fn protocol_label(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::PostgreSQL => "postgresql",
+        Protocol::Redis => "redis",
+        Protocol::ClickHouse => "clickhouse",
+    }
+}
+
+impl ErrorClass {
+    /// The class of a five-character SQLSTATE (PostgreSQL, appendix A, "Error Codes"). A code of another length, such as
+    /// that of an `ErrorResponse` without one, is [`ErrorClass::Other`].
+    #[must_use]
+    pub fn of_sqlstate(code: &[u8]) -> Self {
+        match code {
+            b"40P01" => Self::Deadlock,
+            [b'4', b'0', _, _, _] => Self::Transaction,
+            // query_canceled, idle_in_transaction_session_timeout, transaction_timeout, lock_not_available
+            b"57014" | b"25P03" | b"25P04" | b"55P03" => Self::Timeout,
+            [b'0', b'8', _, _, _] | [b'5', b'3', _, _, _] | [b'5', b'7', b'P', b'0', _] => {
+                Self::Connection
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::RejectionReason;
+
+    #[test]
+    fn every_sqlstate_has_the_class_of_its_row() {
+        let rows: [(&[u8], ErrorClass); 22] = [
+            (b"40000", ErrorClass::Transaction),
+            (b"40001", ErrorClass::Transaction),
+            (b"40003", ErrorClass::Transaction),
+            (b"40P01", ErrorClass::Deadlock),
+            (b"08000", ErrorClass::Connection),
+            (b"08006", ErrorClass::Connection),
+            (b"08P01", ErrorClass::Connection),
+            (b"53300", ErrorClass::Connection),
+            (b"53200", ErrorClass::Connection),
+            (b"57P01", ErrorClass::Connection),
+            (b"57P03", ErrorClass::Connection),
+            (b"57014", ErrorClass::Timeout),
+            (b"25P03", ErrorClass::Timeout),
+            (b"25P04", ErrorClass::Timeout),
+            (b"55P03", ErrorClass::Timeout),
+            (b"25P02", ErrorClass::Other),
+            (b"57000", ErrorClass::Other),
+            (b"55000", ErrorClass::Other),
+            (b"23505", ErrorClass::Other),
+            (b"42P01", ErrorClass::Other),
+            (b"", ErrorClass::Other),
+            (b"400011", ErrorClass::Other),
+        ];
+        for (code, class) in rows {
+            assert_eq!(
+                ErrorClass::of_sqlstate(code),
+                class,
+                "{}",
+                String::from_utf8_lossy(code)
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_stands_at_its_own_index() {
+        for (at, kind) in TimeoutKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+        }
+        for (at, reason) in RejectionReason::ALL.into_iter().enumerate() {
+            assert_eq!(
+                reason as usize, at,
+                "the identity room's reasons index a counter"
+            );
+        }
+    }
+}

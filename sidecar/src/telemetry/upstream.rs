@@ -1,0 +1,232 @@
+//! The handles of one upstream: every series that carries its name, resolved once and then only counted.
+
+use std::array;
+use std::sync::Arc;
+
+use bulkhead_crds::kinds::Protocol;
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::family::Family;
+use super::labels::{
+    BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
+};
+use super::striped::{StripedGauge, StripedHistogram};
+
+/// Seconds; waiting for a permit is a matter of microseconds until the limit is reached.
+const ACQUIRE_BUCKETS: [f64; 15] = [
+    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Seconds; up to the 35 s that a managed database may need.
+const CONNECT_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0,
+];
+
+/// Seconds; from a primary key look-up to a report.
+const QUERY_BUCKETS: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 60.0,
+];
+
+/// The families whose series carry an upstream's name.
+#[derive(Debug)]
+pub(super) struct UpstreamFamilies {
+    connections_total: IntCounterVec,
+    connections: IntGaugeVec,
+    factories: IntGaugeVec,
+    factories_created: IntCounterVec,
+    server_connections: Family<StripedGauge>,
+    acquire_seconds: Family<StripedHistogram>,
+    connect_seconds: Family<StripedHistogram>,
+    query_seconds: Family<StripedHistogram>,
+    timeouts: IntCounterVec,
+    errors: IntCounterVec,
+    cross_user_handoffs: IntCounterVec,
+    evictions: IntCounterVec,
+    breaker_state: IntGaugeVec,
+}
+
+/// One upstream's series. Cheap to share, free of look-ups; each count is one or two atomic operations.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    outcomes: [IntCounter; ConnectionOutcome::ALL.len()],
+    server_connections: [Arc<StripedGauge>; ServerState::ALL.len()],
+    timeouts: [IntCounter; TimeoutKind::ALL.len()],
+    errors: [IntCounter; ErrorClass::ALL.len()],
+    breaker_state: IntGauge,
+    /// Client connections open now.
+    pub connections: IntGauge,
+    /// Connection factories alive now.
+    pub factories: IntGauge,
+    /// Connection factories created since the start.
+    pub factories_created: IntCounter,
+    /// Seconds from asking for a server connection to holding one; the dial is not in it.
+    pub acquire_seconds: Arc<StripedHistogram>,
+    /// Seconds to a connected and authenticated server connection.
+    pub connect_seconds: Arc<StripedHistogram>,
+    /// Seconds from the first byte forwarded to `ReadyForQuery`.
+    pub query_seconds: Arc<StripedHistogram>,
+    /// Server connections given to another user than their last; 0 by construction under `Dedicated`.
+    pub cross_user_handoffs: IntCounter,
+    /// Idle server connections closed to make room for a waiting user.
+    pub evictions: IntCounter,
+}
+
+impl UpstreamMetrics {
+    /// Counts a client connection whose handshake is over.
+    pub fn connection(&self, outcome: ConnectionOutcome) {
+        self.outcomes[outcome as usize].inc();
+    }
+
+    /// The number of server connections in `state`.
+    #[must_use]
+    pub fn server_connections(&self, state: ServerState) -> &StripedGauge {
+        &self.server_connections[state as usize]
+    }
+
+    /// Counts a timeout that fired.
+    pub fn timeout(&self, kind: TimeoutKind) {
+        self.timeouts[kind as usize].inc();
+    }
+
+    /// Counts an error that a user's work ended with.
+    pub fn error(&self, class: ErrorClass) {
+        self.errors[class as usize].inc();
+    }
+
+    /// Shows the state of the upstream's breaker.
+    pub fn breaker(&self, state: BreakerState) {
+        self.breaker_state.set(state as i64);
+    }
+}
+
+impl UpstreamFamilies {
+    /// Creates and registers the families.
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let histogram =
+            |name: &str, help: &str| Family::register(registry, name, help, &["upstream"]);
+        Ok(Self {
+            connections_total: counter(
+                "bulkhead_connections_total",
+                "Client connections, by what became of them.",
+                &["protocol", "upstream", "outcome"],
+            )?,
+            connections: gauge(
+                "bulkhead_connections",
+                "Client connections that are open.",
+                &["protocol", "upstream"],
+            )?,
+            factories: gauge(
+                "bulkhead_factories",
+                "Connection factories that are alive, one for each user.",
+                &["upstream"],
+            )?,
+            factories_created: counter(
+                "bulkhead_factories_created_total",
+                "Connection factories created.",
+                &["upstream"],
+            )?,
+            server_connections: Family::register(
+                registry,
+                "bulkhead_server_connections",
+                "Connections to the upstream, by state.",
+                &["upstream", "state"],
+            )?,
+            acquire_seconds: histogram(
+                "bulkhead_acquire_seconds",
+                "Time that clients waited for a permit to use a server connection.",
+            )?,
+            connect_seconds: histogram(
+                "bulkhead_connect_seconds",
+                "Time to a connected and authenticated server connection.",
+            )?,
+            query_seconds: histogram(
+                "bulkhead_query_seconds",
+                "Time from the first byte forwarded to the server's readiness for more.",
+            )?,
+            timeouts: counter(
+                "bulkhead_timeouts_total",
+                "Timeouts that fired, by kind.",
+                &["upstream", "kind"],
+            )?,
+            errors: counter(
+                "bulkhead_errors_total",
+                "Errors that users' work ended with, by class.",
+                &["upstream", "class"],
+            )?,
+            cross_user_handoffs: counter(
+                "bulkhead_cross_user_handoffs_total",
+                "Server connections given to another user than their last.",
+                &["upstream"],
+            )?,
+            evictions: counter(
+                "bulkhead_evictions_total",
+                "Idle server connections closed to make room for a waiting user.",
+                &["upstream"],
+            )?,
+            breaker_state: gauge(
+                "bulkhead_breaker_state",
+                "State of the upstream's breaker: 0 closed, 1 half open, 2 open.",
+                &["upstream"],
+            )?,
+        })
+    }
+
+    /// The handles of one upstream; every series of it exists, at 0, from here on.
+    pub(super) fn handles(&self, name: &str, protocol: Protocol) -> UpstreamMetrics {
+        let protocol = protocol_label(protocol);
+        let one = [name];
+        UpstreamMetrics {
+            outcomes: array::from_fn(|at| {
+                let outcome = ConnectionOutcome::ALL[at].as_str();
+                self.connections_total
+                    .with_label_values(&[protocol, name, outcome])
+            }),
+            server_connections: array::from_fn(|at| {
+                self.server_connections.cell(
+                    &[name, ServerState::ALL[at].as_str()],
+                    StripedGauge::default,
+                )
+            }),
+            timeouts: array::from_fn(|at| {
+                self.timeouts
+                    .with_label_values(&[name, TimeoutKind::ALL[at].as_str()])
+            }),
+            errors: array::from_fn(|at| {
+                self.errors
+                    .with_label_values(&[name, ErrorClass::ALL[at].as_str()])
+            }),
+            breaker_state: self.breaker_state.with_label_values(&one),
+            connections: self.connections.with_label_values(&[protocol, name]),
+            factories: self.factories.with_label_values(&one),
+            factories_created: self.factories_created.with_label_values(&one),
+            acquire_seconds: self
+                .acquire_seconds
+                .cell(&one, || StripedHistogram::new(&ACQUIRE_BUCKETS)),
+            connect_seconds: self
+                .connect_seconds
+                .cell(&one, || StripedHistogram::new(&CONNECT_BUCKETS)),
+            query_seconds: self
+                .query_seconds
+                .cell(&one, || StripedHistogram::new(&QUERY_BUCKETS)),
+            cross_user_handoffs: self.cross_user_handoffs.with_label_values(&one),
+            evictions: self.evictions.with_label_values(&one),
+        }
+    }
+}
+
+/// Registers a family and hands it back.
+pub(super) fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}

@@ -1,0 +1,67 @@
+//! The upstream's user name and password: two keys of the Secret that `upstream.credentialsSecretRef` names.
+//!
+//! Lives here: reading them afresh for each connection, so that a rotated password is used at once. May not live here: what
+//! is done with them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bulkhead_crds::kinds::SecretRef;
+
+use crate::secrets::{SecretError, SecretText, Secrets};
+
+/// How old a user name may be that [`Credentials::username`] answers.
+const USERNAME_AGE: Duration = Duration::from_secs(1);
+
+const USERNAME: &str = "username";
+const PASSWORD: &str = "password";
+
+/// Where one upstream's credentials are read from.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    secrets: Arc<Secrets>,
+    reference: Option<SecretRef>,
+    username: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Credentials {
+    pub(super) const fn new(secrets: Arc<Secrets>, reference: Option<SecretRef>) -> Self {
+        Self {
+            secrets,
+            reference,
+            username: Mutex::new(None),
+        }
+    }
+
+    /// The user name, at most a second old; `None` where the policy names no Secret, or the Secret has no such key.
+    pub(super) fn username(&self) -> Option<String> {
+        let mut known = self.username.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, name)) = known.as_ref()
+            && read.elapsed() < USERNAME_AGE
+        {
+            return name.clone();
+        }
+        let name = self
+            .read(USERNAME)
+            .ok()
+            .flatten()
+            .map(|text| text.expose().to_owned());
+        *known = Some((Instant::now(), name.clone()));
+        name
+    }
+
+    /// The password as the file has it now; `None` where the policy names no Secret.
+    ///
+    /// # Errors
+    /// The key is missing or unusable; the text names secret, key and file.
+    pub(super) fn password(&self) -> Result<Option<SecretText>, SecretError> {
+        self.read(PASSWORD)
+    }
+
+    fn read(&self, key: &str) -> Result<Option<SecretText>, SecretError> {
+        self.reference
+            .as_ref()
+            .map(|reference| self.secrets.read_text(&reference.name, key))
+            .transpose()
+    }
+}

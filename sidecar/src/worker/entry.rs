@@ -1,0 +1,192 @@
+//! One database entry of the policy on one worker: its revision in force, its lanes, and how it is dialled.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::factory::fairness::{Limiter, Permit};
+use crate::factory::key::{FactoryKey, Owner};
+use crate::factory::lane::Lane;
+use crate::factory::server::Server;
+use crate::force::DatabaseForce;
+use crate::protocol::postgres::session::backend::Backend;
+use crate::protocol::postgres::session::baseline::{Settings, Value};
+use crate::protocol::postgres::session::login::Greetings;
+use crate::relay::Inbox;
+use crate::telemetry::{ServerState, TimeoutKind, UpstreamMetrics};
+use crate::upstream::{ConnectError, ConnectRequest};
+
+/// A database entry on one worker.
+#[derive(Debug)]
+pub struct Entry {
+    /// The limit of its upstream, shared by all workers.
+    pub limiter: Arc<Limiter>,
+    /// Its metrics.
+    pub metrics: Arc<UpstreamMetrics>,
+    /// What servers have told at their greeting, for clients that log in later.
+    pub greetings: Greetings,
+    force: RefCell<Arc<DatabaseForce>>,
+    lanes: RefCell<Vec<Rc<Lane>>>,
+    jitter: Cell<u64>,
+}
+
+impl Entry {
+    /// An entry without connections.
+    #[must_use]
+    pub fn new(
+        force: Arc<DatabaseForce>,
+        limiter: Arc<Limiter>,
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Self {
+        Self {
+            limiter,
+            metrics,
+            greetings: Greetings::default(),
+            force: RefCell::new(force),
+            lanes: RefCell::default(),
+            jitter: Cell::new(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
+    /// The revision in force.
+    #[must_use]
+    pub fn force(&self) -> Arc<DatabaseForce> {
+        Arc::clone(&self.force.borrow())
+    }
+
+    /// Puts another revision in force, for new work.
+    pub fn set_force(&self, force: Arc<DatabaseForce>) {
+        if self.force.borrow().epoch != force.epoch {
+            self.greetings.forget();
+        }
+        *self.force.borrow_mut() = force;
+    }
+
+    /// The lane of this key's database and role.
+    #[must_use]
+    pub fn lane(&self, key: &FactoryKey) -> Rc<Lane> {
+        self.lane_of(&key.database, &key.role)
+    }
+
+    /// The lane of a database and a role.
+    #[must_use]
+    pub fn lane_of(&self, database: &Arc<str>, role: &Arc<str>) -> Rc<Lane> {
+        let mut lanes = self.lanes.borrow_mut();
+        let known = lanes
+            .iter()
+            .find(|lane| lane.database == *database && lane.role == *role);
+        if let Some(lane) = known {
+            return Rc::clone(lane);
+        }
+        let lane = Rc::new(Lane::new(Arc::clone(database), Arc::clone(role)));
+        lanes.push(Rc::clone(&lane));
+        lane
+    }
+
+    /// All lanes.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<Rc<Lane>> {
+        self.lanes.borrow().clone()
+    }
+
+    /// Opens a server connection: for `owner`, or a spare that has none yet.
+    ///
+    /// # Errors
+    /// The dial's failure, or that it took longer than `timeouts.connect`.
+    pub async fn dial(
+        &self,
+        worker: &Rc<Worker>,
+        force: &DatabaseForce,
+        lane: &Lane,
+        owner: Option<&Owner>,
+        permit: Permit,
+    ) -> Result<Server, ConnectError> {
+        let connecting = Connecting::begin(&self.metrics);
+        let (start, parameters) = start_parameters(force, owner);
+        let request = ConnectRequest {
+            database: &lane.database,
+            role: &lane.role,
+            parameters: &parameters,
+        };
+        let began = Instant::now();
+        let deadline = began + force.settings.timeouts.connect;
+        let established = force.connector.connect(&request, deadline).await;
+        drop(connecting);
+        let established = established.inspect_err(|error| {
+            if matches!(error, ConnectError::DeadlineExceeded { .. }) {
+                self.metrics.timeout(TimeoutKind::Connect);
+            }
+        })?;
+        self.metrics.connect_seconds.observe(began.elapsed().as_secs_f64());
+        let mut inbox = Inbox::new(worker.slab.clone());
+        inbox.preload(&established.leftover);
+        let backend = Backend::new(
+            established.cancel,
+            established.pid,
+            Rc::new(start),
+            established.parameters,
+        );
+        let expires = force.settings.timeouts.lifetime.map(|age| began + self.shorten(age));
+        Ok(Server::new(
+            established.stream,
+            inbox,
+            backend,
+            permit,
+            Arc::clone(&self.metrics),
+            expires,
+            force.epoch,
+        ))
+    }
+
+    /// Takes up to a tenth off an age, so that connections opened together do not all end together.
+    fn shorten(&self, age: Duration) -> Duration {
+        let mut x = self.jitter.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.jitter.set(x);
+        age - age.mul_f64((x % 1000) as f64 / 10_000.0)
+    }
+}
+
+/// What a connection is opened with: the policy's own parameters, and for an owner the user parameter, so that RESET goes
+/// back to it.
+fn start_parameters(
+    force: &DatabaseForce,
+    owner: Option<&Owner>,
+) -> (Settings, Vec<(String, String)>) {
+    let mut start = Settings::new();
+    let mut parameters = Vec::new();
+    let mut add = |name: &str, value: &str| {
+        start.set(name, Value::Text(value.into()));
+        parameters.push((name.to_owned(), value.to_owned()));
+    };
+    for (name, value) in force.server_parameters() {
+        add(name, &value);
+    }
+    if let (Some(name), Some(user)) = (&force.settings.user_parameter, owner.and_then(Owner::user))
+    {
+        add(name, user.as_str());
+    }
+    (start, parameters)
+}
+
+/// Shows one connection as being dialled while it lives.
+struct Connecting<'a>(&'a UpstreamMetrics);
+
+impl<'a> Connecting<'a> {
+    fn begin(metrics: &'a UpstreamMetrics) -> Self {
+        metrics.server_connections(ServerState::Connecting).inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.server_connections(ServerState::Connecting).dec();
+    }
+}

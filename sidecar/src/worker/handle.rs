@@ -1,0 +1,79 @@
+//! What others on the worker can do to a session: wake it with a signal.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::task::{Context, Waker};
+
+use crate::protocol::postgres::message::CancelKey;
+
+/// What a session is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A cancel request with this session's key has come.
+    Cancel = 1,
+    /// The sidecar drains: end at the next chance.
+    Drain = 2,
+    /// The grace period is over: end now.
+    Stop = 4,
+}
+
+/// The outside of one session.
+#[derive(Debug, Default)]
+pub struct Handle {
+    key: OnceCell<CancelKey>,
+    signals: Cell<u8>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Handle {
+    /// Gives the session the key that its cancel requests must carry; the first one counts.
+    pub fn set_key(&self, key: CancelKey) {
+        let _ = self.key.set(key);
+    }
+
+    /// The key; a session without one cannot be cancelled.
+    #[must_use]
+    pub fn key(&self) -> Option<&CancelKey> {
+        self.key.get()
+    }
+
+    /// Whether a cancel request carries this session's key; takes the same time whatever is wrong with it.
+    #[must_use]
+    pub fn accepts(&self, key: &CancelKey) -> bool {
+        self.key().is_some_and(|own| own.matches(key))
+    }
+
+    /// Leaves a signal and wakes the session.
+    pub fn send(&self, signal: Signal) {
+        self.signals.set(self.signals.get() | signal as u8);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes one signal, the most urgent first; without one, the session is woken by the next.
+    pub fn take(&self, cx: &Context<'_>) -> Option<Signal> {
+        let pending = self.signals.get();
+        for signal in [Signal::Stop, Signal::Drain, Signal::Cancel] {
+            if pending & signal as u8 != 0 {
+                self.signals.set(pending & !(signal as u8));
+                return Some(signal);
+            }
+        }
+        let mut waker = self.waker.borrow_mut();
+        let known = waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        None
+    }
+
+    /// Whether the session has been told to stop; it stays told.
+    #[must_use]
+    pub fn must_stop(&self, cx: &Context<'_>) -> bool {
+        if self.signals.get() & Signal::Stop as u8 != 0 {
+            return true;
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        false
+    }
+}

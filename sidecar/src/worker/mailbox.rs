@@ -1,0 +1,48 @@
+//! What workers say to each other: the only way from one worker's users to another's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::UserRow;
+use crate::factory::key::Holder;
+use crate::force::Force;
+use crate::protocol::postgres::handshake::CancelKey;
+use crate::session::Admitted;
+
+/// A letter to a worker.
+#[derive(Debug)]
+pub enum Letter {
+    /// A client whose user lives on that worker.
+    Client(Box<Admitted>),
+    /// A cancel request for one of its sessions.
+    Cancel(CancelKey),
+    /// A new revision of the policy.
+    Force(Arc<Force>),
+    /// Somebody waits for a permit: close an idle connection, or pass the letter on.
+    Reclaim(Reclaim),
+    /// Who are your users?
+    Users(oneshot::Sender<Vec<UserRow>>),
+    /// Stop accepting; sessions end when their transactions do.
+    Drain,
+    /// End what is left.
+    Stop,
+}
+
+/// A request for an idle connection to be closed, and whom to ask, in order.
+#[derive(Debug)]
+pub struct Reclaim {
+    /// The database entry.
+    pub entry: Arc<str>,
+    /// Workers whose spares yield first.
+    pub spares: VecDeque<usize>,
+    /// Then owners, those with most connections first.
+    pub holders: VecDeque<Holder>,
+}
+
+/// The sending end of a worker's mailbox.
+pub type Sender = mpsc::UnboundedSender<Letter>;
+
+/// The receiving end.
+pub type Receiver = mpsc::UnboundedReceiver<Letter>;

@@ -1,0 +1,255 @@
+//! A worker: one thread, one single-threaded runtime, and the users whose ids lead to it.
+//!
+//! Factories, queues and sessions of a user are plain memory of this thread, without locks. What spans workers is the
+//! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
+
+pub mod entry;
+pub mod handle;
+pub mod mailbox;
+pub mod thread;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slab::Slab as Slots;
+use tokio::sync::watch;
+
+pub use entry::Entry;
+pub use handle::{Handle, Signal};
+
+use crate::admin::UserRow;
+use crate::factory::key::{FactoryKey, Holder, Owner};
+use crate::factory::pool::Factory;
+use crate::identity::UserId;
+use crate::process::Process;
+use crate::protocol::postgres::handshake::CancelKey;
+use crate::protocol::postgres::session::cancel_key;
+use crate::protocol::postgres::session::statements::Interner;
+use crate::relay::Slab;
+use mailbox::{Letter, Reclaim};
+
+/// The state of one worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Which one.
+    pub index: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// Its buffers.
+    pub slab: Slab,
+    /// Its prepared statements.
+    pub interner: Interner,
+    /// Whether it has stopped accepting.
+    pub draining: watch::Sender<bool>,
+    entries: RefCell<Vec<Rc<Entry>>>,
+    factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
+    users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
+    sessions: RefCell<Slots<Rc<Handle>>>,
+    wrong_keys: Cell<u32>,
+}
+
+/// Cancel requests with a wrong key that a worker looks at between two turns of its janitor; the rest are dropped unread.
+const WRONG_KEYS: u32 = 64;
+
+/// `limits.maxUsers` is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyUsers;
+
+impl Worker {
+    /// A worker without users.
+    #[must_use]
+    pub fn new(index: usize, process: Arc<Process>) -> Self {
+        Self {
+            index,
+            process,
+            slab: Slab::default(),
+            interner: Interner::default(),
+            draining: watch::Sender::new(false),
+            entries: RefCell::default(),
+            factories: RefCell::default(),
+            users: RefCell::default(),
+            sessions: RefCell::new(Slots::new()),
+            wrong_keys: Cell::new(0),
+        }
+    }
+
+    /// The database entry of this name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<Rc<Entry>> {
+        let entries = self.entries.borrow();
+        let found = entries.iter().find(|entry| *entry.force().name == *name);
+        found.map(Rc::clone)
+    }
+
+    /// All database entries.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Rc<Entry>> {
+        self.entries.borrow().clone()
+    }
+
+    /// Adds a database entry.
+    pub fn add_entry(&self, entry: Rc<Entry>) {
+        self.entries.borrow_mut().push(entry);
+    }
+
+    /// The factory of this key, created on demand.
+    ///
+    /// # Errors
+    /// Its user would be one more than `limits.maxUsers`.
+    pub fn factory(&self, entry: &Entry, key: FactoryKey) -> Result<Rc<Factory>, TooManyUsers> {
+        if let Some(factory) = self.factories.borrow().get(&key) {
+            return Ok(Rc::clone(factory));
+        }
+        if let Owner::User(user) = &key.owner {
+            self.enter_user(user, entry.force().policy.limits.max_users)?;
+        }
+        let factory = Rc::new(Factory::new(key.clone(), self.index));
+        entry.metrics.factories.inc();
+        entry.metrics.factories_created.inc();
+        self.factories.borrow_mut().insert(key, Rc::clone(&factory));
+        Ok(factory)
+    }
+
+    /// Frees a factory if nobody needs it any more.
+    pub fn release_factory(&self, entry: &Entry, factory: &Factory) {
+        if !factory.is_unused() || self.factories.borrow_mut().remove(&*factory.key).is_none() {
+            return;
+        }
+        entry.metrics.factories.dec();
+        if let Owner::User(user) = &factory.key.owner {
+            self.leave_user(user);
+        }
+    }
+
+    /// The factories of one entry.
+    #[must_use]
+    pub fn factories_of(&self, entry: &str) -> Vec<Rc<Factory>> {
+        let factories = self.factories.borrow();
+        let of_entry = factories.values().filter(|factory| *factory.key.upstream == *entry);
+        of_entry.map(Rc::clone).collect()
+    }
+
+    /// Registers a session, and gives its slot.
+    pub fn enter_session(&self, handle: Rc<Handle>) -> usize {
+        self.process.session_begins();
+        self.sessions.borrow_mut().insert(handle)
+    }
+
+    /// Removes a session.
+    pub fn leave_session(&self, slot: usize) {
+        if self.sessions.borrow_mut().try_remove(slot).is_some() {
+            self.process.session_ends();
+        }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// Signals every session.
+    pub fn signal_all(&self, signal: Signal) {
+        for (_, handle) in self.sessions.borrow().iter() {
+            handle.send(signal);
+        }
+    }
+
+    /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them
+    /// make the worker deaf until its janitor's next turn.
+    pub fn cancel(&self, key: &CancelKey) {
+        if self.wrong_keys.get() >= WRONG_KEYS {
+            return;
+        }
+        let sessions = self.sessions.borrow();
+        match sessions.get(cancel_key::slot(key.process_id())) {
+            Some(handle) if handle.accepts(key) => handle.send(Signal::Cancel),
+            _ => self.wrong_keys.set(self.wrong_keys.get() + 1),
+        }
+    }
+
+    /// Listens to cancel requests again.
+    pub fn forgive_wrong_keys(&self) {
+        self.wrong_keys.set(0);
+    }
+
+    /// Asks for an idle connection of somebody richer to be closed, on whatever worker.
+    pub fn reclaim(&self, entry: &Entry, holder: &Holder) {
+        self.pass_on(Reclaim {
+            entry: Arc::clone(&entry.force().name),
+            spares: (0..self.process.workers()).collect(),
+            holders: entry.limiter.richer_than(holder).into(),
+        });
+    }
+
+    /// Closes an idle connection for somebody who waits, or asks the next.
+    pub fn answer_reclaim(&self, mut reclaim: Reclaim) {
+        let Some(entry) = self.entry(&reclaim.entry) else {
+            return;
+        };
+        if !entry.limiter.has_waiters() {
+            return;
+        }
+        let closed = if reclaim.spares.front() == Some(&self.index) {
+            reclaim.spares.pop_front();
+            entry.lanes().iter().any(|lane| lane.close_spare())
+        } else if let Some(holder) = reclaim.holders.pop_front() {
+            self.close_longest_idle(&reclaim.entry, &holder)
+        } else {
+            return;
+        };
+        if closed {
+            entry.metrics.evictions.inc();
+        } else {
+            self.pass_on(reclaim);
+        }
+    }
+
+    /// The users of this worker, for the `users` list.
+    #[must_use]
+    pub fn user_rows(&self) -> Vec<UserRow> {
+        let factories = self.factories.borrow();
+        factories.values().map(|factory| factory.row()).collect()
+    }
+
+    fn pass_on(&self, reclaim: Reclaim) {
+        let next = match (reclaim.spares.front(), reclaim.holders.front()) {
+            (Some(worker), _) => *worker,
+            (None, Some(holder)) => holder.worker,
+            (None, None) => return,
+        };
+        self.process.send(next, Letter::Reclaim(reclaim));
+    }
+
+    fn close_longest_idle(&self, entry: &str, holder: &Holder) -> bool {
+        let factories = self.factories_of(entry);
+        let mut of_holder = factories.iter().filter(|factory| factory.holder == *holder);
+        of_holder.any(|factory| factory.close_longest_idle())
+    }
+
+    fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {
+        let mut users = self.users.borrow_mut();
+        if let Some(factories) = users.get_mut(user) {
+            *factories += 1;
+            return Ok(());
+        }
+        if !self.process.enter_user(max) {
+            return Err(TooManyUsers);
+        }
+        users.insert(user.clone(), 1);
+        Ok(())
+    }
+
+    fn leave_user(&self, user: &UserId) {
+        let mut users = self.users.borrow_mut();
+        if let Some(factories) = users.get_mut(user) {
+            *factories -= 1;
+            if *factories == 0 {
+                users.remove(user);
+                self.process.leave_user();
+            }
+        }
+    }
+}

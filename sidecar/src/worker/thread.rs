@@ -1,0 +1,119 @@
+//! A worker's thread: its runtime, and the letters that it answers.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
+
+use super::mailbox::{Letter, Receiver};
+use super::{Entry, Signal, Worker};
+use crate::accept::{self, Listener};
+use crate::factory::janitor;
+use crate::force::Force;
+use crate::process::Process;
+use crate::protocol::postgres::session;
+
+/// Between two looks at whether the last session has said its farewell.
+const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// What a worker starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Which one.
+    pub index: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// The revision in force.
+    pub force: Arc<Force>,
+    /// The sockets that it accepts from, shared with the other workers.
+    pub listeners: Vec<Listener>,
+    /// Its mailbox.
+    pub mailbox: Receiver,
+}
+
+/// Starts a worker on a thread of its own. The thread ends when every session has ended after [`Letter::Stop`].
+///
+/// # Errors
+/// The operating system gives no thread or no runtime.
+pub fn start(start: Start) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(format!("worker-{}", start.index))
+        .spawn(move || {
+            let built = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match built {
+                Ok(runtime) => runtime.block_on(run(start)),
+                Err(error) => tracing::error!(%error, "a worker has no runtime"),
+            }
+        })
+}
+
+async fn run(start: Start) {
+    let Start {
+        index,
+        process,
+        force,
+        listeners,
+        mut mailbox,
+    } = start;
+    let worker = Rc::new(Worker::new(index, process));
+    for database in &force.databases {
+        worker.add_entry(Rc::new(Entry::new(
+            Arc::clone(database),
+            worker.process.limiter(database),
+            worker.process.upstream_metrics(database),
+        )));
+    }
+    for listener in listeners {
+        spawn_local(accept::serve(Rc::clone(&worker), listener));
+    }
+    spawn_local(janitor::run(Rc::clone(&worker)));
+    while let Some(letter) = mailbox.recv().await {
+        if answer(&worker, letter).is_break() {
+            break;
+        }
+    }
+    while worker.sessions() > 0 {
+        tokio::time::sleep(LAST_LOOK).await;
+    }
+}
+
+fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
+    match letter {
+        Letter::Client(admitted) => {
+            spawn_local(session::serve(Rc::clone(worker), admitted));
+        }
+        Letter::Cancel(key) => worker.cancel(&key),
+        Letter::Force(force) => take_over(worker, &force),
+        Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
+        Letter::Users(reply) => drop(reply.send(worker.user_rows())),
+        Letter::Drain => {
+            worker.draining.send_replace(true);
+            worker.signal_all(Signal::Drain);
+        }
+        Letter::Stop => {
+            worker.draining.send_replace(true);
+            worker.signal_all(Signal::Stop);
+            return std::ops::ControlFlow::Break(());
+        }
+    }
+    std::ops::ControlFlow::Continue(())
+}
+
+/// Puts a new revision in force. Entries that the policy no longer has keep serving who is connected: their listener is
+/// closed by the next restart, which the policy's watcher asks for.
+fn take_over(worker: &Worker, force: &Force) {
+    for entry in worker.entries() {
+        let name = Arc::clone(&entry.force().name);
+        if let Some(database) = force.database(&name) {
+            let capacity = database.settings.pool.max_connections as usize;
+            entry.limiter.set_capacity(capacity);
+            entry.set_force(Arc::clone(database));
+        }
+    }
+}

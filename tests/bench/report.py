@@ -1,0 +1,143 @@
+"""The report: Markdown on the terminal as it comes, and in target/bench/report.md."""
+
+import os
+import platform
+import statistics
+import subprocess
+import time
+
+from throughput import PATHS
+
+
+def spread(values, form="{:.2f}"):
+    """The median, and the least and the greatest beside it where there are several."""
+    middle = form.format(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({form.format(min(values))}–{form.format(max(values))})"
+
+
+class Report:
+    """Writes as it goes, so that an interrupted benchmark leaves what it had."""
+
+    def __init__(self, folder, given):
+        self.given = given
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "report.md"
+        self.file = open(self.path, "w", encoding="utf-8")
+
+    def say(self, text=""):
+        """One line, here and there."""
+        print(text, flush=True)
+        self.file.write(text + "\n")
+        self.file.flush()
+
+    def table(self, head, rows):
+        """A table; the first column is words, the others figures."""
+        self.say("| " + " | ".join(head) + " |")
+        self.say("| --- |" + " ---: |" * (len(head) - 1))
+        for row in rows:
+            self.say("| " + " | ".join(str(cell) for cell in row) + " |")
+        self.say()
+
+    def machine(self, bench):
+        """What this was measured on, and how."""
+        server = subprocess.check_output([bench.binaries / "postgres", "--version"], text=True).split()[2]
+        given = self.given
+        self.say("# Benchmark")
+        self.say()
+        self.say(
+            f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.release()}, {os.cpu_count()} CPUs ({cpu_model()}), load average "
+            f"{os.getloadavg()[0]:.1f} at the start. PostgreSQL {server}, {bouncer_version()}. Everything on one machine, over TCP on 127.0.0.1, pgbench scale 5, no TLS."
+        )
+        self.say(
+            f"{given.rounds} rounds of {given.seconds:g} s; paths take turns within a round. Ratios are between runs of the same round: median (least–greatest). "
+            "CPU is user and system time of the proxy's process, for one transaction. Pools are equal: one user has up to 64 server "
+            "connections, one user a client has one each."
+        )
+        self.say()
+
+    def throughput(self, cells):
+        """A table for each load."""
+        for cell in cells:
+            who = "one user in all" if cell.users == "one" else "one user a client"
+            self.say(f"## pgbench -S, {cell.protocol}, {cell.clients} client{'s' if cell.clients > 1 else ''}, {who}")
+            self.say()
+            base = next((path for path in ["pgbouncer-transaction", "pgbouncer-session"] if isinstance(cell.runs.get(path), list)), None)
+            reference = PATHS[base][0] if base else "PgBouncer"
+            rows = [self.throughput_row(cell, path, base) for path in cell.runs]
+            self.table(["path", "tps", "tps / direct", "p50 ms", "p99 ms", "CPU µs", f"CPU / {reference}"], rows)
+
+    @staticmethod
+    def throughput_row(cell, path, base):
+        """One path's figures over all rounds."""
+        title, runs = PATHS[path][0], cell.runs[path]
+        if isinstance(runs, str):
+            return [title, runs, "", "", "", "", ""]
+        direct, reference = cell.runs.get("direct"), cell.runs.get(base) if base else None
+        to_direct = spread([run.tps / other.tps for run, other in zip(runs, direct)]) if direct and path != "direct" else ""
+        cpu = ratio = ""
+        if path != "direct":
+            cpu = spread([run.cpu * 1e6 for run in runs], "{:.1f}")
+            if reference and path != base:
+                ratio = spread([run.cpu / other.cpu for run, other in zip(runs, reference) if other.cpu])
+        micros = {name: statistics.median(getattr(run, name) for run in runs) for name in ["p50", "p99"]}
+        return [title, spread([run.tps for run in runs], "{:.0f}"), to_direct, f"{micros['p50'] / 1e3:.2f}", f"{micros['p99'] / 1e3:.2f}", cpu, ratio]
+
+    def footprint(self, rows):
+        """Memory and start."""
+        self.say("## At rest")
+        self.say()
+        self.table(["what", "PgBouncer", "Bulkhead"], rows)
+
+    def syscalls(self, rows):
+        """Where the time goes."""
+        self.say("## System calls for a transaction (strace -c -f, 16 clients, pgbench -S)")
+        self.say()
+        if rows is None:
+            self.say("Not measured: strace is missing here, or may not attach.\n")
+            return
+        self.table(
+            ["proxy", "protocol", "in all", "the commonest"],
+            [(title, protocol, f"{total:.2f}", ", ".join(f"{name} {each:.2f}" for name, each in common)) for title, protocol, total, common in rows],
+        )
+
+    def micro(self, rows):
+        """Criterion's estimates."""
+        self.say("## Single steps (criterion; median and its confidence interval)")
+        self.say()
+        if not rows:
+            self.say("No benches.\n")
+            return
+        self.table(["step", "median", "from", "to"], [(name, *(scaled(value) for value in (middle, low, high))) for name, low, middle, high in rows])
+
+    def close(self):
+        """Ends the file, and says where it is."""
+        self.file.close()
+        return self.path
+
+
+def scaled(seconds):
+    """A duration in the unit that suits it."""
+    for unit, size in [("s", 1), ("ms", 1e-3), ("µs", 1e-6)]:
+        if seconds >= size:
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds / 1e-9:.1f} ns"
+
+
+def cpu_model():
+    """The processor's name as the kernel has it."""
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def bouncer_version():
+    """PgBouncer's name and version."""
+    try:
+        text = subprocess.run(["pgbouncer", "--version"], capture_output=True, text=True, env={"PATH": "/usr/sbin:/usr/bin:/usr/local/bin"}, check=True).stdout
+        return text.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "no PgBouncer"

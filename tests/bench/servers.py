@@ -1,0 +1,193 @@
+"""The processes under measurement: a PostgreSQL in a temporary folder, PgBouncer, and the sidecar, each started and ended by its id."""
+
+import os
+import pathlib
+import pwd
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import wire
+
+HERE = pathlib.Path(__file__).resolve().parent
+SCALE = 5
+DATABASE = "bench"
+ROLE = "bench"
+MAX_CONNECTIONS = 1200
+
+
+def free_port():
+    """A port that the kernel has just had free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_server_user():
+    """The words before a command that refuses to run as root: none, unless we are root."""
+    if os.getuid() != 0:
+        return []
+    names = [entry.pw_name for entry in pwd.getpwall()]
+    user = "postgres" if "postgres" in names else "nobody"
+    group = str(pwd.getpwnam(user).pw_gid)
+    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+
+
+class Process:
+    """A process of ours with a port, its log in the bench's folder."""
+
+    def __init__(self, name, command, port, log):
+        self.name, self.port = name, port
+        self.log_path = log
+        self.started = time.monotonic()
+        with open(log, "ab") as sink:
+            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        self.pid = self.child.pid
+
+    def wait_ready(self, user, seconds=20):
+        """Waits for the first query to be answered, and returns the seconds from the process's start until then."""
+        while True:
+            try:
+                with wire.Client(self.port, user, DATABASE) as client:
+                    client.query("SELECT 1")
+                return time.monotonic() - self.started
+            except (OSError, wire.Refused) as error:
+                if self.child.poll() is not None or time.monotonic() - self.started > seconds:
+                    tail = pathlib.Path(self.log_path).read_text(errors="replace")[-2000:]
+                    sys.exit(f"{self.name} does not answer ({error}); its log ends with:\n{tail}")
+                time.sleep(0.001)
+
+    def stop(self, how=2):
+        """Ends the process (SIGINT by default: quick for all three of them) and waits for it."""
+        if self.child.poll() is None:
+            self.child.send_signal(how)
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+
+
+class Bench:
+    """The folder, the PostgreSQL in it, and the makers of proxies in front of it."""
+
+    def __init__(self, sidecar, workers):
+        self.sidecar_path, self.workers = sidecar, workers
+        self.running = []
+
+    def __enter__(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-bench-"))
+        try:
+            self.folder.chmod(0o755)
+            self.binaries = pathlib.Path(subprocess.check_output([HERE.parent / "setup/postgres-bin"], text=True).strip())
+            self.pgbench = shutil.which("pgbench") or str(self.binaries / "pgbench")
+            self.start_postgres()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.running):
+            process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_postgres(self):
+        """A cluster tuned to stay out of the way: data in memory, nothing synced, nothing vacuumed in the middle of a run."""
+        data = self.folder / "data"
+        data.mkdir(mode=0o700)
+        if os.getuid() == 0:
+            shutil.chown(data, as_server_user()[1].removeprefix("--reuid="))
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": True}
+        subprocess.run([*as_server_user(), self.binaries / "initdb", "-D", data, "-U", ROLE, "--auth=trust", "--no-sync", "--locale=C", "-E", "UTF8"], **quiet)
+        self.port = free_port()
+        settings = {
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": MAX_CONNECTIONS,
+            "shared_buffers": "256MB", "fsync": "off", "autovacuum": "off", "max_wal_senders": 0, "wal_level": "minimal",
+        }
+        command = [*as_server_user(), self.binaries / "postgres", "-D", data]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self.postgres = self.keep(Process("PostgreSQL", command, self.port, self.folder / "postgres.log"))
+        self.wait_for_server()
+        with wire.Client(self.port, ROLE, "postgres") as client:
+            client.query(f"CREATE DATABASE {DATABASE}")
+        subprocess.run([self.pgbench, "-q", "-i", "-s", str(SCALE), *self.target(self.port, ROLE)], stderr=subprocess.DEVNULL, **quiet)
+
+    def wait_for_server(self):
+        """The database of the benchmark is not there yet, so the server is asked for its own."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                wire.Client(self.port, ROLE, "postgres").close()
+                return
+            except (OSError, wire.Refused) as error:
+                if self.postgres.child.poll() is not None or time.monotonic() > deadline:
+                    sys.exit(f"PostgreSQL does not start ({error}): {(self.folder / 'postgres.log').read_text()[-2000:]}")
+                time.sleep(0.05)
+
+    def keep(self, process):
+        """Remembers a process, so that it ends with the bench whatever happens."""
+        self.running.append(process)
+        return process
+
+    def drop(self, process):
+        """Ends a process before the bench does."""
+        process.stop()
+        self.running.remove(process)
+
+    @staticmethod
+    def target(port, user):
+        """pgbench's words for where to connect."""
+        return ["-h", "127.0.0.1", "-p", str(port), "-U", user, DATABASE]
+
+    def pgbouncer(self, pool_mode, size):
+        """PgBouncer with `size` server connections for the one role that it knows."""
+        port = free_port()
+        users = self.folder / "pgbouncer-users"
+        users.write_text(f'"{ROLE}" ""\n')
+        config = self.folder / f"pgbouncer-{port}.ini"
+        config.write_text(
+            f"[databases]\n{DATABASE} = host=127.0.0.1 port={self.port} dbname={DATABASE}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {users}\n"
+            f"pool_mode = {pool_mode}\ndefault_pool_size = {size}\nmax_client_conn = 5000\n"
+            "log_connections = 0\nlog_disconnections = 0\nignore_startup_parameters = extra_float_digits\n"
+        )
+        program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+        process = Process("PgBouncer", [*as_server_user(), program, "-q", config], port, self.folder / f"pgbouncer-{port}.log")
+        return self.keep(process)
+
+    def sidecar(self, tier, pool_mode, size, per_user):
+        """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`."""
+        port, admin = free_port(), free_port()
+        policy = self.folder / f"policy-{port}.yaml"
+        policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, upstream=self.port, database=DATABASE))
+        command = [self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
+        command += ["--control", self.folder / f"control-{port}.sock"]
+        if self.workers:
+            command += ["--workers", str(self.workers)]
+        return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log"))
+
+
+POLICY = """\
+apiVersion: bulkhead.dev/v1alpha1
+kind: IsolationPolicy
+metadata: {{name: bench}}
+spec:
+  selector: {{}}
+  identity: {{source: Trusted}}
+  isolation: {{tier: {tier}}}
+  databases:
+  - name: main
+    protocol: PostgreSQL
+    listen: {{port: {port}, auth: {{mode: Trust}}}}
+    upstream: {{host: 127.0.0.1, port: {upstream}, database: {database}, tls: {{mode: Disable}}}}
+    pool: {{mode: {pool_mode}, perUser: {{max: {per_user}}}, maxConnections: {size}}}
+    timeouts: {{acquire: 60s}}
+"""
