@@ -1,6 +1,6 @@
 //! From the text of a policy file to a policy: hostile YAML refused, every field known, every value of its type and within its bounds.
 //!
-//! Each complaint names the whole path and says what to write. What a policy means is judged later, by [`crate::validate`].
+//! Each complaint names the whole path and says what to write. What a policy means is judged later, by [`mod@crate::validate`].
 
 mod check;
 mod metadata;
@@ -87,7 +87,7 @@ fn listed(problems: &[Problem]) -> String {
         .join("\n")
 }
 
-/// Reads one policy from the text of a file. It is well-formed then; whether it makes sense is [`crate::validate`]'s question.
+/// Reads one policy from the text of a file. It is well-formed then; whether it makes sense is [`mod@crate::validate`]'s question.
 ///
 /// # Errors
 /// [`LoadError`], with up to 20 complaints at once.

@@ -35,7 +35,7 @@ async fn carry_out(command: Command) -> Exit {
 }
 
 async fn serve(args: &RunArgs) -> Exit {
-    if let Err(error) = telemetry::logs::start(&args.log_level, args.log_format) {
+    if let Err(error) = telemetry::start_logs(&args.log_level, args.log_format) {
         complain(&error);
         return Exit::Usage;
     }

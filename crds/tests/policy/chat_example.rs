@@ -88,7 +88,9 @@ fn every_example_resolves_for_each_of_its_environments() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
     for entry in std::fs::read_dir(examples).expect("there are examples") {
         let path = entry.expect("readable").path().join("policy.yaml");
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
         let policy = load(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for environment in policy.spec.environments.iter().flatten() {
             let resolved = resolve(&policy, &environment.name);

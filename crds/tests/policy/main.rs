@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod cel;
 mod chat_example;
 mod design_example;
 mod explain;

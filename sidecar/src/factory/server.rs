@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::protocol::postgres::session::restore::Cleansed;
 use crate::relay::{Inbox, Outbox};
 use crate::stream::Stream;
 use crate::telemetry::{ServerState, UpstreamMetrics};
+use crate::upstream::socket::{USER_TIMEOUT_ALLOWANCE, arm_user_timeout};
 
 /// A connection to the upstream, with everything that belongs to it. Dropping it closes it and passes its permit on.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Server {
     pub epoch: u64,
     permit: Permit,
     gauge: Gauge,
+    /// Bytes forwarded since the server was last ready.
+    sent: u64,
 }
 
 /// Authenticated and never used by anybody (or proven clean, in tier `Reset`).
@@ -92,12 +96,32 @@ impl Server {
                 metrics,
                 state: ServerState::Spare,
             },
+            sent: 0,
         }
     }
 
     /// Shows the connection under another state in the metrics.
     pub fn show_as(&mut self, state: ServerState) {
         self.gauge.show_as(state);
+    }
+
+    /// Bytes have been forwarded. Beyond what a live server acknowledges unread, the kernel's user timeout would end a
+    /// connection whose server is busy, so it is taken off until the server is ready again.
+    pub fn note_sent(&mut self, count: usize) {
+        let before = self.sent;
+        self.sent = before.saturating_add(count as u64);
+        if before <= USER_TIMEOUT_ALLOWANCE && self.sent > USER_TIMEOUT_ALLOWANCE {
+            // A socket that refuses has gone, and the next write says so.
+            let _ = arm_user_timeout(&self.stream, None);
+        }
+    }
+
+    /// The server is ready again: a dead link is found within `connect` from here on.
+    pub fn note_ready(&mut self, connect: Duration) {
+        if self.sent > USER_TIMEOUT_ALLOWANCE {
+            let _ = arm_user_timeout(&self.stream, Some(connect));
+        }
+        self.sent = 0;
     }
 
     /// Counts a hand-over from one owner to another.

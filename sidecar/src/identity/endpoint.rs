@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::fetch::Fetcher;
-use super::keys::{KeySet, Kinds};
+use super::jwk::Kinds;
+use super::keys::KeySet;
 
 /// Between fetches where the server does not say.
 const USUAL: Duration = Duration::from_secs(600);

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::Diagnostic;
 use super::secret_marks::SecretMarks;
 use super::source::{PolicySource, Reading};
 use super::store::{Accepted, PolicyStore, Rejection, TakeOver, Trial};
@@ -161,10 +161,10 @@ impl PolicyWatch {
                     environment = revision.policy.environment,
                     "policy taken over"
                 );
-                log(&warnings);
+                warnings.iter().for_each(Diagnostic::log);
                 for pending in self.store.standing().pending_restart {
                     tracing::warn!(
-                        field = pending.path,
+                        path = pending.path,
                         running = pending.running,
                         wanted = pending.wanted,
                         "policy change waits for a restart"
@@ -184,21 +184,11 @@ impl PolicyWatch {
             revision = %self.store.current().id,
             "policy refused; the last good revision stays in force"
         );
-        log(&diagnostics);
+        diagnostics.iter().for_each(Diagnostic::log);
         self.store.reject(Rejection {
             at: SystemTime::now(),
             diagnostics,
         });
-    }
-}
-
-fn log(diagnostics: &[Diagnostic]) {
-    for found in diagnostics {
-        let (field, reason) = (&found.path, &found.reason);
-        match found.severity {
-            Severity::Error => tracing::error!(field, reason, "{}", found.message),
-            Severity::Warning => tracing::warn!(field, reason, "{}", found.message),
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 mod application_names;
 mod family;
 mod labels;
-pub mod logs;
+mod logs;
 mod metrics;
 mod process;
 mod striped;
@@ -16,7 +16,7 @@ pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLI
 pub use labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
-pub use logs::{LogError, LogFormat};
+pub use logs::{LogError, LogFormat, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;

@@ -84,6 +84,7 @@ fn identity(source: IdentitySource) -> EffectiveIdentity {
         signed_context: None,
         trusted: None,
         reject_placeholders: true,
+        in_sql: None,
     }
 }
 

@@ -255,3 +255,33 @@ fn the_claim_that_names_the_user_is_the_policys_choice() {
         assert!(with_claim(missing).is_err(), "{missing}");
     }
 }
+
+#[test]
+fn the_leeway_is_the_policys() {
+    let strict = claims::Expected {
+        issuer: None,
+        audiences: vec!["chat-api".into()],
+        user_claim: "sub".into(),
+        leeway: Duration::ZERO,
+        reject_placeholders: true,
+    };
+    let check = |changes: Value, now: u64| {
+        let claims = claims_with(changes);
+        strict
+            .check(claims.as_object().unwrap(), None, at(now))
+            .map(|verified| verified.expires_at)
+    };
+    assert_eq!(
+        check(json!({"exp": NOW + 1}), NOW).unwrap(),
+        Some(at(NOW + 1))
+    );
+    assert_eq!(
+        check(json!({"exp": NOW}), NOW).unwrap_err().reason,
+        RejectionReason::Expired
+    );
+    assert!(check(json!({"nbf": NOW}), NOW).is_ok());
+    assert_eq!(
+        check(json!({"nbf": NOW + 1}), NOW).unwrap_err().reason,
+        RejectionReason::NotYetValid
+    );
+}

@@ -123,21 +123,6 @@ impl Session {
         Ok(())
     }
 
-    /// Changes the baseline, and what work must find with it.
-    pub(super) fn set_baseline(&mut self, baseline: Settings) {
-        let mut wanted = policy_settings(&self.force).with(&baseline);
-        if let (Some(name), Some(user)) = (
-            &self.force.settings.user_parameter,
-            self.factory.key.owner.user(),
-        ) {
-            wanted.set(name, Value::Text(user.as_str().into()));
-        }
-        if wanted != *self.wanted {
-            self.wanted = Rc::new(wanted);
-        }
-        self.baseline = Rc::new(baseline);
-    }
-
     /// Whether a parameter may be carried from one server connection to the next.
     pub(super) fn may_be_baseline(&self, name: &str) -> bool {
         may_be_baseline(&self.force, name)
@@ -186,7 +171,7 @@ impl Session {
 }
 
 /// The parameters that the policy gives to every server connection of the entry.
-fn policy_settings(force: &DatabaseForce) -> Settings {
+pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
     let mut settings = Settings::new();
     for (name, value) in force.server_parameters() {
         settings.set(name, Value::Text(value.into()));

@@ -126,7 +126,7 @@ impl Session {
             server.outbox.push(&head);
             server.backend.replies.push(Expect::Bind);
         }
-        self.bound = isolate::may_set(statement.traits).then_some(statement);
+        self.bound = isolate::may_change(statement.traits).then_some(statement);
         self.inbox.consume(dealt_with);
         self.forward_rest(header.message_length() - dealt_with);
         Ok(Step::Done)

@@ -143,6 +143,7 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
             statements: ClientStatements::default(),
             bound: None,
             wanted: Rc::clone(&baseline),
+            startup: Rc::clone(&baseline),
             baseline,
             local: Local::Normal,
             clocks: Clocks::default(),
@@ -202,6 +203,7 @@ impl Session {
         if transaction_mode
             && let Some((baseline, reported)) = self.entry.greetings.get(&key, &self.baseline)
         {
+            self.startup = Rc::clone(&baseline);
             self.baseline = baseline;
             return Ok(reported);
         }

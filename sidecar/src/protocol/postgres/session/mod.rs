@@ -20,6 +20,7 @@ pub mod extended;
 pub mod finish;
 pub mod login;
 pub mod loss;
+pub mod parameters;
 pub mod replies;
 pub mod restore;
 pub mod server;
@@ -72,7 +73,9 @@ pub struct Session {
     statements: ClientStatements,
     /// The statement that the client's last Bind named.
     bound: Option<Rc<Statement>>,
-    /// What the client has asked for at start-up and by SET.
+    /// What the client has asked for at start-up.
+    startup: Rc<Settings>,
+    /// The same, with what it has SET since.
     baseline: Rc<Settings>,
     /// The baseline and what the policy adds: what its work must find.
     wanted: Rc<Settings>,
