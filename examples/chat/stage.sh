@@ -70,9 +70,14 @@ wait_until() {
 
 # --- PostgreSQL: its programs refuse to run as root, so root runs them as the user that the package made for it
 
-as_server() {
-    if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else exec "$@"; fi
+# tied SIGNAL COMMAND...: the kernel sends the signal when this script dies without a word.
+tied() {
+    local signal="$1"
+    shift
+    exec setpriv --pdeathsig "$signal" "$@"
 }
+server_words=()
+[ "$(id -u)" != 0 ] || server_words=(--reuid=postgres --regid=postgres --clear-groups)
 
 start_postgres() {
     local bin data="$work/data"
@@ -84,10 +89,10 @@ start_postgres() {
     mkdir -m 700 "$data"
     (umask 077 && printf '%s\n' "$admin_password" >"$work/admin")
     [ "$(id -u)" != 0 ] || chown postgres "$data" "$work/admin"
-    (as_server "$bin/initdb" -D "$data" -U admin --auth=scram-sha-256 --pwfile="$work/admin" --no-sync --locale=C -E UTF8) >"$work/initdb.log" 2>&1 ||
+    (tied TERM "${server_words[@]}" "$bin/initdb" -D "$data" -U admin --auth=scram-sha-256 --pwfile="$work/admin" --no-sync --locale=C -E UTF8) >"$work/initdb.log" 2>&1 ||
         broken 'initdb failed'
     rm "$work/initdb.log" "$work/admin"
-    (as_server "$bin/postgres" -D "$data" -c "port=$postgres_port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off) \
+    (tied INT "${server_words[@]}" "$bin/postgres" -D "$data" -c "port=$postgres_port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off) \
         >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
     wait_until "PostgreSQL's start" as_admin 'SELECT 1' postgres
@@ -111,8 +116,8 @@ start_sidecar() {
         broken 'policy.yaml has other ports than this demo replaces'
     mkdir -p "$work/secrets/chat-db"
     (umask 077 && printf chat >"$work/secrets/chat-db/username" && printf '%s' "$chat_password" >"$work/secrets/chat-db/password")
-    "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
-        --control "$work/control.sock" --grace 2s >"$work/sidecar.log" 2>&1 &
+    (tied TERM "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
+        --control "$work/control.sock" --grace 2s) >"$work/sidecar.log" 2>&1 &
     sidecar_pid=$!
     wait_until "the sidecar's readiness" ready
 }
