@@ -1,4 +1,19 @@
-//! The `IsolationPolicy` kind, its validation, and its resolution to an effective policy.
+//! The `IsolationPolicy` kind: what a policy may say, whether it makes sense, and what one environment gets of it.
+//!
+//! ```text
+//!   a file ── load ──┐                                      ┌── explain ── rows for people
+//!                    ├── IsolationPolicy ── resolve ── EffectivePolicy
+//!   the cluster ─────┘        │                             └── wire ── a snapshot for a sidecar
+//!                          validate ── findings, errors first
+//! ```
+//!
+//! - [`kinds`]: the types, with bounds and what CEL can check. [`schema`]: the schema that they make, the only list of fields.
+//! - [`mod@load`]: text to a policy; hostile YAML, unknown fields and values of the wrong type end here.
+//! - [`mod@validate`]: one table of rules, for the webhook, the command line and the sidecar alike.
+//! - [`mod@resolve`]: base + overlay + defaults to an [`effective::EffectivePolicy`], each field with its origin.
+//! - [`wire`]: the versioned snapshot by which the operator hands that to a sidecar.
+//!
+//! Everything here is pure: no I/O, no clock, no cluster.
 
 pub mod effective;
 pub mod kinds;
@@ -9,6 +24,7 @@ pub mod schema;
 pub mod validate;
 pub mod wire;
 
+pub use effective::EffectivePolicy;
 pub use kinds::IsolationPolicy;
 pub use load::{LoadError, load};
 pub use resolve::{compare, explain, resolve};

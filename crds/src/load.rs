@@ -1,9 +1,11 @@
 //! From the text of a policy file to a policy: hostile YAML refused, every field known, every value of its type and within its bounds.
 //!
-//! Each complaint names the whole path and says what to write. What a policy means is judged later, by [`crate::validate`].
+//! Each complaint names the whole path and says what to write. What a policy means is judged later, by [`mod@crate::validate`].
 
 mod check;
+mod metadata;
 mod suggest;
+mod words;
 mod yaml;
 
 pub use suggest::nearest;
@@ -23,7 +25,7 @@ const MOST_PROBLEMS: usize = 20;
 /// One thing that is wrong in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The field (`spec.databases[0].timeouts.statment`).
+    /// The field (`spec.databases[0].timeouts.statment`); empty where it is about the file as a whole.
     pub path: String,
     /// What is wrong with it, and what to write.
     pub message: String,
@@ -31,6 +33,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str(&self.message);
+        }
         write!(f, "{}: {}", self.path, self.message)
     }
 }
@@ -82,7 +87,7 @@ fn listed(problems: &[Problem]) -> String {
         .join("\n")
 }
 
-/// Reads one policy from the text of a file. It is well-formed then; whether it makes sense is [`crate::validate`]'s question.
+/// Reads one policy from the text of a file. It is well-formed then; whether it makes sense is [`mod@crate::validate`]'s question.
 ///
 /// # Errors
 /// [`LoadError`], with up to 20 complaints at once.

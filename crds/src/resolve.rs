@@ -1,14 +1,16 @@
 //! From a policy and the name of an environment to an effective policy: select the overlay, merge it over the base, fill the defaults,
 //! and remember where each value came from.
 //!
-//! Pure: no I/O, no clock, no cluster. Bulkhead's defaults are values in [`mod@defaults`] and nowhere else.
+//! Pure: no I/O, no clock, no cluster. Bulkhead's defaults are values in `resolve/defaults.rs` and nowhere else.
 
 mod defaults;
 mod explain;
 mod merge;
+mod render;
 mod select;
 
-pub use explain::{ComparedRow, ExplainRow, compare, explain, render, render_comparison};
+pub use explain::{ComparedRow, ExplainRow, compare, explain};
+pub use render::{render, render_comparison};
 pub use select::unknown_environment;
 
 use crate::effective::{EffectivePolicy, Origin};
@@ -18,7 +20,7 @@ use crate::validate::{self, Finding, Severity};
 /// Resolves a policy for one environment: base + overlay + defaults. An environment without an overlay gets the base.
 ///
 /// # Errors
-/// Every error that [`crate::validate`] finds in what this environment would get. Other environments and warnings play no part.
+/// Every error that [`mod@crate::validate`] finds in what this environment would get. Other environments and warnings play no part.
 pub fn resolve(
     policy: &IsolationPolicy,
     environment: &str,

@@ -1,6 +1,6 @@
 //! The policy's schema: patterns and bounds that the kinds share, what the derive cannot say, and the finished schema as JSON.
 //!
-//! The schema is the only list of the policy's fields: [`crate::load`] checks files against it, [`crate::resolve`] merges by its
+//! The schema is the only list of the policy's fields: [`mod@crate::load`] checks files against it, [`mod@crate::resolve`] merges by its
 //! marks, and the reference is printed from it. No hand-kept list of fields is anywhere.
 
 pub mod reference;
@@ -14,15 +14,36 @@ use serde_json::{Map, Value, json};
 use crate::kinds::IsolationPolicy;
 
 /// A DNS label (RFC 1123).
-pub const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+pub(crate) const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
 /// A DNS subdomain (RFC 1123), as Kubernetes names objects.
-pub const OBJECT_NAME: &str = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
+pub(crate) const OBJECT_NAME: &str = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
 /// A key of a Secret.
-pub const SECRET_KEY: &str = "^[A-Za-z0-9._-]+$";
+pub(crate) const SECRET_KEY: &str = "^[A-Za-z0-9._-]+$";
 /// A host name, an address, or the folder of a Unix socket.
-pub const HOST: &str = "^(/[^\\x00]*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+)$";
+pub(crate) const HOST: &str =
+    "^(/[^\\x00]*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+)$";
 /// A run-time parameter of PostgreSQL with a prefix: what an application may define by itself.
-pub const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
+pub(crate) const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
+/// An IP address; the parser is stricter.
+pub(crate) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
+
+/// What the patterns are called in an error.
+pub(crate) const PATTERNS: [(&str, &str); 5] = [
+    (LABEL, "a name of lower-case letters, digits and `-`"),
+    (
+        OBJECT_NAME,
+        "a name of lower-case letters, digits, `-` and `.`",
+    ),
+    (SECRET_KEY, "a key of letters, digits, `.`, `_` and `-`"),
+    (
+        HOST,
+        "a host name, an address, or the folder of a Unix socket with a leading `/`",
+    ),
+    (
+        PARAMETER,
+        "a parameter with a prefix, such as `app.user_id`",
+    ),
+];
 
 /// The schema of a whole `IsolationPolicy`, as the CRD has it.
 pub fn policy() -> &'static Value {
@@ -40,18 +61,18 @@ pub fn policy() -> &'static Value {
 }
 
 /// Marks a list whose entries are told apart by `name`.
-pub fn list_by_name(schema: &mut Schema) {
+pub(crate) fn list_by_name(schema: &mut Schema) {
     schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
     schema.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
 }
 
 /// Bounds the values of a map.
-pub fn bound_values(schema: &mut Schema) {
+pub(crate) fn bound_values(schema: &mut Schema) {
     bound(schema, 4096);
 }
 
 /// Bounds the values of a map of labels.
-pub fn bound_label_values(schema: &mut Schema) {
+pub(crate) fn bound_label_values(schema: &mut Schema) {
     bound(schema, 63);
 }
 
@@ -65,7 +86,7 @@ fn bound(schema: &mut Schema, longest: u32) {
 }
 
 /// The spec's finishing touch: what Kubernetes does not know is taken out, and the overlays' schema is derived from the base's.
-pub fn complete(schema: &mut Schema) {
+pub(crate) fn complete(schema: &mut Schema) {
     tidy(schema);
     let environment = overlay(schema.as_value());
     if let Some(environments) = schema
@@ -145,7 +166,7 @@ fn relax(schema: &mut Value) {
 /// Rewrites what the derive says in a way that Kubernetes does not know or that reads badly: formats of Rust's unsigned integers become
 /// bounds, `null` is no value (the API server prunes it where a schema does not allow it), descriptions lose the line breaks of the
 /// source.
-pub fn tidy(schema: &mut Schema) {
+pub(crate) fn tidy(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut() {
         object.values_mut().for_each(tidy_below);
     }

@@ -11,11 +11,13 @@ mod environments;
 mod identity;
 mod listeners;
 mod managed;
+mod table;
 mod timeouts;
 mod web_sockets;
 mod written;
 
 pub use application::application_env;
+pub use table::RULES;
 
 use crate::effective::{EffectivePolicy, Origin};
 use crate::kinds::IsolationPolicy;
@@ -86,123 +88,6 @@ struct Complaint {
 }
 
 type Complaints = Vec<Complaint>;
-
-const fn rule(reason: &'static str, severity: Severity, check: Check) -> Rule {
-    Rule {
-        reason,
-        severity,
-        check,
-    }
-}
-
-/// Every rule there is.
-pub static RULES: &[Rule] = &[
-    rule("DuplicateName", Error, Written(written::duplicate_name)),
-    rule("UnknownOverlay", Error, Written(written::unknown_overlay)),
-    rule("EmptySelector", Warning, Written(written::empty_selector)),
-    rule("GuardsNothing", Warning, Written(written::guards_nothing)),
-    rule("JwtMissing", Error, Effective(identity::jwt_missing)),
-    rule("JwksSource", Error, Effective(identity::jwks_source)),
-    rule("JwksInsecure", Error, Effective(identity::jwks_insecure)),
-    rule("JwksInline", Error, Effective(identity::jwks_inline)),
-    rule("AnyAudience", Warning, Effective(identity::any_audience)),
-    rule(
-        "PlaceholdersAllowed",
-        Warning,
-        Effective(identity::placeholders_allowed),
-    ),
-    rule(
-        "ConnectionScope",
-        Warning,
-        Effective(identity::connection_scope),
-    ),
-    rule(
-        "ReservedParameter",
-        Error,
-        Effective(identity::reserved_parameter),
-    ),
-    rule("TrustedSigned", Error, Effective(identity::trusted_signed)),
-    rule(
-        "TrustUnwritten",
-        Error,
-        Effective(identity::trust_unwritten),
-    ),
-    rule("TrustedByAll", Warning, Effective(identity::trusted_by_all)),
-    rule("SharedTier", Warning, Effective(databases::shared_tier)),
-    rule(
-        "ScramWithoutSecret",
-        Error,
-        Effective(listeners::scram_without_secret),
-    ),
-    rule(
-        "ListenCertificate",
-        Error,
-        Effective(listeners::certificate),
-    ),
-    rule("ListenOpen", Error, Effective(listeners::open)),
-    rule(
-        "ListenBeyondLoopback",
-        Warning,
-        Effective(listeners::beyond_loopback),
-    ),
-    rule("ListenClash", Error, Effective(listeners::clash)),
-    rule("ListenAnyPort", Warning, Effective(listeners::any_port)),
-    rule("DialsItself", Error, Effective(listeners::dials_itself)),
-    rule("CaMissing", Error, Effective(databases::ca_missing)),
-    rule("CaUnused", Warning, Effective(databases::ca_unused)),
-    rule("TlsOnSocket", Error, Effective(databases::tls_on_socket)),
-    rule("Unverified", Warning, Effective(databases::unverified)),
-    rule(
-        "PerUserOverMax",
-        Error,
-        Effective(databases::per_user_over_max),
-    ),
-    rule("WarmOverMax", Error, Effective(databases::warm_over_max)),
-    rule("WarmForWhom", Warning, Effective(databases::warm_for_whom)),
-    rule(
-        "NotForProtocol",
-        Warning,
-        Effective(databases::not_for_protocol),
-    ),
-    rule("NeverOff", Error, Effective(timeouts::never_off)),
-    rule(
-        "StatementOverTransaction",
-        Warning,
-        Effective(timeouts::statement_over_transaction),
-    ),
-    rule(
-        "IdleOverTransaction",
-        Warning,
-        Effective(timeouts::idle_over_transaction),
-    ),
-    rule(
-        "IdleOverLifetime",
-        Warning,
-        Effective(timeouts::idle_over_lifetime),
-    ),
-    rule(
-        "HandshakeTooShort",
-        Warning,
-        Effective(timeouts::handshake_too_short),
-    ),
-    rule("ManagedConnect", Warning, Effective(managed::connect)),
-    rule(
-        "PingOverIdle",
-        Warning,
-        Effective(web_sockets::ping_over_idle),
-    ),
-    rule(
-        "BufferOverMemory",
-        Warning,
-        Effective(web_sockets::buffer_over_memory),
-    ),
-    rule("InjectedTimeout", Warning, Effective(application::injected)),
-    rule(
-        "EnvironmentsFarApart",
-        Warning,
-        Across(environments::far_apart),
-    ),
-];
 
 /// Judges a policy: as it is written, what the base and each environment would get, and the environments beside each other. Errors come
 /// first. What the base is blamed for is not repeated for each environment.

@@ -7,13 +7,22 @@
 //! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
 //! ```
 
+pub mod accept;
 pub mod admin;
 pub mod cli;
+pub mod deadline;
 pub mod execution;
+pub mod factory;
+pub mod force;
 pub mod identity;
 pub mod policy;
+pub mod process;
 pub mod protocol;
+pub mod relay;
+pub mod run;
 pub mod secrets;
+pub mod session;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;
+pub mod worker;

@@ -8,7 +8,7 @@ use bulkhead_sidecar::cli::{self, Cli, Command, Exit, RunArgs};
 use bulkhead_sidecar::run::{RunError, run};
 use bulkhead_sidecar::secrets::Secrets;
 use bulkhead_sidecar::telemetry;
-use bulkhead_sidecar::upstream::probe;
+use bulkhead_sidecar::upstream::Resolver;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -35,7 +35,7 @@ async fn carry_out(command: Command) -> Exit {
 }
 
 async fn serve(args: &RunArgs) -> Exit {
-    if let Err(error) = telemetry::logs::start(&args.log_level, args.log_format) {
+    if let Err(error) = telemetry::start_logs(&args.log_level, args.log_format) {
         complain(&error);
         return Exit::Usage;
     }
@@ -55,11 +55,13 @@ async fn check(args: &RunArgs) -> Exit {
         return Exit::Failure;
     };
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
-    let mut exit = Exit::Success;
-    for database in &accepted.policy.databases {
-        let _ = (&secrets, database, &mut exit, probe::NAME);
+    let resolver = Resolver::system();
+    let policy = &accepted.policy;
+    if cli::check_upstream(policy, &secrets, &resolver, &mut stdout(), &mut stderr()).await {
+        Exit::Success
+    } else {
+        Exit::Failure
     }
-    exit
 }
 
 fn complain(error: &dyn std::error::Error) -> Exit {

@@ -1,7 +1,7 @@
 //! What the workers of one sidecar share: metrics, limits, mailboxes, and how many users there are.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ pub struct Process {
     mailboxes: Vec<Sender>,
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
     users: AtomicU32,
+    sessions: AtomicUsize,
 }
 
 impl Process {
@@ -31,6 +32,7 @@ impl Process {
             mailboxes,
             limiters: Mutex::default(),
             users: AtomicU32::new(0),
+            sessions: AtomicUsize::new(0),
         }
     }
 
@@ -75,6 +77,22 @@ impl Process {
     #[must_use]
     pub fn upstream_metrics(&self, force: &DatabaseForce) -> Arc<UpstreamMetrics> {
         self.metrics.upstream(&force.name, force.settings.protocol)
+    }
+
+    /// A session begins.
+    pub fn session_begins(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session has ended.
+    pub fn session_ends(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sessions of all workers.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
     }
 
     /// One more user, if fewer than `max` have a factory.

@@ -14,7 +14,7 @@ use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
 use crate::cli::RunArgs;
 use crate::force::{Force, ForceError};
-use crate::policy::{Diagnostic, PolicyStore, PolicyWatch, Timing};
+use crate::policy::{Diagnostic, PolicyStore, PolicyWatch, Timing, Trial};
 use crate::process::Process;
 use crate::secrets::Secrets;
 use crate::telemetry::{Metrics, MetricsError};
@@ -54,7 +54,6 @@ pub enum RunError {
 /// A sidecar that serves.
 struct Running {
     process: Arc<Process>,
-    metrics: Arc<Metrics>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -65,7 +64,7 @@ struct Running {
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     let accepted = args.source().load().map_err(RunError::Policy)?;
     for warning in &accepted.warnings {
-        tracing::warn!(path = %warning.path, reason = %warning.reason, "{}", warning.message);
+        warning.log();
     }
     let metrics = Metrics::new()?;
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
@@ -77,10 +76,12 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         Arc::clone(&store),
         Arc::clone(&metrics),
         Timing::default(),
-    );
+    )
+    .with_trial(trial(&secrets, &resolver));
     let revision = store.current();
     let force = Force::build(Arc::clone(&revision.id), &revision.policy, &secrets, &resolver, None)?;
     let force = Arc::new(force);
+    warm_keys(&force).await;
     let admin = AdminPort::bind(args.admin).await?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args.worker_count(), &metrics, &force)?;
@@ -134,9 +135,27 @@ fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
     }
     Ok(Running {
         process,
-        metrics: Arc::clone(metrics),
         threads,
     })
+}
+
+/// A policy that names what is not there is refused like one that is malformed: the last good one stays in force.
+fn trial(secrets: &Arc<Secrets>, resolver: &Resolver) -> Box<Trial> {
+    let (secrets, resolver) = (Arc::clone(secrets), resolver.clone());
+    Box::new(move |revision| {
+        let id = Arc::clone(&revision.id);
+        Force::build(id, &revision.policy, &secrets, &resolver, None)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// Fetches key sets that live at an address before the first client is accepted; one that cannot be had now is fetched when
+/// a token asks for it.
+async fn warm_keys(force: &Force) {
+    if let Some(database) = force.databases.first() {
+        database.verifier.warm().await;
+    }
 }
 
 /// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.
@@ -161,7 +180,9 @@ async fn follow(
         let id = Arc::clone(&revision.id);
         match Force::build(id, &revision.policy, &secrets, &resolver, Some(&force)) {
             Ok(built) => {
-                force = Arc::new(built);
+                let built = Arc::new(built);
+                inherit_keys(&built, &force);
+                force = built;
                 process.put_in_force(&force);
                 refresher.abort();
                 refresher = keep_keys_fresh(&force);
@@ -172,6 +193,13 @@ async fn follow(
                 tracing::error!(%error, revision = %revision.id, "a revision cannot be put in force; the last one stays");
             }
         }
+    }
+}
+
+/// Keys that were fetched stay, so that a policy change while the identity provider is away refuses nobody.
+fn inherit_keys(new: &Force, old: &Force) {
+    if let (Some(new), Some(old)) = (new.databases.first(), old.databases.first()) {
+        new.verifier.take_over(&old.verifier);
     }
 }
 
@@ -186,8 +214,8 @@ fn keep_keys_fresh(force: &Force) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Waits for SIGTERM, SIGINT, or a drain that somebody asks for. A drain alone does not end the process: the signal after it
-/// does.
+/// Waits for SIGTERM or SIGINT. A drain that is asked for before makes the sidecar unready, and it serves on until the
+/// signal: in a pod, the application that is still ending needs its databases.
 async fn wait_for_end(
     process: &Process,
     readiness: &Readiness,
@@ -195,14 +223,17 @@ async fn wait_for_end(
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = async { loop {
+    let unready = async {
+        loop {
             drain.notified().await;
             readiness.set_draining();
             tracing::info!("not ready any more: a drain was asked for");
-        } } => {}
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = unready => {}
     }
     readiness.set_draining();
     tracing::info!("draining");
@@ -214,7 +245,7 @@ impl Running {
     /// Lets sessions end by themselves for the grace period, then ends them.
     async fn end(self, grace: Duration) {
         let drained = async {
-            while self.metrics.client_connections() > 0 {
+            while self.process.sessions() > 0 {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };

@@ -9,9 +9,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
-use crate::identity::{Presented, Rejection, UserContext};
+use crate::identity::{Presented, Rejection, RejectionReason, UserContext};
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
-use crate::protocol::postgres::handshake::{Login, split_role};
+use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
 use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 
@@ -22,6 +22,8 @@ pub struct Admitted {
     pub entry: Arc<str>,
     /// What it said at start-up.
     pub login: Login,
+    /// The database that it works in.
+    pub database: String,
     /// Whose factory serves it.
     pub owner: Owner,
     /// Its verified context; none for work that belongs to no user, and in mode `Audit`.
@@ -80,41 +82,69 @@ pub async fn admit(
         Ok(role) => role,
         Err(error) => return Err(Box::new((login, Refusal::Role(error)))),
     };
-    let user = login.asserted_user.as_deref().or(suffix.as_deref());
-    let conflicting = matches!((&login.asserted_user, &suffix), (Some(a), Some(b)) if a != b);
-    let presented = Presented {
-        token: login.context_token.as_ref().map(|token| token.expose()),
-        user,
-    };
-    let verified = if conflicting {
-        Err(Rejection::conflicting_users())
-    } else {
-        force.verifier.verify(&presented).await
-    };
-    let entry = Arc::clone(&force.name);
-    let admitted = |owner, context, rejection| {
-        let admitted = Admitted {
-            entry,
-            login,
-            owner,
-            context,
-            role,
-        };
-        Ok((admitted, rejection))
-    };
-    match verified {
-        Ok(context) if force.tier() == Tier::Shared => admitted(Owner::Shared, Some(context), None),
-        Ok(context) => {
-            let owner = Owner::User(context.user_id().clone());
-            admitted(owner, Some(context), None)
-        }
-        Err(_) if force.tier() == Tier::Shared && presented_nothing(&presented) => {
-            admitted(Owner::Shared, None, None)
-        }
-        Err(rejection) if !force.enforces() => {
-            admitted(Owner::Unattributed, None, Some(rejection))
+    match identify(force, &login, suffix.as_deref()).await {
+        Ok(identified) => {
+            let admitted = Admitted {
+                entry: Arc::clone(&force.name),
+                database: login.database_for(&role).to_owned(),
+                login,
+                owner: identified.owner,
+                context: identified.context,
+                role,
+            };
+            Ok((admitted, identified.rejection))
         }
         Err(rejection) => Err(Box::new((login, Refusal::Identity(rejection)))),
+    }
+}
+
+/// Whose work a client brings.
+struct Identified {
+    owner: Owner,
+    context: Option<UserContext>,
+    rejection: Option<Rejection>,
+}
+
+async fn identify(
+    force: &DatabaseForce,
+    login: &Login,
+    suffix: Option<&str>,
+) -> Result<Identified, Rejection> {
+    let presented = Presented {
+        token: login.context_token.as_ref().map(Redacted::expose),
+        user: login.asserted_user.as_deref().or(suffix),
+    };
+    let shared = force.tier() == Tier::Shared;
+    let as_owner = |owner, context, rejection| Identified {
+        owner,
+        context,
+        rejection,
+    };
+    let verified = match (login.asserted_user.as_deref(), suffix) {
+        (Some(asserted), Some(suffix)) if asserted != suffix => Err(two_users()),
+        _ => force.verifier.verify(&presented).await,
+    };
+    match verified {
+        Ok(context) if shared => Ok(as_owner(Owner::Shared, Some(context), None)),
+        Ok(context) => {
+            let owner = Owner::User(context.user_id().clone());
+            Ok(as_owner(owner, Some(context), None))
+        }
+        Err(_) if shared && presented_nothing(&presented) => {
+            Ok(as_owner(Owner::Shared, None, None))
+        }
+        Err(rejection) if !force.enforces() => {
+            Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
+        }
+        Err(rejection) => Err(rejection),
+    }
+}
+
+fn two_users() -> Rejection {
+    Rejection {
+        reason: RejectionReason::Conflict,
+        message: "the role's suffix and bulkhead.user name different users".to_owned(),
+        hint: "Name the user once: role+ID, or options=-c bulkhead.user=ID.".to_owned(),
     }
 }
 

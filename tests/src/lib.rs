@@ -1,1 +1,39 @@
-//! placeholder
+//! The harness of the end-to-end suites: real servers, the real sidecar, real clients.
+//!
+//! ```text
+//! stage ─┬─ postgres   a server of our own, one database a test
+//!        ├─ policy     the policy file that the sidecar is given
+//!        ├─ sidecar ── logs, metrics
+//!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
+//! processes: whatever was started ends with the test process, however that ends
+//! wait:      conditions with a bound, instead of sleeps
+//! ```
+//!
+//! What does not live here: assertions about behaviour. They stand in the suites (`tests/postgres/`), one file a behaviour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness reports a broken world by ending the test"
+)]
+
+pub mod certificates;
+pub mod listeners;
+pub mod logs;
+pub mod metrics;
+pub mod policy;
+pub mod postgres;
+pub mod processes;
+pub mod programs;
+pub mod refusal;
+pub mod session;
+pub mod sidecar;
+pub mod stage;
+pub mod tokens;
+pub mod tools;
+pub mod wait;
+pub mod wire;
+
+/// The longest that a test waits for anything that ought to happen.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -45,7 +45,7 @@ pub struct Listen {
     #[schemars(
         with = "Option<String>",
         length(min = 2, max = 45),
-        regex(pattern = "^[0-9A-Fa-f:.]+$")
+        regex(pattern = crate::schema::ADDRESS)
     )]
     pub address: Option<IpAddr>,
     /// The port; 0 lets the kernel choose, which only a test wants. Default: the upstream's port.

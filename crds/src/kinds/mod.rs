@@ -1,8 +1,8 @@
 //! The custom resources, one kind a file, their parts by subject.
 //!
 //! Here is what a policy may say: types, bounds and what CEL can check. No default is a value here: each is told in words,
-//! and set by [`crate::resolve`]. No rule that needs two parts of a policy at once is here either: those are in
-//! [`crate::validate`].
+//! and set by [`mod@crate::resolve`]. No rule that needs two parts of a policy at once is here either: those are in
+//! [`mod@crate::validate`].
 
 mod choices;
 mod database;

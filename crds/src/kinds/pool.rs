@@ -12,6 +12,8 @@ use crate::names::Duration;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.warm) || !has(self.maxConnections) || self.warm <= self.maxConnections")
     .message("warm may not exceed maxConnections").field_path(".warm"))]
+#[x_kube(validation = Rule::new("!has(self.perUser) || !has(self.perUser.max) || !has(self.maxConnections) || self.perUser.max <= self.maxConnections")
+    .message("perUser.max may not exceed maxConnections").field_path(".perUser.max"))]
 pub struct Pool {
     /// When a server connection goes back: `Session` (when the client disconnects) or `Transaction` (when the transaction ends).
     /// Default: `Transaction`.

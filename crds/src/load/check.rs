@@ -2,12 +2,14 @@
 //!
 //! Knows the part of OpenAPI's schema language that structural schemas use, and reports every complaint rather than the first.
 
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use kube::Resource as _;
 use serde_json::{Map, Value};
 
-use super::{Problem, nearest};
+use super::words::{article, kind_of, quoted, shown, told};
+use super::{Problem, metadata, nearest};
 use crate::kinds::IsolationPolicy;
 use crate::{names, schema};
 
@@ -16,9 +18,9 @@ pub(super) fn policy(document: &Value) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     let Some(fields) = document.as_object() else {
         problems.add(
-            "the file",
+            "",
             format!(
-                "holds {}, and should hold one IsolationPolicy",
+                "the file holds {}, and should hold one IsolationPolicy",
                 kind_of(document)
             ),
         );
@@ -29,7 +31,7 @@ pub(super) fn policy(document: &Value) -> Vec<Problem> {
     if !problems.0.is_empty() {
         return problems.0;
     }
-    metadata(&mut problems, fields.get("metadata"));
+    metadata::check(&mut problems, fields.get("metadata"));
     let rest = fields
         .iter()
         .filter(|(field, _)| !["apiVersion", "kind", "metadata"].contains(&field.as_str()))
@@ -39,38 +41,11 @@ pub(super) fn policy(document: &Value) -> Vec<Problem> {
     problems.0
 }
 
-fn metadata(problems: &mut Problems, metadata: Option<&Value>) {
-    let Some(fields) = metadata.and_then(Value::as_object) else {
-        problems.add(
-            "metadata",
-            "is missing: write `metadata: {name: …}`".to_owned(),
-        );
-        return;
-    };
-    let known = fields_of::object_meta();
-    for field in fields
-        .keys()
-        .filter(|field| !known.contains(&field.as_str()))
-    {
-        problems.unknown("metadata", field, known.iter().copied(), None);
-    }
-    match fields.get("name") {
-        Some(Value::String(name)) if matches(schema::OBJECT_NAME, name) && name.len() <= 253 => {}
-        Some(_) => problems.add(
-            "metadata.name",
-            "must be a lower-case name of letters, digits, `-` and `.`".to_owned(),
-        ),
-        None => problems.add(
-            "metadata.name",
-            "is missing: metrics and messages speak of the policy by it".to_owned(),
-        ),
-    }
-}
-
-struct Problems(Vec<Problem>);
+/// The complaints so far.
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, path: &str, message: String) {
+    pub(super) fn add(&mut self, path: &str, message: String) {
         self.0.push(Problem {
             path: path.to_owned(),
             message,
@@ -90,6 +65,9 @@ impl Problems {
 
     fn value(&mut self, schema: &Value, value: &Value, path: &str) {
         let pattern = schema["pattern"].as_str().unwrap_or_default();
+        if pattern == schema::ADDRESS {
+            return self.parsed(value, path, "an IP address such as 127.0.0.1", address);
+        }
         if pattern == names::Duration::PATTERN {
             return self.parsed(
                 value,
@@ -151,10 +129,17 @@ impl Problems {
                     self.add(path, error.to_string());
                 }
             }
-            Value::Number(number) => self.add(
-                path,
-                format!("is the number {number}, and must be {expected}: write a unit"),
-            ),
+            Value::Number(number) => {
+                let unit = if number.is_u64() {
+                    ": write a unit"
+                } else {
+                    ""
+                };
+                self.add(
+                    path,
+                    format!("is the number {number}, and must be {expected}{unit}"),
+                );
+            }
             value => self.add(path, format!("is {}, and must be {expected}", shown(value))),
         }
     }
@@ -196,7 +181,10 @@ impl Problems {
             if fields.get(field).is_none_or(Value::is_null) {
                 self.add(
                     &join(field),
-                    format!("is missing: {}", told(&schema["properties"][field])),
+                    format!(
+                        "is missing, and required: {}",
+                        told(&schema["properties"][field])
+                    ),
                 );
             }
         }
@@ -216,7 +204,7 @@ impl Problems {
     }
 
     /// A field that there is not. Where a field of that name is one level down, that is what was meant.
-    fn unknown<'a>(
+    pub(super) fn unknown<'a>(
         &mut self,
         parent: &str,
         field: &str,
@@ -308,10 +296,12 @@ impl Problems {
             .as_str()
             .filter(|pattern| !matches(pattern, text))
         {
-            self.add(
-                path,
-                format!("is {}, and must match {pattern}", quoted(text)),
+            let told = schema::PATTERNS.iter().find(|(known, _)| *known == pattern);
+            let told = told.map_or_else(
+                || format!("match {pattern}"),
+                |(_, told)| format!("be {told}"),
             );
+            self.add(path, format!("is {}, and must {told}", quoted(text)));
         }
     }
 
@@ -330,108 +320,15 @@ impl Problems {
     }
 }
 
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
-/// What a value is, short enough for an error.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => quoted(text),
-        Value::Number(number) => format!("the number {number}"),
-        Value::Bool(value) => format!("the boolean {value}"),
-        value => kind_of(value).to_owned(),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    let short: String = text.chars().take(60).collect();
-    let rest = if short.len() < text.len() { "…" } else { "" };
-    format!("`{short}{rest}`")
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "empty",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
-    }
-}
-
-/// What a schema's type is called, and for a text that YAML takes for something else, how to write it.
-fn article(schema: &Value, expected: &str) -> String {
-    match expected {
-        "object" => "a mapping of fields".to_owned(),
-        "array" => "a list".to_owned(),
-        "integer" => "a whole number".to_owned(),
-        "boolean" => "true or false".to_owned(),
-        "string" if schema.get("enum").is_some() => {
-            let choices = schema["enum"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str);
-            format!("one of {}", choices.collect::<Vec<_>>().join(", "))
-        }
-        _ => "a text: put it in quotes".to_owned(),
-    }
-}
-
-/// The first sentence of a field's description.
-fn told(schema: &Value) -> String {
-    let description = schema["description"]
-        .as_str()
-        .unwrap_or("it is required")
-        .replace('\n', " ");
-    description
-        .split(". ")
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.')
-        .to_owned()
-}
-
-/// The names of the fields that a type of Kubernetes' own reads, as its `Deserialize` lists them.
-mod fields_of {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use serde::de::value::Error;
-    use serde::{
-        Deserialize as _, Deserializer, de::Error as _, de::Visitor, forward_to_deserialize_any,
-    };
-
-    /// The fields of `metadata`.
-    pub(super) fn object_meta() -> &'static [&'static str] {
-        let mut fields: &'static [&'static str] = &[];
-        // Always an error: the deserializer notes the list that it is offered, and has no value to give.
-        let _ = ObjectMeta::deserialize(Listening(&mut fields));
-        fields
-    }
-
-    struct Listening<'a>(&'a mut &'static [&'static str]);
-
-    impl<'de> Deserializer<'de> for Listening<'_> {
-        type Error = Error;
-
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            fields: &'static [&'static str],
-            _: V,
-        ) -> Result<V::Value, Error> {
-            *self.0 = fields;
-            Err(Error::custom("listening only"))
-        }
-
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-            Err(Error::custom("listening only"))
-        }
-
-        forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "is {}, and must be an IP address such as 127.0.0.1",
+            quoted(text)
+        )
+    })
 }

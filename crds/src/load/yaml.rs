@@ -126,6 +126,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         self.budget.spend(0).map(|()| Value::Null)
     }
 
+    /// A document without anything in it.
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        self.visit_unit()
+    }
+
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
         self.budget.spend(0).map(|()| value.into())
     }

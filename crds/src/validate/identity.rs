@@ -192,8 +192,10 @@ pub(super) fn trusted_by_all(policy: &EffectivePolicy) -> Complaints {
         let path = database(&one.name, "listen.auth.mode");
         let written =
             one.listen.auth_mode == AuthMode::Trust && *policy.origins.of(&path) != Origin::Default;
+        // Beyond loopback it is an error, of another rule.
+        let within = one.listen.address.is_loopback();
         let message = "Trust lets every container of the pod act as any user, because identity.source is Trusted: use Scram, or SignedContext or Jwt";
-        written.then(|| complain(path, message))
+        (written && within).then(|| complain(path, message))
     })
 }
 

@@ -61,7 +61,8 @@ pub struct FieldRow {
 }
 
 impl ControlSocket {
-    /// Binds the socket, with permissions 0600, in the place of one that nobody answers on.
+    /// Binds the socket, with permissions 0600, in the place of one that nobody answers on. Needs a tokio
+    /// runtime around it.
     ///
     /// # Errors
     ///

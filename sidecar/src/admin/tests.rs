@@ -140,7 +140,10 @@ async fn health_is_the_process_and_readiness_is_what_the_engine_says() {
 #[tokio::test]
 async fn the_revision_tells_what_is_in_force_what_was_refused_and_what_waits() {
     let doors = Doors::open().await;
-    doors.state.store.take_over(accepted("c3d4", 5433));
+    doors
+        .state
+        .store
+        .take_over(accepted("c3d4", 5433), &|_| Ok(()));
     doors.state.store.reject(Rejection {
         at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         diagnostics: vec![Diagnostic::of_file("Unreadable", "gone".to_owned())],

@@ -41,8 +41,15 @@ pub fn print_diagnostics(diagnostics: &[Diagnostic], out: &mut impl Write) {
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings > 0 {
-        print(out, &format!("{errors} errors, {warnings} warnings\n"));
+        let errors = counted(errors, "error");
+        let warnings = counted(warnings, "warning");
+        print(out, &format!("{errors}, {warnings}\n"));
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 #[cfg(test)]
@@ -107,7 +114,7 @@ mod tests {
         assert!(complaints.contains("error[Malformed]: "), "{complaints}");
         assert!(complaints.contains("  --> spec.databases"), "{complaints}");
         assert!(
-            complaints.ends_with("1 errors, 0 warnings\n"),
+            complaints.ends_with("1 error, 0 warnings\n"),
             "{complaints}"
         );
     }

@@ -36,8 +36,8 @@ pub(super) fn render<const N: usize>(head: [(&str, Lean); N], rows: &[[String; N
     text
 }
 
-/// Users choose their ids and application names: escape sequences among them must not reach the terminal.
-fn harmless(cell: &str) -> String {
+/// Text that others chose (user ids, application names, a server's version) without what could steer the terminal.
+pub(super) fn harmless(cell: &str) -> String {
     if cell.is_empty() {
         return "-".to_owned();
     }

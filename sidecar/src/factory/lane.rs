@@ -91,9 +91,16 @@ impl Lane {
     #[must_use]
     pub fn take_resettable(&self) -> Option<Box<Owned>> {
         loop {
-            let factory = self.resettable.borrow_mut().pop()?;
-            if let Some(owned) = factory.upgrade().and_then(|factory| factory.give_up_idle()) {
-                return Some(owned);
+            let weak = self.resettable.borrow_mut().pop()?;
+            let Some(factory) = weak.upgrade() else {
+                continue;
+            };
+            let (given, more) = factory.give_up_idle();
+            if more {
+                self.resettable.borrow_mut().push(weak);
+            }
+            if given.is_some() {
+                return given;
             }
         }
     }

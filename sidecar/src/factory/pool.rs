@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::key::{FactoryKey, Holder};
 use super::server::Owned;
+use crate::admin::UserRow;
 use crate::telemetry::ServerState;
 
 /// Application names remembered for the `users` list, per factory.
@@ -26,6 +27,7 @@ pub struct Factory {
     idle: RefCell<Vec<Box<Owned>>>,
     seats: Rc<Seats>,
     clients: Cell<u32>,
+    offered: Cell<bool>,
 }
 
 /// Counters of one factory.
@@ -77,6 +79,7 @@ impl Factory {
             idle: RefCell::default(),
             seats: Rc::default(),
             clients: Cell::new(0),
+            offered: Cell::new(false),
         }
     }
 
@@ -180,10 +183,42 @@ impl Factory {
         out
     }
 
-    /// Takes one idle connection out, for tier `Reset` to clean for somebody else.
+    /// Whether this factory is not among those whose idle connections tier `Reset` may clean; it counts as being among
+    /// them afterwards.
+    pub fn offers_once(&self) -> bool {
+        !self.offered.replace(true)
+    }
+
+    /// Takes one idle connection out, for tier `Reset` to clean for somebody else; and whether more are left.
     #[must_use]
-    pub fn give_up_idle(&self) -> Option<Box<Owned>> {
-        self.idle.borrow_mut().pop()
+    pub fn give_up_idle(&self) -> (Option<Box<Owned>>, bool) {
+        let mut idle = self.idle.borrow_mut();
+        let given = idle.pop();
+        self.offered.set(!idle.is_empty());
+        (given, !idle.is_empty())
+    }
+
+    /// What the `users` list says of it.
+    #[must_use]
+    pub fn row(&self) -> UserRow {
+        let activity = &self.activity;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        UserRow {
+            user_id: self.key.owner.label().to_owned(),
+            upstream: self.key.upstream.to_string(),
+            database: self.key.database.to_string(),
+            role: self.key.role.to_string(),
+            clients: self.clients(),
+            server_connections: self.open(),
+            idle: count(self.idle()),
+            waiting: count(self.waiting()),
+            transactions: activity.transactions.get(),
+            errors: activity.errors.get(),
+            timeouts: activity.timeouts.get(),
+            last_active_seconds: activity.last.get().elapsed().as_secs(),
+            attributed: self.key.owner.user().is_some(),
+            application_names: activity.application_names(),
+        }
     }
 
     /// One more client.
@@ -222,6 +257,22 @@ impl Activity {
             last: Cell::new(Instant::now()),
             application_names: RefCell::default(),
         }
+    }
+
+    /// A transaction has ended.
+    pub fn count_transaction(&self, now: Instant) {
+        self.transactions.set(self.transactions.get() + 1);
+        self.last.set(now);
+    }
+
+    /// An error has been sent to a client.
+    pub fn count_error(&self) {
+        self.errors.set(self.errors.get() + 1);
+    }
+
+    /// A timeout has fired.
+    pub fn count_timeout(&self) {
+        self.timeouts.set(self.timeouts.get() + 1);
     }
 
     /// Remembers an application name; bounded.

@@ -4,12 +4,13 @@
 //! close. There is no way from `Owned` back to `Spare` but [`Owned::surrender`], which asks for the proof that only the
 //! protocol's verified reset gives, and only tier `Reset` asks for that.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cancels::Cancels;
 use super::fairness::Permit;
 use super::key::{FactoryKey, Holder, Owner};
 use super::pool::Seat;
@@ -18,6 +19,7 @@ use crate::protocol::postgres::session::restore::Cleansed;
 use crate::relay::{Inbox, Outbox};
 use crate::stream::Stream;
 use crate::telemetry::{ServerState, UpstreamMetrics};
+use crate::upstream::socket::{USER_TIMEOUT_ALLOWANCE, arm_user_timeout};
 
 /// A connection to the upstream, with everything that belongs to it. Dropping it closes it and passes its permit on.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ pub struct Server {
     pub outbox: Outbox,
     /// What the protocol knows of the session on the other side.
     pub backend: Backend,
-    /// Cancel requests under way: while it is not 0 the connection must not be reused.
-    pub cancels: Rc<Cell<u32>>,
+    /// Cancel requests under way: while there is one the connection must not be reused.
+    pub cancels: Cancels,
     /// When it goes for its age.
     pub expires: Option<Instant>,
     /// Since when it has been unused.
@@ -40,6 +42,8 @@ pub struct Server {
     pub epoch: u64,
     permit: Permit,
     gauge: Gauge,
+    /// Bytes forwarded since the server was last ready.
+    sent: u64,
 }
 
 /// Authenticated and never used by anybody (or proven clean, in tier `Reset`).
@@ -83,7 +87,7 @@ impl Server {
             inbox,
             outbox: Outbox::new(),
             backend,
-            cancels: Rc::default(),
+            cancels: Cancels::default(),
             expires,
             idle_since: Instant::now(),
             epoch,
@@ -92,12 +96,32 @@ impl Server {
                 metrics,
                 state: ServerState::Spare,
             },
+            sent: 0,
         }
     }
 
     /// Shows the connection under another state in the metrics.
     pub fn show_as(&mut self, state: ServerState) {
         self.gauge.show_as(state);
+    }
+
+    /// Bytes have been forwarded. Beyond what a live server acknowledges unread, the kernel's user timeout would end a
+    /// connection whose server is busy, so it is taken off until the server is ready again.
+    pub fn note_sent(&mut self, count: usize) {
+        let before = self.sent;
+        self.sent = before.saturating_add(count as u64);
+        if before <= USER_TIMEOUT_ALLOWANCE && self.sent > USER_TIMEOUT_ALLOWANCE {
+            // A socket that refuses has gone, and the next write says so.
+            let _ = arm_user_timeout(&self.stream, None);
+        }
+    }
+
+    /// The server is ready again: a dead link is found within `connect` from here on.
+    pub fn note_ready(&mut self, connect: Duration) {
+        if self.sent > USER_TIMEOUT_ALLOWANCE {
+            let _ = arm_user_timeout(&self.stream, Some(connect));
+        }
+        self.sent = 0;
     }
 
     /// Counts a hand-over from one owner to another.

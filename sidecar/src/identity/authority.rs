@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use bulkhead_crds::effective::EffectivePolicy;
-use bulkhead_crds::kinds::{Jwks, Jwt, SignedContext};
+use bulkhead_crds::effective::EffectiveIdentity;
+use bulkhead_crds::kinds::Jwks;
 use thiserror::Error;
 
 use super::claims::Expected;
 use super::endpoint::Endpoint;
 use super::fetch::Fetcher;
-use super::keys::{JwksError, KeySet, Kinds, Signed};
+use super::jwk::Kinds;
+use super::keys::{JwksError, KeySet, Signed};
 use super::rejection::Refusal;
 use super::token::{Algorithm, Token};
 use super::user::UserContext;
@@ -34,12 +35,10 @@ const LEEWAY: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// A field that the source needs is not there.
-    #[error("{field} is missing: source {source_name} needs it")]
+    #[error("{field} is missing: this identity.source needs it")]
     Missing {
         /// Which.
         field: &'static str,
-        /// `identity.source`.
-        source_name: &'static str,
     },
     /// None or several of `secretRef`, `uri` and `inline`.
     #[error("{field}: give exactly one of secretRef, uri and inline")]
@@ -114,37 +113,39 @@ pub(super) enum Outcome {
 impl Authority {
     /// The application's identity provider.
     pub(super) fn jwt(
-        jwt: &Jwt,
-        policy: &EffectivePolicy,
+        identity: &EffectiveIdentity,
         secrets: &Secrets,
     ) -> Result<Self, IdentityError> {
+        let jwt = identity.jwt.as_ref().ok_or(IdentityError::Missing {
+            field: "identity.jwt",
+        })?;
         let expected = Expected {
             issuer: jwt.issuer.clone(),
             audiences: jwt.audiences.clone().unwrap_or_default(),
             user_claim: jwt.user_claim.clone().unwrap_or_else(|| "sub".into()),
             leeway: jwt.leeway.map_or(LEEWAY, |leeway| leeway.get()),
-            reject_placeholders: policy.identity.reject_placeholders,
+            reject_placeholders: identity.reject_placeholders,
         };
         let keys = Keys::new(&jwt.jwks, "identity.jwt.jwks", Kinds::All, secrets)?;
         Ok(Self { keys, expected })
     }
 
-    /// Bulkhead itself: the namespace's context keys. Where the policy does not ask for them (`settings` is `None`) they count
-    /// if they are there.
+    /// Bulkhead itself: the namespace's context keys. Where they are not `needed` they count if they are there.
     pub(super) fn context(
-        settings: Option<&SignedContext>,
+        policy: &str,
+        identity: &EffectiveIdentity,
         needed: bool,
-        policy: &EffectivePolicy,
         secrets: &Secrets,
     ) -> Result<Self, IdentityError> {
+        let settings = identity.signed_context.as_ref();
         let expected = Expected {
             issuer: settings.and_then(|settings| settings.issuer.clone()),
             audiences: settings
                 .and_then(|settings| settings.audiences.clone())
-                .unwrap_or_else(|| vec![policy.name.clone()]),
+                .unwrap_or_else(|| vec![policy.into()]),
             user_claim: "sub".into(),
             leeway: LEEWAY,
-            reject_placeholders: policy.identity.reject_placeholders,
+            reject_placeholders: identity.reject_placeholders,
         };
         let field = "identity.signedContext.jwks";
         let keys = match settings.and_then(|settings| settings.jwks.as_ref()) {

@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::fetch::Fetcher;
-use super::keys::{KeySet, Kinds};
+use super::jwk::Kinds;
+use super::keys::KeySet;
 
 /// Between fetches where the server does not say.
 const USUAL: Duration = Duration::from_secs(600);
@@ -129,17 +130,16 @@ impl Endpoint {
     /// Fetches whenever it is due, until nobody uses the endpoint any more.
     pub(super) async fn keep_fresh(endpoint: Weak<Self>) {
         loop {
-            let Some(due) = endpoint.upgrade().map(|endpoint| endpoint.schedule().due) else {
+            let Some(present) = endpoint.upgrade() else {
                 return;
             };
-            tokio::time::sleep_until(due).await;
-            let Some(endpoint) = endpoint.upgrade() else {
-                return;
-            };
-            // A fetch for an unknown key may have moved the date while this slept.
-            let now = Instant::now();
-            if endpoint.schedule().due <= now {
-                endpoint.fetch(now).await;
+            let (now, due) = (Instant::now(), present.schedule().due);
+            if due <= now {
+                present.fetch(now).await;
+            } else {
+                // Nothing is held while it sleeps; and a fetch for an unknown key may move the date meanwhile.
+                drop(present);
+                tokio::time::sleep_until(due).await;
             }
         }
     }
@@ -175,6 +175,12 @@ impl Endpoint {
         }
         tracing::info!(uri = %self.fetcher.uri(), keys = ?keys, left_out = ?keys.skipped(), "a new key set is in force");
         self.keys.store(Arc::new(keys));
+    }
+
+    /// Whether a fetch is under way.
+    #[cfg(test)]
+    pub(super) fn is_fetching(&self) -> bool {
+        self.turn.try_lock().is_err()
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {

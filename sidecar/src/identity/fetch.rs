@@ -257,6 +257,95 @@ impl Service<Name> for Dns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::Full;
+    use hyper::Response;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+    use rustls::{RootCertStore, ServerConfig};
+    use std::convert::Infallible;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    /// A TLS client that trusts `roots` and nobody else.
+    fn trusting(roots: &[CertificateDer<'static>]) -> ClientConfig {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.iter().cloned());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        builder.with_root_certificates(store).with_no_client_auth()
+    }
+
+    /// Serves `{"keys":[]}` over TLS for `localhost`; gives its port and its certificate.
+    async fn serve_tls() -> (u16, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let config = builder
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.into())
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let service = service_fn(|_| async {
+                    let response = Response::builder().header(CACHE_CONTROL, "max-age=300");
+                    Ok::<_, Infallible>(
+                        response
+                            .body(Full::new(Bytes::from_static(b"{\"keys\":[]}")))
+                            .unwrap(),
+                    )
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (port, certificate)
+    }
+
+    #[tokio::test]
+    async fn over_https_the_server_must_prove_its_name() {
+        let (port, certificate) = serve_tls().await;
+        let get = async |host: &str, tls| {
+            Fetcher::trusting(&format!("https://{host}:{port}/"), tls)
+                .unwrap()
+                .get()
+                .await
+        };
+
+        let fetched = get("localhost", trusting(std::slice::from_ref(&certificate)))
+            .await
+            .unwrap();
+        assert_eq!(&fetched.body[..], b"{\"keys\":[]}");
+        assert_eq!(fetched.max_age, Some(Duration::from_secs(300)));
+
+        let stranger = get("localhost", trusting(&[]))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(stranger.contains("certificate"), "{stranger}");
+        let other_name = get("127.0.0.1", trusting(&[certificate]))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(other_name.contains("certificate"), "{other_name}");
+    }
+
+    #[test]
+    fn the_trusted_authorities_are_never_none() {
+        assert!(Fetcher::new("https://id.example.com/jwks.json").is_ok());
+    }
 
     #[test]
     fn plain_http_stays_on_this_machine() {

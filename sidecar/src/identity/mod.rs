@@ -15,6 +15,7 @@ mod cache;
 mod claims;
 mod endpoint;
 mod fetch;
+mod jwk;
 mod keys;
 mod placeholder;
 mod rejection;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bulkhead_crds::effective::EffectivePolicy;
+use bulkhead_crds::effective::{EffectiveIdentity, EffectivePolicy};
 use bulkhead_crds::kinds::IdentitySource;
 
 use super::authority::{Authority, IdentityError, Outcome};
@@ -65,24 +65,27 @@ impl Verifier {
     /// # Errors
     /// See [`IdentityError`].
     pub fn new(policy: &EffectivePolicy, secrets: &Secrets) -> Result<Self, IdentityError> {
-        let identity = &policy.identity;
+        Self::for_identity(&policy.name, &policy.identity, secrets)
+    }
+
+    /// The same, from the two parts of a policy that count: its name, which context tokens are made out to, and `identity`.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn for_identity(
+        policy: &str,
+        identity: &EffectiveIdentity,
+        secrets: &Secrets,
+    ) -> Result<Self, IdentityError> {
         let settings = identity.signed_context.as_ref();
+        let context = |needed| Authority::context(policy, identity, needed, secrets);
         let authorities = match identity.source {
             IdentitySource::Trusted if settings.is_none() => Vec::new(),
-            IdentitySource::Trusted | IdentitySource::SignedContext => {
-                vec![Authority::context(settings, true, policy, secrets)?]
-            }
-            IdentitySource::Jwt => {
-                let missing = IdentityError::Missing {
-                    field: "identity.jwt",
-                    source_name: "Jwt",
-                };
-                let jwt = identity.jwt.as_ref().ok_or(missing)?;
-                vec![
-                    Authority::context(settings, settings.is_some(), policy, secrets)?,
-                    Authority::jwt(jwt, policy, secrets)?,
-                ]
-            }
+            IdentitySource::Trusted | IdentitySource::SignedContext => vec![context(true)?],
+            IdentitySource::Jwt => vec![
+                context(settings.is_some())?,
+                Authority::jwt(identity, secrets)?,
+            ],
         };
         Ok(Self {
             source: identity.source,
@@ -175,7 +178,7 @@ impl Verifier {
         }
     }
 
-    fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.authorities.iter().filter_map(Authority::endpoint)
     }
 

@@ -38,6 +38,20 @@ impl Diagnostic {
             message,
         }
     }
+
+    /// Writes it to the log, at the level of its severity.
+    pub fn log(&self) {
+        let Self {
+            path,
+            reason,
+            message,
+            ..
+        } = self;
+        match self.severity {
+            Severity::Error => tracing::error!(path, reason, "{message}"),
+            Severity::Warning => tracing::warn!(path, reason, "{message}"),
+        }
+    }
 }
 
 impl fmt::Display for Severity {

@@ -15,5 +15,5 @@ mod watch;
 pub use diagnostic::{Diagnostic, Severity};
 pub use restart::PendingRestart;
 pub use source::{PolicySource, judge};
-pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver};
+pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver, Trial};
 pub use watch::{PolicyWatch, Timing};

@@ -57,7 +57,12 @@ pub enum TakeOver {
     Unchanged,
     /// It is in force now.
     Changed(Arc<Revision>),
+    /// The trial said no, with this reason; the revision in force stays.
+    Refused(String),
 }
+
+/// Whether a revision can be put in force here: what it refers to exists and can be read.
+pub type Trial = dyn Fn(&Revision) -> Result<(), String> + Send + Sync;
 
 /// The one place that knows which policy is in force. Never without one.
 #[derive(Debug)]
@@ -109,21 +114,27 @@ impl PolicyStore {
         self.lock().clone()
     }
 
-    /// Puts a policy in force around the listeners that run, and forgets the last rejection.
-    pub fn take_over(&self, accepted: Accepted) -> TakeOver {
+    /// Puts a policy in force around the listeners that run, if the trial allows it, and forgets the last rejection then.
+    pub fn take_over(&self, accepted: Accepted, trial: &Trial) -> TakeOver {
         let mut standing = self.lock();
-        standing.rejection = None;
         let running = self.current.load();
         if running.id == accepted.id {
+            standing.rejection = None;
             return TakeOver::Unchanged;
         }
         let (policy, pending_restart) = hold(&running.policy, accepted.policy);
-        standing.pending_restart = pending_restart;
         let revision = Arc::new(Revision {
             id: accepted.id,
             number: running.number.saturating_add(1),
             policy: Arc::new(policy),
         });
+        if let Err(reason) = trial(&revision) {
+            return TakeOver::Refused(reason);
+        }
+        *standing = Standing {
+            rejection: None,
+            pending_restart,
+        };
         self.current.store(Arc::clone(&revision));
         drop(standing);
         self.changes.send_replace(revision.number);
@@ -173,7 +184,7 @@ mod tests {
         let mut changes = store.changes();
         assert_eq!(store.current().number, 1);
 
-        let TakeOver::Changed(revision) = store.take_over(accepted("b", 5432)) else {
+        let TakeOver::Changed(revision) = store.take_over(accepted("b", 5432), &|_| Ok(())) else {
             panic!("another id is another policy");
         };
         changes.changed().await.expect("the store lives");
@@ -194,7 +205,7 @@ mod tests {
         );
 
         assert!(matches!(
-            store.take_over(accepted("a", 5432)),
+            store.take_over(accepted("a", 5432), &|_| Ok(())),
             TakeOver::Unchanged
         ));
         assert_eq!(store.standing().rejection, None);
@@ -204,13 +215,31 @@ mod tests {
     #[test]
     fn what_waits_for_a_restart_is_told_until_the_policy_changes_back() {
         let store = PolicyStore::new(accepted("a", 5432));
-        store.take_over(accepted("b", 5433));
+        store.take_over(accepted("b", 5433), &|_| Ok(()));
         assert_eq!(store.standing().pending_restart[0].wanted, "5433");
         assert_eq!(store.current().policy.databases[0].listen.port, 5432);
 
-        store.take_over(accepted("a", 5432));
+        store.take_over(accepted("a", 5432), &|_| Ok(()));
         assert_eq!(store.standing().pending_restart, []);
         assert_eq!(store.current().number, 3);
+    }
+
+    #[test]
+    fn a_policy_that_fails_its_trial_changes_nothing() {
+        let store = PolicyStore::new(accepted("a", 5432));
+        let changes = store.changes();
+        let took = store.take_over(accepted("b", 5433), &|revision| {
+            assert_eq!((&*revision.id, revision.number), ("b", 2));
+            assert_eq!(
+                revision.policy.databases[0].listen.port, 5432,
+                "tried as it would run"
+            );
+            Err("no such secret".to_owned())
+        });
+        assert!(matches!(took, TakeOver::Refused(reason) if reason == "no such secret"));
+        assert_eq!(&*store.current().id, "a");
+        assert_eq!(store.standing(), Standing::default());
+        assert!(!changes.has_changed().expect("the store lives"));
     }
 
     #[test]

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::Diagnostic;
 use super::secret_marks::SecretMarks;
 use super::source::{PolicySource, Reading};
-use super::store::{Accepted, PolicyStore, Rejection, TakeOver};
+use super::store::{Accepted, PolicyStore, Rejection, TakeOver, Trial};
 use crate::telemetry::Metrics;
 
 /// How patient a watch is.
@@ -41,13 +41,13 @@ impl Default for Timing {
 }
 
 /// Watches one policy file and one secrets directory.
-#[derive(Debug)]
 pub struct PolicyWatch {
     source: PolicySource,
     secrets: Option<PathBuf>,
     store: Arc<PolicyStore>,
     metrics: Arc<Metrics>,
     timing: Timing,
+    trial: Box<Trial>,
     /// What the last reading was of.
     seen: Option<String>,
     marks: SecretMarks,
@@ -67,6 +67,7 @@ impl PolicyWatch {
         metrics.policy_revision(&store.current().id);
         Self {
             marks: SecretMarks::of(secrets.as_deref()),
+            trial: Box::new(|_| Ok(())),
             seen: None,
             source,
             secrets,
@@ -74,6 +75,13 @@ impl PolicyWatch {
             metrics,
             timing,
         }
+    }
+
+    /// Lets each new revision be tried before it is in force; the reason of a refusal is shown like any other. A refused one
+    /// is tried again when the secrets change.
+    #[must_use]
+    pub fn with_trial(self, trial: Box<Trial>) -> Self {
+        Self { trial, ..self }
     }
 
     /// Watches until it is dropped; never returns by itself.
@@ -113,29 +121,38 @@ impl PolicyWatch {
             }
         };
         // First, so that a policy that names a new secret finds it.
-        if marks != self.marks {
+        let secrets_changed = marks != self.marks;
+        if secrets_changed {
             self.marks = marks;
             tracing::info!("secrets have changed");
             self.store.secrets_changed();
         }
-        self.consider(reading);
+        self.consider(reading, secrets_changed);
     }
 
-    fn consider(&mut self, reading: Reading) {
-        if self.seen.as_ref() == Some(&reading.mark) {
-            return;
-        }
+    fn consider(&mut self, reading: Reading, secrets_changed: bool) {
+        let is_new = self.seen.as_ref() != Some(&reading.mark);
+        // What was refused for want of a secret may be good now.
+        let try_again = secrets_changed && self.store.standing().rejection.is_some();
         self.seen = Some(reading.mark);
         match reading.outcome {
-            Ok(accepted) => self.take_over(accepted),
-            Err(diagnostics) => self.reject(diagnostics),
+            Ok(accepted) if is_new || try_again => self.take_over(accepted),
+            Err(diagnostics) if is_new => self.reject(diagnostics),
+            _ => {}
         }
     }
 
     fn take_over(&self, accepted: Accepted) {
         let was_refused = self.store.standing().rejection.is_some();
         let warnings = accepted.warnings.clone();
-        match self.store.take_over(accepted) {
+        match self.store.take_over(accepted, &self.trial) {
+            TakeOver::Refused(reason) => {
+                let why = vec![Diagnostic::of_file("CannotApply", reason)];
+                let known = self.store.standing().rejection;
+                if known.is_none_or(|known| known.diagnostics != why) {
+                    self.reject(why);
+                }
+            }
             TakeOver::Changed(revision) => {
                 self.metrics.policy_revision(&revision.id);
                 tracing::info!(
@@ -144,10 +161,10 @@ impl PolicyWatch {
                     environment = revision.policy.environment,
                     "policy taken over"
                 );
-                log(&warnings);
+                warnings.iter().for_each(Diagnostic::log);
                 for pending in self.store.standing().pending_restart {
                     tracing::warn!(
-                        field = pending.path,
+                        path = pending.path,
                         running = pending.running,
                         wanted = pending.wanted,
                         "policy change waits for a restart"
@@ -167,21 +184,11 @@ impl PolicyWatch {
             revision = %self.store.current().id,
             "policy refused; the last good revision stays in force"
         );
-        log(&diagnostics);
+        diagnostics.iter().for_each(Diagnostic::log);
         self.store.reject(Rejection {
             at: SystemTime::now(),
             diagnostics,
         });
-    }
-}
-
-fn log(diagnostics: &[Diagnostic]) {
-    for found in diagnostics {
-        let (field, reason) = (&found.path, &found.reason);
-        match found.severity {
-            Severity::Error => tracing::error!(field, reason, "{}", found.message),
-            Severity::Warning => tracing::warn!(field, reason, "{}", found.message),
-        }
     }
 }
 
@@ -283,6 +290,15 @@ mod tests {
     impl House {
         /// Loads `file` and watches it.
         fn of(file: &Path, secrets: Option<&Path>, timing: Timing) -> Self {
+            Self::with_trial(file, secrets, timing, Box::new(|_| Ok(())))
+        }
+
+        fn with_trial(
+            file: &Path,
+            secrets: Option<&Path>,
+            timing: Timing,
+            trial: Box<Trial>,
+        ) -> Self {
             let source = PolicySource {
                 path: file.to_owned(),
                 environment: "staging".to_owned(),
@@ -295,7 +311,8 @@ mod tests {
                 Arc::clone(&store),
                 Arc::clone(&metrics),
                 timing,
-            );
+            )
+            .with_trial(trial);
             Self {
                 changes: store.changes(),
                 running: tokio::spawn(watch.run()),
@@ -471,6 +488,48 @@ mod tests {
         }
         assert_eq!(house.metrics.policy_rejections.get(), 1);
         assert_eq!(house.store.current().number, 2);
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_fails_its_trial_is_tried_again_when_the_secrets_change() {
+        let (_directory, file) = directory_with_policy();
+        let secrets = tempfile::tempdir().expect("a directory");
+        fs::create_dir(secrets.path().join("db")).expect("created");
+        let password = secrets.path().join("db/password");
+        // A trial like the engine's: what the policy refers to must be there.
+        let needed = password.clone();
+        let trial: Box<Trial> = Box::new(move |_| match needed.exists() {
+            true => Ok(()),
+            false => Err("secret db/password is missing".to_owned()),
+        });
+        let polling = Timing {
+            poll: Duration::from_millis(5),
+            ..BY_EVENT
+        };
+        let mut house = House::with_trial(&file, Some(secrets.path()), polling, trial);
+
+        // Given a policy that was refused
+        put(&file, &with_statement(17));
+        house
+            .until(|house| house.store.standing().rejection.is_some())
+            .await;
+        let rejection = house.store.standing().rejection.expect("refused");
+        assert_eq!(rejection.diagnostics[0].reason, "CannotApply");
+        assert_eq!(house.store.current().number, 1);
+
+        // When a secret changes that does not mend it, it is not counted again
+        let mut told = house.store.secret_changes();
+        fs::write(secrets.path().join("db/username"), "app").expect("written");
+        let noticed = timeout(DEADLINE, told.changed()).await;
+        noticed.expect("noticed").expect("the store lives");
+        assert_eq!(house.metrics.policy_rejections.get(), 1);
+
+        // Then the one that does puts it in force, though the policy file is as it was
+        fs::write(&password, "secret").expect("written");
+        house.next_revision().await;
+        assert_eq!(house.statement(), Some(Duration::from_secs(17)));
+        assert_eq!(house.metrics.policy_rejections.get(), 1);
+        assert_eq!(house.store.standing().rejection, None);
     }
 
     #[tokio::test]

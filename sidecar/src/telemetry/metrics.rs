@@ -59,37 +59,10 @@ impl Metrics {
             "version",
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let rejections = int_counters(
-            &registry,
-            "bulkhead_identity_rejections_total",
-            "User contexts that were refused, by reason.",
-            "reason",
-        )?;
-        let unattributed = int_counters(
-            &registry,
-            "bulkhead_unattributed_total",
-            "Connections served without a user context, because the mode is Audit.",
-            "protocol",
-        )?;
-        let executions: Family<StripedGauge> = Family::register(
-            &registry,
-            "bulkhead_executions",
-            "Executions: how many are in each of the first four states, how many have ended in each of the last five.",
-            &["state"],
-        )?;
         Ok(Arc::new(Self {
-            rejections: RejectionReason::ALL
-                .iter()
-                .map(|reason| rejections.with_label_values(&[reason.as_str()]))
-                .collect(),
-            unattributed: PROTOCOLS
-                .iter()
-                .map(|p| (*p, unattributed.with_label_values(&[protocol_label(*p)])))
-                .collect(),
-            executions: ExecutionState::ALL
-                .iter()
-                .map(|state| executions.cell(&[state.as_str()], StripedGauge::default))
-                .collect(),
+            rejections: rejections(&registry)?,
+            unattributed: unattributed(&registry)?,
+            executions: executions(&registry)?,
             policy_revision: int_gauges(
                 &registry,
                 "bulkhead_policy_revision",
@@ -138,6 +111,25 @@ impl Metrics {
         self.application_names.count(application_name);
     }
 
+    /// Client connections that are open, of all upstreams. Takes a lock.
+    #[must_use]
+    pub fn client_connections(&self) -> i64 {
+        let upstreams = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        upstreams.values().map(|of| of.connections.get()).sum()
+    }
+
+    /// Counts an execution that takes the state `to`, out of `from` or new. One that has ended stays counted in the state
+    /// that it ended in.
+    pub fn execution(&self, from: Option<ExecutionState>, to: ExecutionState) {
+        if let Some(from) = from {
+            self.executions[from as usize].dec();
+        }
+        self.executions[to as usize].inc();
+    }
+
     /// The number of executions in `state`.
     #[must_use]
     pub fn executions(&self, state: ExecutionState) -> &StripedGauge {
@@ -158,6 +150,50 @@ impl Metrics {
     pub fn render(&self) -> Result<String, MetricsError> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
+}
+
+fn rejections(registry: &Registry) -> prometheus::Result<Vec<IntCounter>> {
+    let family = int_counters(
+        registry,
+        "bulkhead_identity_rejections_total",
+        "User contexts that were refused, by reason.",
+        "reason",
+    )?;
+    let reasons = RejectionReason::ALL.iter();
+    Ok(reasons
+        .map(|reason| family.with_label_values(&[reason.as_str()]))
+        .collect())
+}
+
+fn unattributed(registry: &Registry) -> prometheus::Result<Vec<(Protocol, IntCounter)>> {
+    let family = int_counters(
+        registry,
+        "bulkhead_unattributed_total",
+        "Connections served without a user context, because the mode is Audit.",
+        "protocol",
+    )?;
+    let protocols = PROTOCOLS.iter();
+    Ok(protocols
+        .map(|protocol| {
+            (
+                *protocol,
+                family.with_label_values(&[protocol_label(*protocol)]),
+            )
+        })
+        .collect())
+}
+
+fn executions(registry: &Registry) -> prometheus::Result<Vec<Arc<StripedGauge>>> {
+    let family = Family::register(
+        registry,
+        "bulkhead_executions",
+        "Executions: how many are in each of the first four states, how many have ended in each of the last five.",
+        &["state"],
+    )?;
+    let states = ExecutionState::ALL.iter();
+    Ok(states
+        .map(|state| family.cell(&[state.as_str()], StripedGauge::default))
+        .collect())
 }
 
 fn int_counters(
@@ -286,6 +322,32 @@ mod tests {
     }
 
     #[test]
+    fn an_execution_is_counted_where_it_is_and_then_where_it_ended() {
+        use ExecutionState::{Completed, Completing, Pending, Running, Starting};
+        let metrics = Metrics::new().expect("names are legal");
+        let mut from = None;
+        for to in [Pending, Starting, Running, Completing, Completed] {
+            metrics.execution(from, to);
+            assert_eq!(metrics.executions(to).get(), 1);
+            from = Some(to);
+        }
+        for left in [Pending, Starting, Running, Completing] {
+            assert_eq!(metrics.executions(left).get(), 0);
+        }
+    }
+
+    #[test]
+    fn client_connections_are_those_of_all_upstreams() {
+        let metrics = Metrics::new().expect("names are legal");
+        let main = metrics.upstream("main", Protocol::PostgreSQL);
+        let jobs = metrics.upstream("jobs", Protocol::PostgreSQL);
+        main.connections.inc();
+        jobs.connections.inc();
+        jobs.connections.inc();
+        assert_eq!(metrics.client_connections(), 3);
+    }
+
+    #[test]
     fn only_the_newest_revision_is_shown() {
         let metrics = fed();
         metrics.policy_revision("c3d4");
@@ -335,6 +397,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn every_metric_and_label_value_is_documented() {
+        const PAGE: &str = include_str!("../../../docs/metrics.md");
+        let documented = |word: &str| PAGE.contains(&format!("`{word}`"));
+        for family in fed().registry.gather() {
+            assert!(documented(family.name()), "{} is not", family.name());
+            let labels = family.get_metric().iter().flat_map(|m| m.get_label());
+            for label in labels.filter(|label| !FREE_LABELS.contains(&label.name())) {
+                let value = label.value();
+                assert!(documented(value), "{} {value} is not", label.name());
+            }
+        }
+    }
+
+    /// Labels whose values the policy or the build decides.
+    const FREE_LABELS: [&str; 3] = ["upstream", "revision", "version"];
 
     /// Skipped where Prometheus' own tool is not installed; the table above then stands alone.
     #[test]

@@ -12,11 +12,12 @@ use std::time::Duration;
 use bulkhead_crds::effective::EffectiveDatabase;
 use bulkhead_crds::kinds::TlsMode;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::authenticate::{Authentication, Channel};
 use super::binding::tls_server_end_point;
 use super::cancel::CancelTarget;
+use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dial::{self, Address, Candidates};
 use super::error::{Attempt, ConnectError, Endpoint, Stage, UpstreamError};
@@ -73,14 +74,6 @@ pub struct Established {
     pub notices: Vec<ErrorFields>,
     /// Bytes that the server sent behind `ReadyForQuery`, to be read before the stream's.
     pub leftover: Vec<u8>,
-}
-
-/// One deadline over all stages.
-#[derive(Clone, Copy)]
-struct Clock<'a> {
-    at: &'a Arc<Endpoint>,
-    started: Instant,
-    deadline: Instant,
 }
 
 impl Connector {
@@ -206,11 +199,7 @@ impl Connector {
 
 impl Inner {
     fn clock(&self, deadline: Instant) -> Clock<'_> {
-        Clock {
-            at: &self.at,
-            started: Instant::now(),
-            deadline,
-        }
+        Clock::new(&self.at, deadline)
     }
 
     /// Address by address, until one is ready for queries or has given an answer that counts for all.
@@ -327,36 +316,6 @@ impl Inner {
         ConnectError::Unreachable {
             at: Arc::clone(&self.at),
             attempts: vec![Attempt { address, reason }],
-        }
-    }
-}
-
-impl Clock<'_> {
-    /// Runs one stage, at most up to the deadline.
-    async fn within<T>(
-        &self,
-        stage: Stage,
-        work: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        let outcome = timeout_at(self.deadline, work).await;
-        outcome.unwrap_or_else(|_| {
-            Err(ConnectError::DeadlineExceeded {
-                at: Arc::clone(self.at),
-                stage,
-                elapsed: self.started.elapsed(),
-                attempts: Vec::new(),
-            })
-        })
-    }
-
-    /// What one address gets of the time, where `others` are still to be tried.
-    fn share(self, others: usize) -> Self {
-        let now = Instant::now();
-        let left = self.deadline.saturating_duration_since(now);
-        let parts = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
-        Self {
-            deadline: now + left / parts,
-            ..self
         }
     }
 }

@@ -10,6 +10,7 @@ mod authenticate;
 pub(crate) mod binding;
 mod bridge;
 pub mod cancel;
+mod clock;
 pub mod connect;
 mod credentials;
 pub mod dial;

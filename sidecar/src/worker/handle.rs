@@ -1,12 +1,9 @@
 //! What others on the worker can do to a session: wake it with a signal.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::task::{Context, Waker};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-
-use crate::factory::pool::Factory;
+use crate::protocol::postgres::message::CancelKey;
 
 /// What a session is told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,31 +17,29 @@ pub enum Signal {
 }
 
 /// The outside of one session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Handle {
-    /// The factory that serves it.
-    pub factory: Rc<Factory>,
-    secret: Box<[u8]>,
+    key: OnceCell<CancelKey>,
     signals: Cell<u8>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Handle {
-    /// A handle whose cancel requests must carry `secret`.
-    #[must_use]
-    pub fn new(factory: Rc<Factory>, secret: Box<[u8]>) -> Self {
-        Self {
-            factory,
-            secret,
-            signals: Cell::new(0),
-            waker: RefCell::new(None),
-        }
+    /// Gives the session the key that its cancel requests must carry; the first one counts.
+    pub fn set_key(&self, key: CancelKey) {
+        let _ = self.key.set(key);
     }
 
-    /// Whether a cancel request carries the right secret; takes the same time whatever is wrong with it.
+    /// The key; a session without one cannot be cancelled.
     #[must_use]
-    pub fn accepts(&self, secret: &[u8]) -> bool {
-        verify_slices_are_equal(&self.secret, secret).is_ok()
+    pub fn key(&self) -> Option<&CancelKey> {
+        self.key.get()
+    }
+
+    /// Whether a cancel request carries this session's key; takes the same time whatever is wrong with it.
+    #[must_use]
+    pub fn accepts(&self, key: &CancelKey) -> bool {
+        self.key().is_some_and(|own| own.matches(key))
     }
 
     /// Leaves a signal and wakes the session.
@@ -56,7 +51,7 @@ impl Handle {
     }
 
     /// Takes one signal, the most urgent first; without one, the session is woken by the next.
-    pub fn take(&self, cx: &mut Context<'_>) -> Option<Signal> {
+    pub fn take(&self, cx: &Context<'_>) -> Option<Signal> {
         let pending = self.signals.get();
         for signal in [Signal::Stop, Signal::Drain, Signal::Cancel] {
             if pending & signal as u8 != 0 {
@@ -65,9 +60,20 @@ impl Handle {
             }
         }
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        let known = waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
         None
+    }
+
+    /// Whether the session has been told to stop; it stays told.
+    #[must_use]
+    pub fn must_stop(&self, cx: &Context<'_>) -> bool {
+        if self.signals.get() & Signal::Stop as u8 != 0 {
+            return true;
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        false
     }
 }

@@ -133,12 +133,15 @@ impl Worker {
 
     /// Registers a session, and gives its slot.
     pub fn enter_session(&self, handle: Rc<Handle>) -> usize {
+        self.process.session_begins();
         self.sessions.borrow_mut().insert(handle)
     }
 
     /// Removes a session.
     pub fn leave_session(&self, slot: usize) {
-        self.sessions.borrow_mut().try_remove(slot);
+        if self.sessions.borrow_mut().try_remove(slot).is_some() {
+            self.process.session_ends();
+        }
     }
 
     /// How many sessions there are.
@@ -161,8 +164,8 @@ impl Worker {
             return;
         }
         let sessions = self.sessions.borrow();
-        match sessions.get(cancel_key::slot(key.process_id)) {
-            Some(handle) if handle.accepts(&key.secret) => handle.send(Signal::Cancel),
+        match sessions.get(cancel_key::slot(key.process_id())) {
+            Some(handle) if handle.accepts(key) => handle.send(Signal::Cancel),
             _ => self.wrong_keys.set(self.wrong_keys.get() + 1),
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
@@ -15,6 +16,9 @@ use crate::factory::janitor;
 use crate::force::Force;
 use crate::process::Process;
 use crate::protocol::postgres::session;
+
+/// Between two looks at whether the last session has said its farewell.
+const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// What a worker starts with.
 #[derive(Debug)]
@@ -36,8 +40,6 @@ pub struct Start {
 /// # Errors
 /// The operating system gives no thread or no runtime.
 pub fn start(start: Start) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread().enable_all();
-    let _ = &runtime;
     std::thread::Builder::new()
         .name(format!("worker-{}", start.index))
         .spawn(move || {
@@ -77,7 +79,7 @@ async fn run(start: Start) {
         }
     }
     while worker.sessions() > 0 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LAST_LOOK).await;
     }
 }
 

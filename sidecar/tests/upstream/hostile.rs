@@ -80,7 +80,7 @@ async fn hanging_up_is_told_as_such_at_every_step() {
     for script in [
         vec![],
         vec![write(&[b"R\0\0".to_vec()])],
-        vec![write(&[sasl.clone()])],
+        vec![write(std::slice::from_ref(&sasl))],
         vec![write(&[sasl]), Do::ReadMessage],
         vec![write(&[auth_ok()])],
         vec![write(&[auth_ok(), message(b'K', &[0; 8])])],
@@ -157,7 +157,7 @@ async fn authentication_that_proves_nothing_is_refused() {
         ),
         (
             vec![
-                write(&[sasl.clone()]),
+                write(std::slice::from_ref(&sasl)),
                 Do::ReadMessage,
                 write(&[auth_ok(), ready()]),
             ],
@@ -166,7 +166,7 @@ async fn authentication_that_proves_nothing_is_refused() {
         // A challenge of another exchange, and one that costs too much.
         (
             vec![
-                write(&[sasl.clone()]),
+                write(std::slice::from_ref(&sasl)),
                 Do::ReadMessage,
                 write(&[auth(11, b"r=x,s=AAAA,i=4096")]),
             ],
@@ -174,7 +174,7 @@ async fn authentication_that_proves_nothing_is_refused() {
         ),
         (
             vec![
-                write(&[sasl.clone()]),
+                write(std::slice::from_ref(&sasl)),
                 Do::ReadMessage,
                 write(&[auth(11, b"r=x,s=AAAA,i=4000000000")]),
             ],

@@ -14,7 +14,7 @@ pub struct Effect {
     pub unsettles: bool,
 }
 
-/// What follows from a text of these traits. `repeatable`: it is a SET alone, whose value can be repeated elsewhere.
+/// What follows from a text of these traits. `repeatable`: it is a SET or RESET alone, which can be repeated elsewhere.
 #[must_use]
 pub fn effect(traits: Traits, repeatable: bool) -> Effect {
     if traits.is_plain() {
@@ -26,13 +26,13 @@ pub fn effect(traits: Traits, repeatable: bool) -> Effect {
             || traits.listens()
             || traits.holds_cursor()
             || traits.prepares_in_sql()
-            || (traits.sets_parameter() && !repeatable),
+            || ((traits.sets_parameter() || traits.resets_parameter()) && !repeatable),
         unsettles: traits.calls_set_config() || traits.resets_parameter(),
     }
 }
 
-/// Whether the text may set a run-time parameter, so that its command tag `SET` is expected.
+/// Whether the text may change a run-time parameter, so that its command tags `SET` and `RESET` are expected.
 #[must_use]
-pub fn may_set(traits: Traits) -> bool {
-    traits.sets_parameter() || traits.sets_locally()
+pub fn may_change(traits: Traits) -> bool {
+    traits.sets_parameter() || traits.sets_locally() || traits.resets_parameter()
 }

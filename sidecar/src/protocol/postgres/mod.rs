@@ -3,5 +3,8 @@
 pub mod codec;
 pub mod error_response;
 pub mod handshake;
+pub mod isolate;
 pub mod message;
 pub mod scram;
+pub mod session;
+pub mod statement_text;

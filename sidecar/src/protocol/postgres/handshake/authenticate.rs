@@ -103,13 +103,14 @@ async fn read_response(stream: &mut Stream) -> Result<Vec<u8>, HandshakeError> {
     let mut bytes = [0; HEADER_LENGTH];
     stream.read_exact(&mut bytes).await?;
     let header = peek(&bytes)?.ok_or(malformed("the header is missing"))?;
-    if header.frontend()? != FrontendTag::Authentication {
-        return Err(malformed("another message came in its place").into());
-    }
     if header.body_length() > MAX_SASL {
         return Err(malformed("longer than 1024 bytes").into());
     }
+    // The body is read before its tag is judged: a socket that is closed with bytes unread may take the refusal with it.
     let mut body = vec![0; header.body_length()];
     stream.read_exact(&mut body).await?;
+    if header.frontend()? != FrontendTag::Authentication {
+        return Err(malformed("another message came in its place").into());
+    }
     Ok(body)
 }

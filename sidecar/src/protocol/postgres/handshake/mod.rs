@@ -12,6 +12,8 @@ mod receive;
 mod redacted;
 mod refusal;
 mod role;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use super::super::codec::{FrontendTag, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, Parse, Query, TransactionStatus};
 use super::super::statement_text::{self, TransactionControl};
-use super::{Ending, Flow, Session};
+use super::Session;
 
 /// Whether the client talks to a server or to the sidecar.
 #[derive(Debug, Default)]
@@ -64,14 +64,13 @@ impl Local {
 
 impl Session {
     /// Answers one whole message, or asks for the rest of it. Big messages are passed over in pieces.
-    pub(super) fn answer_locally(&mut self, tag: FrontendTag, header: Header) -> Result<Flow, Ending> {
+    pub(super) fn answer_locally(&mut self, tag: FrontendTag, header: Header) {
         let body = self.take_body(header);
         match std::mem::take(&mut self.local) {
             Local::Normal => {}
             Local::Skipping => self.local = self.skip_to_sync(tag),
             Local::Aborted(aborted) => self.local = self.answer_aborted(tag, &body, aborted),
         }
-        Ok(Flow::Continue)
     }
 
     fn skip_to_sync(&mut self, tag: FrontendTag) -> Local {

@@ -18,7 +18,6 @@ use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::upstream::ConnectError;
-use crate::worker::Signal;
 
 /// Parameters that are never a client's to carry from one server connection to the next.
 const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
@@ -30,9 +29,12 @@ impl Session {
     /// The session's end, where the sidecar stops meanwhile.
     pub(super) async fn attach(&mut self) -> Result<(), Ending> {
         let handle = Rc::clone(&self.handle);
-        let stopped = std::future::poll_fn(|cx| match handle.take(cx) {
-            Some(Signal::Stop) => std::task::Poll::Ready(()),
-            Some(_) | None => std::task::Poll::Pending,
+        let stopped = std::future::poll_fn(|cx| {
+            if handle.must_stop(cx) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         });
         let outcome = tokio::select! {
             biased;
@@ -121,21 +123,6 @@ impl Session {
         Ok(())
     }
 
-    /// Changes the baseline, and what work must find with it.
-    pub(super) fn set_baseline(&mut self, baseline: Settings) {
-        let mut wanted = policy_settings(&self.force).with(&baseline);
-        if let (Some(name), Some(user)) = (
-            &self.force.settings.user_parameter,
-            self.factory.key.owner.user(),
-        ) {
-            wanted.set(name, Value::Text(user.as_str().into()));
-        }
-        if wanted != *self.wanted {
-            self.wanted = Rc::new(wanted);
-        }
-        self.baseline = Rc::new(baseline);
-    }
-
     /// Whether a parameter may be carried from one server connection to the next.
     pub(super) fn may_be_baseline(&self, name: &str) -> bool {
         may_be_baseline(&self.force, name)
@@ -165,9 +152,9 @@ impl Session {
                 self.factory.activity.count_timeout();
                 SqlState::TOO_MANY_CONNECTIONS
             }
-            CheckoutError::Connect(ConnectError::Server { error: said, .. }) => {
+            CheckoutError::Connect(ConnectError::Server { fields, .. }) => {
                 metrics.error(ErrorClass::Connection);
-                return Box::new(server_error(said.body()));
+                return Box::new(server_error(fields.body()));
             }
             CheckoutError::Connect(_) => {
                 metrics.error(ErrorClass::Connection);
@@ -184,7 +171,7 @@ impl Session {
 }
 
 /// The parameters that the policy gives to every server connection of the entry.
-fn policy_settings(force: &DatabaseForce) -> Settings {
+pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
     let mut settings = Settings::new();
     for (name, value) in force.server_parameters() {
         settings.set(name, Value::Text(value.into()));

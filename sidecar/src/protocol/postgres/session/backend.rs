@@ -71,6 +71,12 @@ impl Backend {
         backend
     }
 
+    /// Whether no transaction is open and nothing is outstanding.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.status == TransactionStatus::Idle && self.rest.left == 0 && self.replies.is_settled()
+    }
+
     /// The parameters as the server has reported them last.
     #[must_use]
     pub fn reported(&self) -> &[(Box<str>, Box<str>)] {

@@ -136,7 +136,7 @@ impl Session {
         }
         let text = self.query_text(header);
         let traits = statement_text::classify(text);
-        let remembered = isolate::may_set(traits).then(|| self.worker.interner.once(text));
+        let remembered = isolate::may_change(traits).then(|| self.worker.interner.once(text));
         self.note_traits(traits, remembered.as_deref());
         self.statements.set_unnamed(None);
         if let Some(owned) = &mut self.server {
@@ -198,7 +198,7 @@ impl Session {
 
     /// Notes what a text does to the session: state that must survive pins the server connection to this client.
     pub(super) fn note_traits(&mut self, traits: Traits, remembered: Option<&Statement>) {
-        let effect = isolate::effect(traits, remembered.is_some_and(|known| known.set.is_some()));
+        let effect = isolate::effect(traits, remembered.is_some_and(|known| known.change.is_some()));
         self.pinned |= effect.pins;
         if effect.unsettles
             && let Some(owned) = &mut self.server
@@ -255,6 +255,7 @@ impl Session {
             && let Some(owned) = &mut self.server
         {
             owned.server.outbox.push(&self.inbox.bytes()[..count]);
+            owned.server.note_sent(count);
         }
         self.inbox.consume(count);
         self.rest.left -= count;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::restore::RESTORE_LIMIT;
+use super::server::TAIL_FOR_BLOCKED_CLIENT;
 use super::{Ending, Flow, Session};
 use crate::force::DatabaseForce;
 use crate::telemetry::TimeoutKind;
@@ -97,7 +98,7 @@ impl Session {
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();
         if running {
-            self.stop_statement(kind, error);
+            self.stop_statement(kind, error)?;
         } else {
             self.abort_idle_transaction(error);
         }
@@ -106,13 +107,21 @@ impl Session {
     }
 
     /// Cancels the running statement; from here on its output is discarded, whatever the client does.
-    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) {
+    /// A message that has been begun must be finished: where too much of it is left for a client that does not read, only
+    /// the end of the connection is left.
+    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) -> Result<(), Ending> {
+        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
+        if rest.is_some_and(|rest| rest.forward && rest.left > TAIL_FOR_BLOCKED_CLIENT) {
+            self.cancel_statement();
+            return Err(Ending::Fatal(error));
+        }
         self.clocks.overdue = Some(Overdue {
             kind,
             error: Some(error),
             limit: Instant::now() + RESTORE_LIMIT,
         });
         self.cancel_statement();
+        Ok(())
     }
 
     /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,

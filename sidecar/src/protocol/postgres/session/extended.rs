@@ -126,7 +126,7 @@ impl Session {
             server.outbox.push(&head);
             server.backend.replies.push(Expect::Bind);
         }
-        self.bound = isolate::may_set(statement.traits).then_some(statement);
+        self.bound = isolate::may_change(statement.traits).then_some(statement);
         self.inbox.consume(dealt_with);
         self.forward_rest(header.message_length() - dealt_with);
         Ok(Step::Done)
@@ -256,9 +256,10 @@ fn teach(
     hidden: bool,
 ) -> Result<(), ProtocolError> {
     if let Some(id) = server.backend.statements.learn(statement) {
+        let name = statements::server_name(id);
         let target = Target {
             kind: TargetKind::Statement,
-            name: statements::server_name(id).as_bytes(),
+            name: name.as_bytes(),
         };
         target.write_close(server.outbox.writer());
         server.backend.replies.push(Expect::Close { hidden: true });
@@ -270,10 +271,11 @@ fn teach(
 
 fn write_parse(server: &mut Server, statement: &Statement, name: &[u8]) -> Result<(), ProtocolError> {
     let text = statement.text();
+    // Behind the text stand its NUL and the count of types, two bytes, which the writer counts anew.
     let parse = Parse {
         name,
         query: text,
-        parameter_types: statement.body.get(text.len() + 1..).unwrap_or_default(),
+        parameter_types: statement.body.get(text.len() + 3..).unwrap_or_default(),
     };
     parse.write(server.outbox.writer())
 }

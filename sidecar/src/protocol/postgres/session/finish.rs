@@ -1,25 +1,23 @@
 //! The end of a session: the last word to the client, and the server connection back to where it belongs.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bulkhead_crds::kinds::Tier;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::restore::{self, RestoreError};
 use super::{Ending, Session};
+use crate::factory::cancels::Cancels;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
 use crate::upstream::CancelTarget;
-use crate::worker::Entry;
+use crate::worker::{Entry, Worker};
 
 /// How long a client may take to read its last message.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
@@ -27,6 +25,7 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// Where a server connection goes when its client lets go of it.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
+    pub(super) worker: Rc<Worker>,
     pub(super) entry: Rc<Entry>,
     pub(super) factory: Rc<Factory>,
     pub(super) force: Arc<DatabaseForce>,
@@ -47,6 +46,7 @@ pub(super) async fn finish(mut session: Session, ending: Ending) {
 impl Session {
     pub(super) fn home(&self) -> Home {
         Home {
+            worker: Rc::clone(&self.worker),
             entry: Rc::clone(&self.entry),
             factory: Rc::clone(&self.factory),
             force: Arc::clone(&self.force),
@@ -91,7 +91,7 @@ impl Session {
         }
         if let Some(owned) = self.server.take() {
             self.bound = None;
-            if owned.server.cancels.get() == 0 {
+            if owned.server.cancels.is_empty() {
                 park(&self.entry, &self.factory, &self.force, owned, Instant::now());
             } else {
                 spawn_local(take_home(self.home(), owned, false, false));
@@ -131,13 +131,19 @@ async fn take_home(home: Home, mut owned: Box<Owned>, partial: bool, has_state: 
         return;
     }
     match restore_session(&home, &mut owned, has_state).await {
-        Ok(()) => park(&home.entry, &home.factory, &home.entry.force(), owned, Instant::now()),
+        Ok(()) => park(
+            &home.entry,
+            &home.factory,
+            &home.entry.force(),
+            owned,
+            Instant::now(),
+        ),
         Err(error) => {
             tracing::debug!(upstream = %home.force.name, %error, "a server connection could not be reused");
         }
     }
     // The factory may have been kept alive by this connection alone.
-    home.entry.note_return();
+    home.worker.release_factory(&home.entry, &home.factory);
 }
 
 async fn restore_session(
@@ -153,7 +159,7 @@ async fn restore_session(
     }
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     restore::settle(server, deadline).await?;
-    settle_cancels(&server.cancels).await;
+    server.cancels.settled().await;
     if has_state {
         restore::cleanse(server, deadline).await.map(drop)
     } else {
@@ -165,54 +171,12 @@ async fn restore_session(
 /// the server connection is not reused before.
 pub(super) fn send_cancel(force: &Arc<DatabaseForce>, target: Arc<CancelTarget>, cancels: &Cancels) {
     let force = Arc::clone(force);
-    let cancels = cancels.begin();
+    let flight = cancels.begin();
     spawn_local(async move {
         let deadline = Instant::now() + restore::RESTORE_LIMIT;
         if let Err(error) = force.connector.cancel(&target, deadline).await {
             tracing::debug!(upstream = %force.name, %error, "a cancel request failed");
         }
-        drop(cancels);
+        drop(flight);
     });
-}
-
-/// Cancel requests under way for one server connection.
-#[derive(Clone, Debug, Default)]
-pub struct Cancels(Rc<InFlight>);
-
-#[derive(Debug, Default)]
-struct InFlight {
-    count: Cell<u32>,
-    done: Notify,
-}
-
-/// One cancel request under way.
-#[derive(Debug)]
-struct Flight(Cancels);
-
-impl Cancels {
-    /// How many.
-    #[must_use]
-    pub fn get(&self) -> u32 {
-        self.0.count.get()
-    }
-
-    fn begin(&self) -> Flight {
-        self.0.count.set(self.0.count.get() + 1);
-        Flight(self.clone())
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        let flights = &self.0.0;
-        flights.count.set(flights.count.get().saturating_sub(1));
-        flights.done.notify_waiters();
-    }
-}
-
-async fn settle_cancels(cancels: &Cancels) {
-    poll_fn(|_| Poll::Ready(())).await;
-    while cancels.get() > 0 {
-        cancels.0.done.notified().await;
-    }
 }

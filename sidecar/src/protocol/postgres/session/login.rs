@@ -107,6 +107,7 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
         login,
         owner,
         context,
+        database,
         role,
         ..
     } = admitted;
@@ -114,7 +115,7 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
         Ok(baseline) => baseline,
         Err(error) => return Err(Box::new(Refused { login, error })),
     };
-    let factory = match factory_of(worker, entry, &force, owner, &login.database, role) {
+    let factory = match factory_of(worker, entry, &force, owner, &database, role) {
         Ok(factory) => factory,
         Err(error) => return Err(Box::new(Refused { login, error })),
     };
@@ -122,21 +123,19 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
     if let Some(Value::Text(name)) = baseline.get("application_name") {
         factory.activity.note_application(name);
     }
-    let mut inbox = Inbox::new(worker.slab.clone());
-    inbox.preload(&login.leftover);
     let baseline = Rc::new(baseline);
     Ok(Unregistered {
         protocol: login.protocol,
         session: Session {
             worker: Rc::clone(worker),
             entry: Rc::clone(entry),
-            handle: Rc::new(Handle::new(Rc::clone(&factory))),
+            handle: Rc::new(Handle::default()),
             slot: 0,
             factory,
             force,
             context,
             client: login.stream,
-            inbox,
+            inbox: Inbox::new(worker.slab.clone()),
             outbox: Outbox::new(),
             rest: Rest::default(),
             server: None,
@@ -144,6 +143,7 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
             statements: ClientStatements::default(),
             bound: None,
             wanted: Rc::clone(&baseline),
+            startup: Rc::clone(&baseline),
             baseline,
             local: Local::Normal,
             clocks: Clocks::default(),
@@ -159,7 +159,9 @@ impl Unregistered {
         let mut session = self.session;
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
-        session.handle.set_key(cancel_key::make(worker.index, session.slot, self.protocol));
+        if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
+            session.handle.set_key(key);
+        }
         session
     }
 }
@@ -187,7 +189,9 @@ impl Session {
             };
             status.write(self.outbox.writer());
         }
-        self.handle.write_key(self.outbox.writer());
+        if let Some(key) = self.handle.key() {
+            key.write_backend_key_data(self.outbox.writer());
+        }
         message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
         self.release_if_settled();
         Ok(())
@@ -199,6 +203,7 @@ impl Session {
         if transaction_mode
             && let Some((baseline, reported)) = self.entry.greetings.get(&key, &self.baseline)
         {
+            self.startup = Rc::clone(&baseline);
             self.baseline = baseline;
             return Ok(reported);
         }

@@ -20,6 +20,7 @@ pub mod extended;
 pub mod finish;
 pub mod login;
 pub mod loss;
+pub mod parameters;
 pub mod replies;
 pub mod restore;
 pub mod server;
@@ -57,6 +58,8 @@ pub struct Session {
     entry: Rc<Entry>,
     factory: Rc<Factory>,
     handle: Rc<Handle>,
+    /// Its place in the worker's list.
+    slot: usize,
     /// The revision under which the present work began.
     force: Arc<DatabaseForce>,
     context: Option<UserContext>,
@@ -70,13 +73,17 @@ pub struct Session {
     statements: ClientStatements,
     /// The statement that the client's last Bind named.
     bound: Option<Rc<Statement>>,
-    /// What the client has asked for at start-up and by SET.
+    /// What the client has asked for at start-up.
+    startup: Rc<Settings>,
+    /// The same, with what it has SET since.
     baseline: Rc<Settings>,
     /// The baseline and what the policy adds: what its work must find.
     wanted: Rc<Settings>,
     local: Local,
     clocks: Clocks,
     timer: LazyTimer,
+    /// The last words of a server that has said goodbye and not gone yet.
+    lost_words: Option<Box<[u8]>>,
     draining: bool,
 }
 

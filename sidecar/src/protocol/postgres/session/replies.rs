@@ -142,6 +142,15 @@ impl Replies {
         self.skipping
     }
 
+    /// The statement that the front is about, where it was remembered.
+    #[must_use]
+    pub fn front_statement(&self) -> Option<Rc<Statement>> {
+        match self.queue.front() {
+            Some(Expect::Query(statement) | Expect::Execute(statement)) => statement.clone(),
+            _ => None,
+        }
+    }
+
     /// How many answers are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> usize {

@@ -1,16 +1,12 @@
 //! What the server answers: held against what is expected, and given to the client as it comes. Nothing here waits.
 
-use std::rc::Rc;
-
 use tokio::time::Instant;
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, Header};
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::backend::Rest;
-use super::baseline::{Settings, Value};
 use super::replies::{Answer, Expect, Step};
-use super::statements::Statement;
 use super::{Ending, Flow, Session};
 use crate::telemetry::{ErrorClass, TimeoutKind};
 
@@ -184,6 +180,7 @@ impl Session {
         };
         let backend = &owned.server.backend;
         let (status, waits) = (backend.status, backend.replies.client_waits());
+        owned.server.note_ready(self.force.settings.timeouts.connect);
         let now = Instant::now();
         if let Some(began) = self.clocks.statement.take() {
             let took = now.saturating_duration_since(began).as_secs_f64();
@@ -238,68 +235,6 @@ impl Session {
             self.lost_words = Some(body.into());
         }
         Ok(())
-    }
-
-    /// A command has changed the session, or may have.
-    fn command_completed(&mut self, tag: &[u8]) {
-        let Some(owned) = &mut self.server else {
-            return;
-        };
-        let backend = &mut owned.server.backend;
-        match tag {
-            b"SET" => {
-                let statement = backend.replies.front_statement();
-                let idle = backend.status == TransactionStatus::Idle;
-                self.note_set(statement.as_deref(), idle);
-            }
-            b"RESET" => backend.now = None,
-            b"DISCARD ALL" => {
-                backend.forget_session();
-                self.statements.clear();
-                self.pinned = false;
-            }
-            b"DEALLOCATE ALL" => {
-                backend.statements.clear();
-                self.statements.clear();
-            }
-            b"LISTEN" | b"PREPARE" => self.pinned = true,
-            _ => {}
-        }
-    }
-
-    /// A SET has succeeded. One that stands alone outside of a transaction becomes part of the client's baseline; any other
-    /// that outlives its transaction keeps the connection with this client.
-    fn note_set(&mut self, statement: Option<&Statement>, outside: bool) {
-        let Some(statement) = statement else {
-            self.pinned = true;
-            return;
-        };
-        if !statement.traits.sets_parameter() {
-            return;
-        }
-        match &statement.set {
-            Some(set) if outside && self.may_be_baseline(&set.name) => {
-                let mut baseline = Settings::clone(&self.baseline);
-                match &set.value {
-                    Some(value) => baseline.set(&set.name, Value::Expression(value.as_str().into())),
-                    None => baseline.remove(&set.name),
-                }
-                self.set_baseline(baseline);
-                if let Some(server) = self.server_mut() {
-                    server.backend.now = None;
-                }
-                self.adopt_baseline();
-            }
-            _ => self.pinned = true,
-        }
-    }
-
-    /// The session on the server is what the baseline says, because the client has just made it so.
-    fn adopt_baseline(&mut self) {
-        let wanted = Rc::clone(&self.wanted);
-        if let Some(server) = self.server_mut() {
-            server.backend.now = Some(wanted);
-        }
     }
 
     /// Writes the answers of the sidecar's own whose turn has come.

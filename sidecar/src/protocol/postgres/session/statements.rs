@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use super::super::statement_text::{self, SetStatement, Traits};
+use super::super::statement_text::{self, ResetStatement, SetStatement, Traits};
 use super::replies::Expect;
 
 /// Statements that one server connection keeps; the one that was used longest ago makes room.
@@ -23,8 +23,17 @@ pub struct Statement {
     pub body: Box<[u8]>,
     /// What its text says about the session's state.
     pub traits: Traits,
-    /// The SET that it is, where it is one that the sidecar can repeat.
-    pub set: Option<SetStatement>,
+    /// What it changes, where that is something that the sidecar can repeat on another connection.
+    pub change: Option<Change>,
+}
+
+/// A change of run-time parameters that can be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A SET that stands alone.
+    Set(SetStatement),
+    /// A RESET that stands alone.
+    Reset(ResetStatement),
 }
 
 /// The statements of one worker, each text once.
@@ -116,8 +125,10 @@ impl Interner {
         let end = memchr::memchr(0, body).unwrap_or(body.len());
         let text = &body[..end];
         let traits = statement_text::classify(text);
-        let set = if traits.sets_parameter() {
-            statement_text::parse_set(text)
+        let change = if traits.sets_parameter() {
+            statement_text::parse_set(text).map(Change::Set)
+        } else if traits.resets_parameter() {
+            statement_text::parse_reset(text).map(Change::Reset)
         } else {
             None
         };
@@ -125,7 +136,7 @@ impl Interner {
             id,
             body: body.into(),
             traits,
-            set,
+            change,
         })
     }
 }
@@ -167,6 +178,18 @@ impl ClientStatements {
     pub fn forget(&mut self, name: &[u8], refused: &Statement) {
         if self.named.get(name).is_some_and(|known| known.id == refused.id) {
             self.remove(name);
+        }
+    }
+
+    /// A message that was sent has not been carried out: the name that it would have given means nothing.
+    pub fn undo(&mut self, gone: &Expect) {
+        if let Expect::Parse {
+            statement: Some(statement),
+            name: Some(name),
+            ..
+        } = gone
+        {
+            self.forget(name, statement);
         }
     }
 

@@ -6,7 +6,7 @@ use bulkhead_crds::effective::Origin;
 use bulkhead_crds::kinds::{IdentitySource, Mode};
 use bulkhead_crds::{compare, explain, load, resolve};
 
-const CHAT: &str = include_str!("../../examples/chat/policy.yaml");
+const CHAT: &str = include_str!("../../../examples/chat/policy.yaml");
 
 #[test]
 fn staging_differs_from_production_where_the_overlays_say_so() {
@@ -73,4 +73,28 @@ fn the_table_of_fields_is_what_people_read() {
     let policy = load(CHAT).expect("the example is well-formed");
     let staging = resolve(&policy, "staging").expect("staging resolves");
     insta::assert_snapshot!(bulkhead_crds::resolve::render(&explain(&staging)));
+}
+
+#[test]
+fn the_example_is_warned_of_nothing_but_what_its_comments_say() {
+    let policy = load(CHAT).expect("the example is well-formed");
+    let findings = bulkhead_crds::validate(&policy);
+    let reasons: Vec<&str> = findings.iter().map(|finding| finding.reason).collect();
+    assert_eq!(reasons, ["TrustedByAll"], "{findings:?}");
+}
+
+#[test]
+fn every_example_resolves_for_each_of_its_environments() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    for entry in std::fs::read_dir(examples).expect("there are examples") {
+        let path = entry.expect("readable").path().join("policy.yaml");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let policy = load(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for environment in policy.spec.environments.iter().flatten() {
+            let resolved = resolve(&policy, &environment.name);
+            assert!(resolved.is_ok(), "{}: {resolved:?}", path.display());
+        }
+    }
 }

@@ -1,0 +1,14 @@
+//! What a policy means, from its text to what a sidecar goes by. A file a behaviour.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod cel;
+mod chat_example;
+mod design_example;
+mod explain;
+mod load;
+mod properties;
+mod rules;
+mod schema;
+mod wire;
+mod writing;

@@ -1,0 +1,138 @@
+//! `check`, as far as the upstreams go: reached as the policy says, and asked what may surprise their users.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
+use bulkhead_crds::kinds::Protocol;
+
+use super::ask::print;
+use super::check::print_diagnostics;
+use crate::policy::{Diagnostic, Severity};
+use crate::secrets::Secrets;
+use crate::upstream::finding::findings;
+use crate::upstream::{Connector, ProbeError, ProbeReport, Resolver, probe};
+
+/// Probes the policy's databases one after the other, each within its `timeouts.connect` and a little; prints a line for each
+/// that answers to `out`, and what is to be mended to `complaints`. `false`: one of them cannot be used as the policy says.
+pub async fn check_upstream(
+    policy: &EffectivePolicy,
+    secrets: &Arc<Secrets>,
+    resolver: &Resolver,
+    out: &mut impl Write,
+    complaints: &mut impl Write,
+) -> bool {
+    let mut found = Vec::new();
+    for database in &policy.databases {
+        if database.protocol != Protocol::PostgreSQL {
+            let line = format!(
+                "databases[{}]: {:?} is not probed\n",
+                database.name, database.protocol
+            );
+            print(out, &line);
+            continue;
+        }
+        match reach(database, secrets, resolver).await {
+            Ok(report) => {
+                print(out, &line(database, &report));
+                found.extend(findings(&report, database));
+            }
+            Err(diagnostic) => found.push(diagnostic),
+        }
+    }
+    print_diagnostics(&found, complaints);
+    found.iter().all(|d| d.severity != Severity::Error)
+}
+
+async fn reach(
+    database: &EffectiveDatabase,
+    secrets: &Arc<Secrets>,
+    resolver: &Resolver,
+) -> Result<ProbeReport, Diagnostic> {
+    let told = |severity, reason: &str, message: String| Diagnostic {
+        severity,
+        path: format!("databases[{}].upstream", database.name),
+        reason: reason.to_owned(),
+        message,
+    };
+    let connector = Connector::new(database, secrets, resolver)
+        .map_err(|e| told(Severity::Error, "Upstream", e.to_string()))?;
+    probe(&connector, database).await.map_err(|error| {
+        // Without credentials the application's own role may still be let in, which only it can try.
+        let (severity, reason) = match &error {
+            ProbeError::NoRole(_) => (Severity::Warning, "NotProbed"),
+            ProbeError::Connect(_) => (Severity::Error, "Connect"),
+            ProbeError::Question { .. } => (Severity::Error, "Probe"),
+        };
+        told(severity, reason, error.to_string())
+    })
+}
+
+fn line(database: &EffectiveDatabase, report: &ProbeReport) -> String {
+    let (server, upstream) = (&report.server, &database.upstream);
+    format!(
+        "databases[{}]: {}:{} is PostgreSQL {}, database {:?}, role {:?}, {}; connected in {:.1} ms, round trip {:.2} ms\n",
+        database.name,
+        upstream.host,
+        upstream.port,
+        server.version,
+        server.database,
+        report.role.name,
+        if server.encrypted {
+            "TLS"
+        } else {
+            "not encrypted"
+        },
+        report.connected_in.as_secs_f64() * 1000.0,
+        report.round_trip.as_secs_f64() * 1000.0,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_crds::kinds::SecretRef;
+
+    use super::*;
+    use crate::policy::fixtures;
+
+    async fn checked(databases: Vec<EffectiveDatabase>) -> (bool, String, String) {
+        let secrets = Arc::new(Secrets::new(None));
+        let (mut out, mut complaints) = (Vec::new(), Vec::new());
+        let usable = check_upstream(
+            &fixtures::policy(databases),
+            &secrets,
+            &Resolver::system(),
+            &mut out,
+            &mut complaints,
+        )
+        .await;
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (usable, text(out), text(complaints))
+    }
+
+    #[tokio::test]
+    async fn without_credentials_it_says_that_it_did_not_look() {
+        let mut cache = fixtures::database("cache", 6379);
+        cache.protocol = Protocol::Redis;
+        let mut main = fixtures::database("main", 5432);
+        main.upstream.credentials_secret_ref = None;
+        main.upstream.tls_mode = bulkhead_crds::kinds::TlsMode::Disable;
+        let (usable, out, complaints) = checked(vec![main, cache]).await;
+        assert!(usable, "{complaints}");
+        assert_eq!(out, "databases[cache]: Redis is not probed\n");
+        assert!(complaints.starts_with("warning[NotProbed]"), "{complaints}");
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_cannot_be_used_is_an_error() {
+        let mut main = fixtures::database("main", 5432);
+        main.upstream.tls_mode = bulkhead_crds::kinds::TlsMode::VerifyFull;
+        main.upstream.tls_ca_secret_ref = Some(SecretRef {
+            name: "ca".to_owned(),
+        });
+        let (usable, _, complaints) = checked(vec![main]).await;
+        assert!(!usable);
+        assert!(complaints.starts_with("error[Upstream]"), "{complaints}");
+        assert!(complaints.contains("ca/ca.crt"), "{complaints}");
+    }
+}

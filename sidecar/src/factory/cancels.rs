@@ -1,0 +1,53 @@
+//! Cancel requests under way for one server connection.
+//!
+//! A cancel request travels on a connection of its own. Until that has closed, a late one could hit the next statement,
+//! whoever's that is: the server connection is not reused before.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+/// How many are under way; shared by the connection and the requests.
+#[derive(Clone, Debug, Default)]
+pub struct Cancels(Rc<InFlight>);
+
+#[derive(Debug, Default)]
+struct InFlight {
+    count: Cell<u32>,
+    done: Notify,
+}
+
+/// One cancel request under way; dropping it ends it.
+#[derive(Debug)]
+pub struct Flight(Cancels);
+
+impl Cancels {
+    /// Whether none is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.count.get() == 0
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn begin(&self) -> Flight {
+        self.0.count.set(self.0.count.get() + 1);
+        Flight(self.clone())
+    }
+
+    /// Waits until none is under way. Cancel safe.
+    pub async fn settled(&self) {
+        while !self.is_empty() {
+            self.0.done.notified().await;
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let flights = &self.0.0;
+        flights.count.set(flights.count.get().saturating_sub(1));
+        flights.done.notify_one();
+    }
+}

@@ -1,0 +1,104 @@
+//! What a client's SET, RESET and DISCARD mean for its baseline, once the server has carried them out.
+//!
+//! A change that stands alone outside of a transaction becomes part of the baseline, and can be repeated on any connection.
+//! Any other that outlives its transaction keeps the server connection with this client.
+
+use std::rc::Rc;
+
+use super::super::message::TransactionStatus;
+use super::super::statement_text::ResetStatement;
+use super::Session;
+use super::baseline::{Settings, Value};
+use super::statements::{Change, Statement};
+
+impl Session {
+    /// A command has changed the session, or may have.
+    pub(super) fn command_completed(&mut self, tag: &[u8]) {
+        let Some(owned) = &mut self.server else {
+            return;
+        };
+        let backend = &mut owned.server.backend;
+        match tag {
+            b"SET" | b"RESET" => {
+                let statement = backend.replies.front_statement();
+                let outside = backend.status == TransactionStatus::Idle;
+                self.note_change(statement.as_deref(), outside);
+            }
+            b"DISCARD ALL" => {
+                backend.forget_session();
+                self.statements.clear();
+                self.pinned = false;
+                self.set_baseline(Settings::clone(&self.startup));
+            }
+            b"DEALLOCATE ALL" => {
+                backend.statements.clear();
+                self.statements.clear();
+            }
+            b"LISTEN" | b"PREPARE" => self.pinned = true,
+            _ => {}
+        }
+    }
+
+    fn note_change(&mut self, statement: Option<&Statement>, outside: bool) {
+        let Some(statement) = statement else {
+            self.pinned = true;
+            return;
+        };
+        if !statement.traits.sets_parameter() && !statement.traits.resets_parameter() {
+            return;
+        }
+        let changed = statement.change.as_ref().filter(|_| outside);
+        match changed.and_then(|change| self.changed_baseline(change)) {
+            Some(baseline) => self.set_baseline(baseline),
+            None => self.pinned = true,
+        }
+        self.unsettle();
+    }
+
+    /// The baseline after a change; `None` where the parameter is none that may be carried along.
+    fn changed_baseline(&self, change: &Change) -> Option<Settings> {
+        let mut baseline = Settings::clone(&self.baseline);
+        match change {
+            Change::Set(set) if !self.may_be_baseline(&set.name) => return None,
+            Change::Set(set) => match &set.value {
+                Some(value) => baseline.set(&set.name, Value::Expression(value.as_str().into())),
+                None => self.put_back(&mut baseline, &set.name),
+            },
+            Change::Reset(ResetStatement::One(name)) => self.put_back(&mut baseline, name),
+            Change::Reset(ResetStatement::All) => return Some(Settings::clone(&self.startup)),
+        }
+        Some(baseline)
+    }
+
+    /// RESET goes back to what the client brought at start-up.
+    fn put_back(&self, baseline: &mut Settings, name: &str) {
+        match self.startup.get(&name.to_ascii_lowercase()) {
+            Some(value) => baseline.set(name, value.clone()),
+            None => baseline.remove(name),
+        }
+    }
+
+    /// What the server connection has is known only by its own word from now on: the next checkout says it all again.
+    fn unsettle(&mut self) {
+        if let Some(server) = self.server_mut() {
+            server.backend.now = None;
+        }
+    }
+
+    /// Changes the baseline, and what work must find with it.
+    pub(super) fn set_baseline(&mut self, baseline: Settings) {
+        let mut wanted = super::attach::policy_settings(&self.force).with(&baseline);
+        if let (Some(name), Some(user)) = (
+            &self.force.settings.user_parameter,
+            self.factory.key.owner.user(),
+        ) {
+            wanted.set(name, Value::Text(user.as_str().into()));
+        }
+        if wanted != *self.wanted {
+            self.wanted = Rc::new(wanted);
+        }
+        if baseline != *self.baseline {
+            self.baseline = Rc::new(baseline);
+        }
+    }
+}

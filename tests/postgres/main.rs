@@ -1,0 +1,27 @@
+//! The suites for PostgreSQL: one file a behaviour, all in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking, in its helpers too"
+)]
+
+mod admin_and_metrics;
+mod big_rows;
+mod cancel;
+mod copy;
+mod direct;
+mod drain;
+mod fairness;
+mod identity;
+mod isolation;
+mod live_policy;
+mod malformed;
+mod many_users;
+mod pipelines;
+mod prepared;
+mod timeouts;
+mod tls_and_scram;
+mod unasked;
+mod upstream_failure;

@@ -1,0 +1,143 @@
+//! The policy file that a test gives to the sidecar: a small base, and what the test has different, written as YAML.
+
+use serde_json::{Value, json};
+
+/// The database entry's name in every test policy.
+pub const DATABASE: &str = "main";
+/// The environment for which the sidecar resolves every test policy.
+pub const ENVIRONMENT: &str = "testing";
+
+/// A policy in the making.
+#[derive(Clone, Debug)]
+pub struct Policy(Value);
+
+impl Policy {
+    /// The application's word is taken for who the user is.
+    #[must_use]
+    pub fn trusted() -> Self {
+        Self::with_identity("{source: Trusted}")
+    }
+
+    /// A user is who a JSON Web Token says; `jwt` is the YAML of `identity.jwt`.
+    #[must_use]
+    pub fn jwt(jwt: &str) -> Self {
+        Self::with_identity(&format!("{{source: Jwt, jwt: {jwt}}}"))
+    }
+
+    /// A user is who a context token says.
+    #[must_use]
+    pub fn signed_context() -> Self {
+        Self::with_identity("{source: SignedContext}")
+    }
+
+    fn with_identity(identity: &str) -> Self {
+        Self(json!({
+            "apiVersion": "bulkhead.dev/v1alpha1",
+            "kind": "IsolationPolicy",
+            "metadata": {"name": "chat", "namespace": "chat"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "chat"}},
+                "identity": yaml(identity),
+                "databases": [{
+                    "name": DATABASE,
+                    "protocol": "PostgreSQL",
+                    "listen": {"auth": {"mode": "Trust"}},
+                    "upstream": {
+                        "host": "127.0.0.1",
+                        "tls": {"mode": "Disable"},
+                        "credentialsSecretRef": {"name": "db"},
+                    },
+                    "session": {"userParameter": "app.user_id"},
+                }],
+            },
+        }))
+    }
+
+    /// Merges `text` into `spec`.
+    #[must_use]
+    pub fn spec(mut self, text: &str) -> Self {
+        merge(&mut self.0["spec"], yaml(text));
+        self
+    }
+
+    /// Merges `text` into the database entry.
+    #[must_use]
+    pub fn database(mut self, text: &str) -> Self {
+        merge(&mut self.0["spec"]["databases"][0], yaml(text));
+        self
+    }
+
+    /// Merges `text` into the database's timeouts.
+    #[must_use]
+    pub fn timeouts(self, text: &str) -> Self {
+        self.database(&format!("timeouts: {{{text}}}"))
+    }
+
+    /// Merges `text` into the database's pool.
+    #[must_use]
+    pub fn pool(self, text: &str) -> Self {
+        self.database(&format!("pool: {{{text}}}"))
+    }
+
+    /// The policy in `Session` mode.
+    #[must_use]
+    pub fn in_session_mode(self) -> Self {
+        self.pool("mode: Session")
+    }
+
+    /// The policy with the tier `tier`.
+    #[must_use]
+    pub fn tier(self, tier: &str) -> Self {
+        self.spec(&format!("isolation: {{tier: {tier}}}"))
+    }
+
+    /// Writes `text` as what the tests' environment has different in the database.
+    #[must_use]
+    pub fn overlay(mut self, text: &str) -> Self {
+        let mut database = yaml(text);
+        database["name"] = json!(DATABASE);
+        self.0["spec"]["environments"] = json!([{"name": ENVIRONMENT, "databases": [database]}]);
+        self
+    }
+
+    /// Fills in what only the stage knows, where the test has not written it.
+    #[must_use]
+    pub fn completed(mut self, listen: u16, upstream: u16, database: &str) -> Self {
+        let entry = &mut self.0["spec"]["databases"][0];
+        fill(&mut entry["listen"]["port"], json!(listen));
+        fill(&mut entry["upstream"]["port"], json!(upstream));
+        fill(&mut entry["upstream"]["database"], json!(database));
+        self
+    }
+
+    /// The file's text.
+    ///
+    /// # Panics
+    /// Never: what was read from YAML can be written as YAML.
+    #[must_use]
+    pub fn text(&self) -> String {
+        serde_yaml::to_string(&self.0).unwrap()
+    }
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn fill(field: &mut Value, value: Value) {
+    if field.is_null() {
+        *field = value;
+    }
+}
+
+/// Maps are merged field by field, everything else is replaced.
+fn merge(base: &mut Value, overlay: Value) {
+    match (base, overlay) {
+        (Value::Object(base), Value::Object(overlay)) => {
+            for (key, value) in overlay {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, overlay) => *base = overlay,
+    }
+}

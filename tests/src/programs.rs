@@ -1,0 +1,130 @@
+//! Where the programs are that the suites need, and what to type when one is missing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A program of PostgreSQL (`postgres`, `initdb`, `psql`, `pgbench` …): from `PG_BIN`, Debian's folders, or `PATH`.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn postgresql(program: &str) -> PathBuf {
+    folder_of_postgresql().join(program)
+}
+
+fn folder_of_postgresql() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("PG_BIN") {
+            return PathBuf::from(folder);
+        }
+        let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("bin"))
+            .filter(|folder| folder.join("initdb").exists())
+            .collect();
+        versions.sort();
+        versions
+            .pop()
+            .or_else(|| Some(in_path("initdb")?.parent()?.to_path_buf()))
+            .unwrap_or_else(|| {
+                panic!(
+                    "PostgreSQL's server is missing; install it with `apt-get install -y postgresql`, \
+                     or name its folder in PG_BIN"
+                )
+            })
+    })
+}
+
+/// `promtool`, which checks an exposition against Prometheus' own rules.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn promtool() -> PathBuf {
+    in_path("promtool").unwrap_or_else(|| {
+        panic!(
+            "promtool is missing; install it with `apt-get install -y --no-install-recommends prometheus`"
+        )
+    })
+}
+
+/// The sidecar: `BULKHEAD_SIDECAR`, or the one that was built beside this test binary.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn sidecar() -> PathBuf {
+    if let Some(path) = std::env::var_os("BULKHEAD_SIDECAR") {
+        return PathBuf::from(path);
+    }
+    // target/<profile>/deps/<this>, and the sidecar is target/<profile>/bulkhead-sidecar.
+    let own = std::env::current_exe().unwrap();
+    let path = own
+        .ancestors()
+        .nth(2)
+        .map(|folder| folder.join("bulkhead-sidecar"))
+        .filter(|path| path.exists());
+    path.unwrap_or_else(|| {
+        panic!("the sidecar has not been built; build it with `cargo build -p bulkhead-sidecar`")
+    })
+}
+
+/// A Python with psycopg 3, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
+///
+/// # Panics
+/// When Python or psycopg cannot be had; the message says which command would have made it.
+#[must_use]
+pub fn python() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(make_python).clone()
+}
+
+/// The release of psycopg that the suites are written against.
+const PSYCOPG: &str = "psycopg[binary]==3.3.*";
+
+fn make_python() -> PathBuf {
+    let cache = std::env::var_os("BULKHEAD_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead"),
+        PathBuf::from,
+    );
+    std::fs::create_dir_all(&cache).unwrap();
+    let folder = cache.join("psycopg-3.3");
+    let python = folder.join("bin/python");
+    let ready = folder.join("ready");
+    // Two test processes may start at once on a machine that has neither.
+    let lock = std::fs::File::create(cache.join("psycopg-3.3.lock")).unwrap();
+    lock.lock().unwrap();
+    if !ready.exists() {
+        run(
+            Command::new("python3").args(["-m", "venv"]).arg(&folder),
+            "install it with `apt-get install -y python3-venv`",
+        );
+        run(
+            Command::new(&python).args(["-m", "pip", "install", "--quiet", PSYCOPG]),
+            "a package index must be within reach",
+        );
+        std::fs::write(&ready, PSYCOPG).unwrap();
+    }
+    python
+}
+
+fn run(command: &mut Command, advice: &str) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; {advice}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed; {advice}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists())
+}

@@ -1,0 +1,227 @@
+//! One test's world: a database of its own, and a sidecar in front of it.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::{Config, Error};
+
+use crate::policy::Policy;
+use crate::postgres::{APP_ROLE, PASSWORD, Place, Server, admin};
+use crate::session::{Session, connect};
+use crate::sidecar::{Launch, Sidecar};
+use crate::wait;
+use crate::wire::Wire;
+
+/// A database, the sidecar before it, and ways to both.
+#[derive(Debug)]
+pub struct Stage {
+    /// The sidecar.
+    pub sidecar: Sidecar,
+    /// The database's name.
+    pub database: String,
+    place: Place,
+}
+
+/// A stage in the making.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    policy: Policy,
+    server: &'a Server,
+    upstream: Option<u16>,
+    secrets: BTreeMap<String, String>,
+    workers: u32,
+    grace: &'static str,
+    ready: bool,
+}
+
+impl Stage {
+    /// A sidecar with `policy` before the shared server.
+    pub async fn start(policy: Policy) -> Self {
+        Self::with(policy).start().await
+    }
+
+    /// A stage that a test sets up further before it starts.
+    #[must_use]
+    pub fn with(policy: Policy) -> Setting<'static> {
+        Self::on(Server::shared(), policy)
+    }
+
+    /// A stage before `server`.
+    #[must_use]
+    pub fn on(server: &Server, policy: Policy) -> Setting<'_> {
+        let secrets = [
+            ("db/username", APP_ROLE),
+            ("db/password", PASSWORD),
+            ("ca/ca.crt", Server::authority()),
+        ];
+        Setting {
+            policy,
+            server,
+            upstream: None,
+            secrets: secrets
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .collect(),
+            workers: 2,
+            grace: "2s",
+            ready: true,
+        }
+    }
+
+    /// A session of `user`, named by the start-up options.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn user(&self, user: &str) -> Session {
+        let session = self.try_options(&format!("-c bulkhead.user={user}")).await;
+        session.unwrap_or_else(|error| panic!("{user} is not let in: {error:?}"))
+    }
+
+    /// A session whose start-up options are `options`.
+    ///
+    /// # Errors
+    /// What the sidecar answers.
+    pub async fn try_options(&self, options: &str) -> Result<Session, Error> {
+        connect(self.config().options(options)).await
+    }
+
+    /// A session of the PostgreSQL user `name`, without options.
+    ///
+    /// # Errors
+    /// What the sidecar answers.
+    pub async fn try_name(&self, name: &str) -> Result<Session, Error> {
+        connect(self.config().user(name)).await
+    }
+
+    /// What a tokio-postgres client needs to reach the sidecar as the application's role.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = Config::new();
+        config
+            .host("127.0.0.1")
+            .port(self.sidecar.port())
+            .user(APP_ROLE)
+            .dbname(&self.database);
+        config
+    }
+
+    /// A connection to the sidecar on which nothing has been said yet.
+    pub async fn wire(&self) -> Wire {
+        Wire::tcp(self.sidecar.port()).await
+    }
+
+    /// A raw connection that is logged in as `user`.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn wire_of(&self, user: &str) -> Wire {
+        let mut wire = self.wire().await;
+        wire.login(&[
+            ("user", APP_ROLE),
+            ("database", &self.database),
+            ("options", &format!("-c bulkhead.user={user}")),
+        ])
+        .await
+        .unwrap_or_else(|refusal| panic!("{user} is not let in: {refusal:?}"));
+        wire
+    }
+
+    /// A session as superuser, past the sidecar.
+    pub async fn admin(&self) -> Session {
+        admin(&self.place, &self.database).await
+    }
+
+    /// Where the server is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Waits until a server session of the application satisfies `condition`, an expression over `pg_stat_activity`.
+    pub async fn until_server(&self, admin: &Session, condition: &str) {
+        let query = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND usename <> 'postgres' AND ({condition})"
+        );
+        wait::until(condition, || async {
+            admin.text(&query).await.as_deref() != Some("0")
+        })
+        .await;
+    }
+
+    /// How many server sessions the application's roles have in this stage's database.
+    ///
+    /// # Panics
+    /// When the server cannot be asked.
+    pub async fn server_sessions(&self, admin: &Session) -> u32 {
+        let count = admin
+            .text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND usename <> 'postgres'",
+            )
+            .await;
+        count.unwrap().parse().unwrap()
+    }
+
+    /// Waits until a metric has the value `value`.
+    pub async fn until_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        wait::until(&format!("{name}{labels:?} = {value}"), || async {
+            (self.sidecar.metric(name, labels) - value).abs() < 0.5
+        })
+        .await;
+    }
+}
+
+impl Setting<'_> {
+    /// Puts a file into the secrets folder, in place of one that may be there.
+    #[must_use]
+    pub fn secret(mut self, name: &str, text: &str) -> Self {
+        self.secrets.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Worker threads; two by default, so that hand-overs between them happen.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How long SIGTERM waits for transactions.
+    #[must_use]
+    pub fn grace(mut self, grace: &'static str) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The upstream's port, instead of the server's.
+    #[must_use]
+    pub fn upstream(mut self, port: u16) -> Self {
+        self.upstream = Some(port);
+        self
+    }
+
+    /// Does not wait for `/readyz`: the upstream of this test cannot be reached.
+    #[must_use]
+    pub fn unready(mut self) -> Self {
+        self.ready = false;
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Stage {
+        let database = self.server.database().await;
+        let place = self.server.place().clone();
+        let launch = Launch {
+            secrets: self.secrets.into_iter().collect(),
+            workers: self.workers,
+            grace: self.grace,
+            ready: self.ready,
+        };
+        let upstream = self.upstream.unwrap_or(place.port);
+        Stage {
+            sidecar: Sidecar::start(&self.policy, upstream, &database, &launch),
+            database,
+            place,
+        }
+    }
+}
