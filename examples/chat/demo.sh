@@ -7,10 +7,13 @@ here="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 . "$here/stage.sh"
 
-title 'Building'
 cd "$root"
-cargo build --locked --package bulkhead-sidecar --bin bulkhead-sidecar
-sidecar="${CARGO_TARGET_DIR:-$root/target}/debug/bulkhead-sidecar"
+sidecar="${BULKHEAD_SIDECAR:-}"
+if [ -z "$sidecar" ]; then
+    title 'Building'
+    cargo build --locked --package bulkhead-sidecar --bin bulkhead-sidecar
+    sidecar="${CARGO_TARGET_DIR:-$root/target}/debug/bulkhead-sidecar"
+fi
 
 title 'Starting a PostgreSQL of its own, and the sidecar in front of it'
 start_postgres
@@ -67,17 +70,18 @@ held 'no placeholder and no nameless connection has reached the database'
 title '4. The policy is edited while everybody stays connected'
 ask bob 'SELECT pg_sleep(1.5) IS NOT NULL'
 expect_answer t
-edit_policy 's/statement: 30s/statement: 1s/'
+edit_policy 'statement: 30s' 'statement: 1s'
 wait_for_field 'databases[main].timeouts.statement' 1s
 say 'timeouts.statement is 1s now; bob is still on the same connection'
 ask bob 'SELECT pg_sleep(1.5) IS NOT NULL'
 expect_state 57014
-edit_policy 's/statement: 1s/statement: soon/'
+edit_policy 'statement: 1s' 'statement: soon'
 wait_for_metric 'bulkhead_policy_rejections_total' 1
 wait_for_field 'databases[main].timeouts.statement' 1s
 say 'a file that does not validate ("statement: soon") leaves the last good one in force'
-edit_policy 's/statement: soon/statement: 2s/'
+edit_policy 'statement: soon' 'statement: 2s'
 wait_for_field 'databases[main].timeouts.statement' 2s
+say 'and the next good one is taken over'
 held 'no restart, no reconnect'
 
 title "5. One user's statement runs into its timeout, and another user goes on"

@@ -7,6 +7,8 @@ if [ -t 1 ]; then green=$'\e[32m' red=$'\e[31m' bold=$'\e[1m' plain=$'\e[0m'; fi
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 say() { printf '    %s\n' "$1"; }
 show() { printf '%s\n' "$1" | sed 's/^/    /'; }
+# What a server or psql said: set in, and folded, because hints are whole sentences.
+quote() { printf '%s\n' "$1" | fold -s -w 100 | sed 's/^/            /'; }
 held() { printf '  %sheld%s: %s\n' "$green" "$plain" "$1"; }
 
 broken() {
@@ -68,9 +70,14 @@ wait_until() {
 
 # --- PostgreSQL: its programs refuse to run as root, so root runs them as the user that the package made for it
 
-as_server() {
-    if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; else exec "$@"; fi
+# tied SIGNAL COMMAND...: the kernel sends the signal when this script dies without a word.
+tied() {
+    local signal="$1"
+    shift
+    exec setpriv --pdeathsig "$signal" "$@"
 }
+server_words=()
+[ "$(id -u)" != 0 ] || server_words=(--reuid=postgres --regid=postgres --clear-groups)
 
 start_postgres() {
     local bin data="$work/data"
@@ -82,10 +89,10 @@ start_postgres() {
     mkdir -m 700 "$data"
     (umask 077 && printf '%s\n' "$admin_password" >"$work/admin")
     [ "$(id -u)" != 0 ] || chown postgres "$data" "$work/admin"
-    (as_server "$bin/initdb" -D "$data" -U admin --auth=scram-sha-256 --pwfile="$work/admin" --no-sync --locale=C -E UTF8) >"$work/initdb.log" 2>&1 ||
+    (tied TERM "${server_words[@]}" "$bin/initdb" -D "$data" -U admin --auth=scram-sha-256 --pwfile="$work/admin" --no-sync --locale=C -E UTF8) >"$work/initdb.log" 2>&1 ||
         broken 'initdb failed'
     rm "$work/initdb.log" "$work/admin"
-    (as_server "$bin/postgres" -D "$data" -c "port=$postgres_port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off) \
+    (tied INT "${server_words[@]}" "$bin/postgres" -D "$data" -c "port=$postgres_port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off) \
         >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
     wait_until "PostgreSQL's start" as_admin 'SELECT 1' postgres
@@ -109,8 +116,8 @@ start_sidecar() {
         broken 'policy.yaml has other ports than this demo replaces'
     mkdir -p "$work/secrets/chat-db"
     (umask 077 && printf chat >"$work/secrets/chat-db/username" && printf '%s' "$chat_password" >"$work/secrets/chat-db/password")
-    "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
-        --control "$work/control.sock" --grace 2s >"$work/sidecar.log" 2>&1 &
+    (tied TERM "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
+        --control "$work/control.sock" --grace 2s) >"$work/sidecar.log" 2>&1 &
     sidecar_pid=$!
     wait_until "the sidecar's readiness" ready
 }
@@ -137,7 +144,7 @@ changed() {
     local before after
     before="$(metric "$work/metrics.before" "$1")"
     after="$(metric "$work/metrics.after" "$1")"
-    printf '    %-62s %4s → %s\n' "$1${1:+$(case "$1" in *\"*) printf '…}' ;; esac)}" "$before" "$after"
+    printf '    %-62s %4s → %s\n' "$1$([[ $1 != *'"' ]] || printf '}')" "$before" "$after"
     if [ "$2" = 0 ]; then
         [ "$after" = 0 ] || broken "$1 is $after, and must be 0"
     else
@@ -151,11 +158,11 @@ metric_is_at_least() {
     [ "$(metric "$work/metrics.now" "$1")" -ge "$2" ]
 }
 
-# edit_policy SED: the way an editor saves, a new file moved over the old one.
+# edit_policy FROM TO: the way an editor saves, a new file moved over the old one.
 edit_policy() {
-    say "policy.yaml: $1"
-    sed "$1" "$work/policy.yaml" >"$work/policy.new"
-    cmp -s "$work/policy.yaml" "$work/policy.new" && broken "the edit $1 changed nothing"
+    say "policy.yaml: $1 → $2"
+    sed "s/\b$1\b/$2/" "$work/policy.yaml" >"$work/policy.new"
+    cmp -s "$work/policy.yaml" "$work/policy.new" && broken "policy.yaml has no $1"
     mv "$work/policy.new" "$work/policy.yaml"
 }
 
@@ -179,7 +186,8 @@ side_by_side() {
     awk -v one="$1" -v two="$2" '
         BEGIN { form = "    %s %-34s %-28s %s\n"; printf form, " ", "", toupper(one), toupper(two) }
         function rest(   text) { text = $0; sub(/^[^ ]+ +/, "", text); gsub(/  +/, " (", text); return text ")" }
-        FNR == NR { if (NF >= 3 && $1 != "FIELD" && $1 != "policy") left[$1] = rest(); next }
+        $1 !~ /^[a-zA-Z]+([.[]|$)/ || $1 ~ /:$|^FIELD$|^policy$/ { next }
+        FNR == NR { left[$1] = rest(); next }
         ($1 in left) {
             differs = left[$1] != rest()
             if (differs || $1 ~ /^databases\[main\]\.(timeouts|pool)/) {
@@ -221,6 +229,8 @@ connect() {
 
 disconnect() {
     local to="${input[$1]}" from="${output[$1]}"
+    # Closing our end is not enough: whoever connected later has inherited it.
+    printf '\\q\n' >&"$to"
     exec {to}>&- {from}<&-
     wait "${psql_pid[$1]}" || true
     unset "psql_pid[$1]"
@@ -238,7 +248,7 @@ begin_asking() {
 finish_asking() {
     read_answer "$1"
     # psql points into the statement, which stands just above.
-    printf '%s\n' "${answer:-ok}" | sed -e '/^LINE [0-9]*: /,+1d' -e 's/^/            /'
+    quote "$(printf '%s\n' "${answer:-ok}" | sed '/^LINE [0-9]*: /,+1d')"
 }
 ask_quietly() {
     printf '%s;\n\\echo ~~ :SQLSTATE\n' "$2" >&"${input[$1]}"
@@ -269,6 +279,6 @@ refuse() {
     local text
     if text="$(psql_as "$1" -c 'SELECT 1' 2>&1)"; then broken "$1 was let in"; fi
     say "psql -U $1"
-    printf '%s\n' "$text" | sed -E 's/^psql: error: //; s/^connection to server [^:]*: //; s/^/            /'
+    quote "$(printf '%s\n' "$text" | sed -E 's/^psql: error: //; s/^connection to server [^:]*: //')"
     [[ $text == *FATAL* && $text == *HINT* ]] || broken "$1 was refused without a reason and a hint"
 }

@@ -27,14 +27,18 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# The kernel stops a process of ours when the benchmark dies without a word.
+TIED = ["setpriv", "--pdeathsig", "INT"]
+
+
 def as_server_user():
-    """The words before a command that refuses to run as root: none, unless we are root."""
+    """The words before a command that refuses to run as root."""
     if os.getuid() != 0:
-        return []
+        return TIED
     names = [entry.pw_name for entry in pwd.getpwall()]
     user = "postgres" if "postgres" in names else "nobody"
     group = str(pwd.getpwnam(user).pw_gid)
-    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+    return [*TIED, f"--reuid={user}", f"--regid={group}", "--clear-groups"]
 
 
 class Process:
@@ -103,7 +107,7 @@ class Bench:
         data = self.folder / "data"
         data.mkdir(mode=0o700)
         if os.getuid() == 0:
-            shutil.chown(data, as_server_user()[1].removeprefix("--reuid="))
+            shutil.chown(data, as_server_user()[len(TIED)].removeprefix("--reuid="))
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": True}
         subprocess.run([*as_server_user(), self.binaries / "initdb", "-D", data, "-U", ROLE, "--auth=trust", "--no-sync", "--locale=C", "-E", "UTF8"], **quiet)
         self.port = free_port()
@@ -168,7 +172,7 @@ class Bench:
         port, admin = free_port(), free_port()
         policy = self.folder / f"policy-{port}.yaml"
         policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, upstream=self.port, database=DATABASE))
-        command = [self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
+        command = [*TIED, self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
         command += ["--control", self.folder / f"control-{port}.sock"]
         if self.workers:
             command += ["--workers", str(self.workers)]

@@ -44,7 +44,7 @@ pub use parse::Parse;
 pub use query::Query;
 pub use ready_for_query::{TransactionStatus, ready_for_query};
 pub use startup::{
-    MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion, StartupMessage,
-    StartupPacket,
+    MALFORMED_CANCEL, MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion,
+    StartupMessage, StartupPacket,
 };
 pub use target::{Target, TargetKind};

@@ -148,7 +148,11 @@ impl Session {
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
     fn query_text(&self, header: Header) -> &[u8] {
         let end = header.message_length().min(self.inbox.len());
-        let text = self.inbox.bytes().get(HEADER_LENGTH..end).unwrap_or_default();
+        let text = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..end)
+            .unwrap_or_default();
         text.strip_suffix(&[0]).unwrap_or(text)
     }
 
@@ -163,7 +167,10 @@ impl Session {
     }
 
     fn closes_statement(&mut self, header: Header) -> bool {
-        let body = self.inbox.bytes().get(HEADER_LENGTH..header.message_length());
+        let body = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..header.message_length());
         let Some(Ok(target)) = body.map(Target::read) else {
             return false;
         };
@@ -193,12 +200,19 @@ impl Session {
             name: NO_STATEMENT,
         };
         target.write_describe(owned.server.outbox.writer());
-        owned.server.backend.replies.push(Expect::Refusal(Box::new(error)));
+        owned
+            .server
+            .backend
+            .replies
+            .push(Expect::Refusal(Box::new(error)));
     }
 
     /// Notes what a text does to the session: state that must survive pins the server connection to this client.
     pub(super) fn note_traits(&mut self, traits: Traits, remembered: Option<&Statement>) {
-        let effect = isolate::effect(traits, remembered.is_some_and(|known| known.change.is_some()));
+        let effect = isolate::effect(
+            traits,
+            remembered.is_some_and(|known| known.change.is_some()),
+        );
         self.pinned |= effect.pins;
         if effect.unsettles
             && let Some(owned) = &mut self.server
@@ -240,7 +254,11 @@ impl Session {
     /// Takes the body of a message out; of one longer than a buffer only the beginning, and the rest is passed over.
     pub(super) fn take_body(&mut self, header: Header) -> Vec<u8> {
         let end = header.message_length().min(self.inbox.len());
-        let body = self.inbox.bytes().get(HEADER_LENGTH..end).unwrap_or_default();
+        let body = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..end)
+            .unwrap_or_default();
         let body = body.to_vec();
         self.discard(header);
         body
@@ -262,7 +280,10 @@ impl Session {
     }
 
     fn is_failed(&self) -> bool {
-        let status = self.server.as_ref().map(|owned| owned.server.backend.status);
+        let status = self
+            .server
+            .as_ref()
+            .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
 }

@@ -160,28 +160,42 @@ impl Replies {
     /// Whether the client waits for an answer: statements of the sidecar's own do not count.
     #[must_use]
     pub fn client_waits(&self) -> bool {
-        self.queue.iter().any(|expect| !matches!(expect, Expect::Own))
+        self.queue
+            .iter()
+            .any(|expect| !matches!(expect, Expect::Own))
     }
 
     /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
     #[must_use]
     pub fn abandoned(&self) -> (usize, bool) {
         let ends = |expect: &&Expect| {
-            matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall)
+            matches!(
+                expect,
+                Expect::Sync | Expect::Query(_) | Expect::FunctionCall
+            )
         };
-        (self.queue.iter().filter(ends).count(), self.unsynced || self.skipping)
+        (
+            self.queue.iter().filter(ends).count(),
+            self.unsynced || self.skipping,
+        )
     }
 
     /// Holds a message of the server's against the front.
     ///
     /// # Errors
     /// A message that cannot come here: the two sides no longer agree on where they are, and the connection must go.
-    pub fn step(&mut self, tag: BackendTag, mut dropped: impl FnMut(Expect)) -> Result<Step, OutOfOrder> {
+    pub fn step(
+        &mut self,
+        tag: BackendTag,
+        mut dropped: impl FnMut(Expect),
+    ) -> Result<Step, OutOfOrder> {
         use BackendTag as T;
         self.drop_copy_ends();
         match tag {
             T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
-            T::NoticeResponse | T::ErrorResponse if matches!(self.queue.front(), Some(Expect::Own)) => {
+            T::NoticeResponse | T::ErrorResponse
+                if matches!(self.queue.front(), Some(Expect::Own)) =>
+            {
                 return Ok(Step::Swallow);
             }
             T::NoticeResponse => return Ok(Step::Forward),

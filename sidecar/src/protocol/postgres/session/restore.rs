@@ -56,7 +56,11 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The socket's failure, a breach of the protocol, or no answer by `deadline`.
-pub async fn run(server: &mut Server, sql: &str, deadline: Instant) -> Result<Outcome, RestoreError> {
+pub async fn run(
+    server: &mut Server,
+    sql: &str,
+    deadline: Instant,
+) -> Result<Outcome, RestoreError> {
     let query = Query {
         text: sql.as_bytes(),
     };
@@ -117,7 +121,9 @@ fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {
     if outcome.status == TransactionStatus::Idle {
         Ok(())
     } else {
-        Err(RestoreError::Refused("it is still in a transaction".to_owned()))
+        Err(RestoreError::Refused(
+            "it is still in a transaction".to_owned(),
+        ))
     }
 }
 

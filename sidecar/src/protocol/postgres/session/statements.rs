@@ -168,15 +168,17 @@ impl ClientStatements {
         let Some((name, statement)) = self.named.remove_entry(name) else {
             return false;
         };
-        self.bytes = self
-            .bytes
-            .saturating_sub(statement.body.len() + name.len());
+        self.bytes = self.bytes.saturating_sub(statement.body.len() + name.len());
         true
     }
 
     /// Forgets a statement that the server has refused, if the name still means it.
     pub fn forget(&mut self, name: &[u8], refused: &Statement) {
-        if self.named.get(name).is_some_and(|known| known.id == refused.id) {
+        if self
+            .named
+            .get(name)
+            .is_some_and(|known| known.id == refused.id)
+        {
             self.remove(name);
         }
     }
