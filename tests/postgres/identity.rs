@@ -247,7 +247,6 @@ async fn a_bare_id_is_no_token() {
     let stage = context_stage(&signer).start().await;
     for login in [
         stage.try_options("-c bulkhead.user=alice").await,
-        stage.try_name("chat_app+alice").await,
         stage.try_options("-c bulkhead.context=alice").await,
         stage.try_options("-c bulkhead.context=").await,
     ] {
@@ -255,6 +254,11 @@ async fn a_bare_id_is_no_token() {
         assert_eq!(refusal.code, "28000");
         assert!(refusal.hint.contains("bulkhead.context"), "{refusal:?}");
     }
+    // A name with a suffix is another role here, and there are no credentials for it.
+    assert_eq!(
+        refused(stage.try_name("chat_app+alice").await).code,
+        "28000"
+    );
 }
 
 #[tokio::test]

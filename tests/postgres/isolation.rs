@@ -356,7 +356,11 @@ async fn the_user_parameter_is_asserted_again_when_it_was_overwritten_where_nobo
 
 #[tokio::test]
 async fn shared_must_be_named_and_serves_everybody_from_the_same_connection() {
-    let stage = Stage::start(one_connection("Shared")).await;
+    // On one worker, for a factory that is nobody's is split per worker.
+    let stage = Stage::with(one_connection("Shared"))
+        .workers(1)
+        .start()
+        .await;
     let first = stage.user("migration").await;
     let pid = first.server_pid().await;
     let second = stage.user("nightly-job").await;

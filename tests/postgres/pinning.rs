@@ -217,11 +217,8 @@ async fn what_ends_with_its_transaction_keeps_nothing() {
     let in_turn = async |one: &Session, two: &Session, sql: &str| {
         one.run(sql).await;
         // With one connection for both, the second is served only if the first lets go.
-        assert_eq!(
-            two.text("SELECT 1").await.as_deref(),
-            Some("1"),
-            "after {sql}"
-        );
+        let served = two.simple_query("SELECT 1").await;
+        assert!(served.is_ok(), "after {sql}: {served:?}");
     };
     for sql in [
         "BEGIN; SET LOCAL work_mem = '7MB'; COMMIT",
