@@ -99,10 +99,10 @@ pub struct Replies {
 impl Replies {
     /// Adds what has just been sent.
     pub fn push(&mut self, expect: Expect) {
-        self.unsynced = !matches!(
-            expect,
-            Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
-        );
+        // The server never hears of a DEALLOCATE that the sidecar answers.
+        if !matches!(expect, Expect::Answer(Answer::Deallocated)) {
+            self.unsynced = !ends_batch(&expect);
+        }
         self.queue.push_back(expect);
     }
 
@@ -160,28 +160,44 @@ impl Replies {
     /// Whether the client waits for an answer: statements of the sidecar's own do not count.
     #[must_use]
     pub fn client_waits(&self) -> bool {
-        self.queue.iter().any(|expect| !matches!(expect, Expect::Own))
+        self.queue
+            .iter()
+            .any(|expect| !matches!(expect, Expect::Own))
     }
 
     /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
     #[must_use]
     pub fn abandoned(&self) -> (usize, bool) {
         let ends = |expect: &&Expect| {
-            matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall)
+            matches!(
+                expect,
+                Expect::Sync
+                    | Expect::Query(_)
+                    | Expect::FunctionCall
+                    | Expect::Answer(Answer::Deallocated)
+            )
         };
-        (self.queue.iter().filter(ends).count(), self.unsynced || self.skipping)
+        (
+            self.queue.iter().filter(ends).count(),
+            self.unsynced || self.skipping,
+        )
     }
 
     /// Holds a message of the server's against the front.
     ///
     /// # Errors
     /// A message that cannot come here: the two sides no longer agree on where they are, and the connection must go.
-    pub fn step(&mut self, tag: BackendTag, mut dropped: impl FnMut(Expect)) -> Result<Step, OutOfOrder> {
+    pub fn step(
+        &mut self,
+        tag: BackendTag,
+        mut dropped: impl FnMut(Expect),
+    ) -> Result<Step, OutOfOrder> {
         use BackendTag as T;
-        self.drop_copy_ends();
         match tag {
             T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
-            T::NoticeResponse | T::ErrorResponse if matches!(self.queue.front(), Some(Expect::Own)) => {
+            T::NoticeResponse | T::ErrorResponse
+                if matches!(self.queue.front(), Some(Expect::Own)) =>
+            {
                 return Ok(Step::Swallow);
             }
             T::NoticeResponse => return Ok(Step::Forward),
@@ -234,7 +250,9 @@ impl Replies {
         if !done {
             return Ok(Step::Forward);
         }
-        Ok(match self.queue.pop_front() {
+        let front = self.queue.pop_front();
+        self.drop_copy_ends();
+        Ok(match front {
             Some(
                 hidden @ (Expect::Own
                 | Expect::Parse { hidden: true, .. }
@@ -256,6 +274,7 @@ impl Replies {
             Some(Expect::Answer(answer)) => {
                 let answer = *answer;
                 self.queue.pop_front();
+                self.drop_copy_ends();
                 Some(answer)
             }
             _ => None,
@@ -289,7 +308,7 @@ impl Replies {
     /// While the server reads a COPY it ignores `Sync`: those that were sent before the COPY's end are never answered.
     /// Source: PostgreSQL documentation, "COPY Operations".
     fn enter_copy_in(&mut self) {
-        let mut ended = false;
+        let (mut ended, mut ignored) = (false, false);
         let mut index = 0;
         while index < self.queue.len() {
             match self.queue[index] {
@@ -300,12 +319,17 @@ impl Replies {
                 }
                 Expect::Sync => {
                     self.queue.remove(index);
-                    self.unsynced = true;
+                    ignored = true;
                 }
                 _ => index += 1,
             }
         }
         self.copying_in = !ended;
+        if ignored {
+            let mut sent = self.queue.iter().rev();
+            let last = sent.find(|expect| !matches!(expect, Expect::CopyEnd | Expect::Answer(_)));
+            self.unsynced = last.is_some_and(|last| !ends_batch(last));
+        }
     }
 
     /// Forgets everything, because nothing of it will be answered.
@@ -313,9 +337,21 @@ impl Replies {
         *self = Self::default();
     }
 
+    /// The end of a COPY that was over before is nothing that the server answers.
     fn drop_copy_ends(&mut self) {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.queue.pop_front();
         }
     }
 }
+
+/// Whether the server is outside of an extended batch once it has answered this.
+const fn ends_batch(expect: &Expect) -> bool {
+    matches!(
+        expect,
+        Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
+    )
+}
+
+#[cfg(test)]
+mod tests;
