@@ -97,6 +97,14 @@ impl Session {
             T::Describe => return self.describe(header),
             T::Close => return self.close(header),
             T::Execute => self.execute(header),
+            T::Sync | T::Flush if owned.server.backend.replies.is_copying_in() => {
+                self.discard(header);
+                if tag == T::Sync
+                    && let Some(server) = self.server_mut()
+                {
+                    server.backend.replies.withhold_sync();
+                }
+            }
             T::Sync => {
                 if let Some(server) = self.server_mut() {
                     server.backend.replies.push_sync();

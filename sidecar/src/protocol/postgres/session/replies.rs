@@ -56,7 +56,7 @@ pub enum Expect {
 }
 
 /// What the sidecar answers by itself, in its place.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// `ParseComplete`: the server knows the statement already.
     ParseComplete,
@@ -67,7 +67,7 @@ pub enum Answer {
 }
 
 /// A statement that a client has closed, to be remembered again if an error before it in the batch undoes that.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
     /// The client's name for it.
     pub name: Rc<[u8]>,
@@ -103,15 +103,20 @@ pub struct Replies {
     skipping: bool,
     copying_in: bool,
     unsynced: bool,
+    /// A `Sync` that came while the server was reading a COPY: it goes out if the COPY fails, and is forgotten if it ends.
+    withheld: bool,
+    /// A `Sync` was on its way when the COPY began: whether the server has ignored it or will answer it is not known until
+    /// the COPY has succeeded.
+    doubtful: bool,
 }
 
 impl Replies {
     /// Adds what has just been sent.
     pub fn push(&mut self, expect: Expect) {
-        self.unsynced = !matches!(
-            expect,
-            Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
-        );
+        // The server never hears of a DEALLOCATE that the sidecar answers.
+        if !matches!(expect, Expect::Answer(Answer::Deallocated(_))) {
+            self.unsynced = !ends_batch(&expect);
+        }
         self.queue.push_back(expect);
     }
 
@@ -124,9 +129,27 @@ impl Replies {
         self.push(Expect::Sync);
     }
 
+    /// The client has sent a `Sync` into a COPY: it is not forwarded, because whether the server ignores or answers it
+    /// depends on whether the COPY has failed meanwhile.
+    pub fn withhold_sync(&mut self) {
+        self.withheld = true;
+    }
+
+    /// Whether a withheld `Sync` is due, because the COPY has failed; the caller sends and pushes it.
+    pub fn take_due_sync(&mut self) -> bool {
+        self.skipping && std::mem::take(&mut self.withheld)
+    }
+
+    /// Whether it is not known what the server still owes: such a connection is never reused.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// The client has sent `CopyDone` or `CopyFail`.
     pub fn push_copy_end(&mut self) {
         if self.copying_in {
+            self.withheld = false;
             self.copying_in = false;
         } else if !self.queue.is_empty() {
             self.queue.push_back(Expect::CopyEnd);
@@ -136,7 +159,7 @@ impl Replies {
     /// Whether nothing is outstanding and no message has been sent since the last `Sync` or query.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !self.unsynced && !self.skipping
+        self.queue.is_empty() && !self.unsynced && !self.skipping && !self.doubtful
     }
 
     /// Whether the server owes an answer.
@@ -186,7 +209,10 @@ impl Replies {
         let ends = |expect: &&Expect| {
             matches!(
                 expect,
-                Expect::Sync | Expect::Query(_) | Expect::FunctionCall
+                Expect::Sync
+                    | Expect::Query(_)
+                    | Expect::FunctionCall
+                    | Expect::Answer(Answer::Deallocated(_))
             )
         };
         (
@@ -205,7 +231,6 @@ impl Replies {
         mut dropped: impl FnMut(Expect),
     ) -> Result<Step, OutOfOrder> {
         use BackendTag as T;
-        self.drop_copy_ends();
         match tag {
             T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
             T::NoticeResponse | T::ErrorResponse
@@ -218,8 +243,11 @@ impl Replies {
             T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
             _ => {}
         }
+        if tag == T::CommandComplete {
+            self.doubtful = false;
+        }
         let Some(front) = self.queue.front() else {
-            return Err(OutOfOrder(tag));
+            return self.step_doubtful(tag);
         };
         if matches!(front, Expect::Own) && tag != T::ReadyForQuery {
             return Ok(Step::Swallow);
@@ -263,7 +291,9 @@ impl Replies {
         if !done {
             return Ok(Step::Forward);
         }
-        Ok(match self.queue.pop_front() {
+        let front = self.queue.pop_front();
+        self.drop_copy_ends();
+        Ok(match front {
             Some(
                 hidden @ (Expect::Own
                 | Expect::Parse { hidden: true, .. }
@@ -279,12 +309,25 @@ impl Replies {
         })
     }
 
+    /// With nothing outstanding, only the answer to a `Sync` that a failed COPY has not ignored can come.
+    fn step_doubtful(&mut self, tag: BackendTag) -> Result<Step, OutOfOrder> {
+        if !self.doubtful || tag != BackendTag::ReadyForQuery {
+            return Err(OutOfOrder(tag));
+        }
+        self.doubtful = false;
+        self.skipping = false;
+        self.unsynced = false;
+        Ok(Step::Finished(Expect::Sync))
+    }
+
     /// The next answer of the sidecar's own, if its turn has come.
     pub fn take_answer(&mut self) -> Option<Answer> {
         if !matches!(self.queue.front(), Some(Expect::Answer(_))) {
             return None;
         }
-        match self.queue.pop_front() {
+        let taken = self.queue.pop_front();
+        self.drop_copy_ends();
+        match taken {
             Some(Expect::Answer(answer)) => Some(answer),
             _ => None,
         }
@@ -295,7 +338,10 @@ impl Replies {
         self.copying_in = false;
         let step = match self.queue.front() {
             None => return Step::Unsolicited,
-            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => return Step::Forward,
+            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => {
+                self.withheld = false;
+                return Step::Forward;
+            }
             Some(Expect::Refusal(_)) => match self.queue.pop_front() {
                 Some(Expect::Refusal(body)) => Step::Replace(body),
                 _ => Step::Forward,
@@ -323,7 +369,7 @@ impl Replies {
     /// While the server reads a COPY it ignores `Sync`: those that were sent before the COPY's end are never answered.
     /// Source: PostgreSQL documentation, "COPY Operations".
     fn enter_copy_in(&mut self) {
-        let mut ended = false;
+        let (mut ended, mut ignored) = (false, false);
         let mut index = 0;
         while index < self.queue.len() {
             match self.queue[index] {
@@ -334,12 +380,18 @@ impl Replies {
                 }
                 Expect::Sync => {
                     self.queue.remove(index);
-                    self.unsynced = true;
+                    ignored = true;
                 }
                 _ => index += 1,
             }
         }
         self.copying_in = !ended;
+        if ignored {
+            self.doubtful = true;
+            let mut sent = self.queue.iter().rev();
+            let last = sent.find(|expect| !matches!(expect, Expect::CopyEnd | Expect::Answer(_)));
+            self.unsynced = last.is_some_and(|last| !ends_batch(last));
+        }
     }
 
     /// Forgets everything, because nothing of it will be answered.
@@ -347,9 +399,21 @@ impl Replies {
         *self = Self::default();
     }
 
+    /// The end of a COPY that was over before is nothing that the server answers.
     fn drop_copy_ends(&mut self) {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.queue.pop_front();
         }
     }
 }
+
+/// Whether the server is outside of an extended batch once it has answered this.
+const fn ends_batch(expect: &Expect) -> bool {
+    matches!(
+        expect,
+        Expect::Sync | Expect::Query(_) | Expect::FunctionCall | Expect::Own
+    )
+}
+
+#[cfg(test)]
+mod tests;

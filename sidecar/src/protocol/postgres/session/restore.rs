@@ -89,6 +89,11 @@ pub async fn settle(server: &mut Server, deadline: Instant) -> Result<(), Restor
         while server.backend.replies.is_outstanding() {
             discard_message(server).await?;
         }
+        if server.backend.replies.is_doubtful() {
+            return Err(RestoreError::Refused(
+                "nobody knows what it still owes".to_owned(),
+            ));
+        }
         Ok(())
     })
     .await

@@ -134,6 +134,11 @@ impl Session {
             // A statement of the sidecar's own has failed: what this session is cannot be said any more.
             return Ok(Progress::Lost);
         }
+        if backend.replies.take_due_sync() {
+            message::sync(owned.server.outbox.writer());
+            owned.server.backend.replies.push_sync();
+        }
+        let backend = &mut owned.server.backend;
         let overdue = self.clocks.is_overdue();
         let forward = match &step {
             Step::Forward => !overdue,

@@ -59,6 +59,14 @@ pub struct ServerStatements {
     clock: u64,
 }
 
+impl PartialEq for Statement {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Statement {}
+
 impl Statement {
     /// The text, without its NUL.
     #[must_use]
