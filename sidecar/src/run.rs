@@ -87,7 +87,6 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         None,
     )?;
     let force = Arc::new(force);
-    warm_keys(&force).await;
     let admin = AdminPort::bind(args.admin).await?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args.worker_count(), &metrics, &force)?;
@@ -157,14 +156,6 @@ fn trial(secrets: &Arc<Secrets>, resolver: &Resolver) -> Box<Trial> {
             .map(drop)
             .map_err(|error| error.to_string())
     })
-}
-
-/// Fetches key sets that live at an address before the first client is accepted; one that cannot be had now is fetched when
-/// a token asks for it.
-async fn warm_keys(force: &Force) {
-    if let Some(database) = force.databases.first() {
-        database.verifier.warm().await;
-    }
 }
 
 /// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.

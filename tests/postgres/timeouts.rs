@@ -411,6 +411,7 @@ async fn idle_in_transaction_rolls_back_and_keeps_the_client_in_a_failed_transac
         Some("0")
     );
 
+    // The reason, until the client ends the transaction.
     for _ in 0..2 {
         let answer = wire.query("SELECT 1").await;
         assert_eq!(answer.refusal().code, "25P03", "{answer:?}");

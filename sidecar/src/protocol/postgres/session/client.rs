@@ -9,7 +9,7 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::isolate;
 use super::super::message::{self, CommandComplete, Target, TargetKind, TransactionStatus};
 use super::super::statement_text::{self, Traits};
-use super::replies::{Answer, Expect};
+use super::replies::{Answer, Expect, Forgotten};
 use super::statements::Statement;
 use super::{Ending, Flow, Session};
 use crate::relay::BUFFER_BYTES;
@@ -119,7 +119,7 @@ impl Session {
             FrontendTag::Close if self.closes_statement(header) => {
                 message::close_complete(self.outbox.writer());
             }
-            FrontendTag::Query if self.deallocates(header) => {
+            FrontendTag::Query if self.deallocate(header).is_some() => {
                 self.answer_deallocated(TransactionStatus::Idle);
             }
             _ => return Step::Attach,
@@ -129,9 +129,11 @@ impl Session {
     }
 
     fn query(&mut self, header: Header) {
-        if self.deallocates(header) && !self.is_failed() {
+        if !self.is_failed()
+            && let Some(gone) = self.deallocate(header)
+        {
             self.discard(header);
-            self.expect(Expect::Answer(Answer::Deallocated));
+            self.expect(Expect::Answer(Answer::Deallocated(Some(gone))));
             return;
         }
         let text = self.query_text(header);
@@ -156,14 +158,14 @@ impl Session {
         text.strip_suffix(&[0]).unwrap_or(text)
     }
 
-    /// Forgets the statement of this client's that a Query deallocates; whether it did. Its name on the server is ours, so
-    /// the server could not.
-    fn deallocates(&mut self, header: Header) -> bool {
+    /// Forgets the statement of this client's that a Query deallocates, if it does. Its name on the server is ours, so the
+    /// server could not.
+    fn deallocate(&mut self, header: Header) -> Option<Forgotten> {
         if !self.renames() {
-            return false;
+            return None;
         }
-        let name = statement_text::deallocated_name(self.query_text(header));
-        name.is_some_and(|name| self.statements.remove(&name))
+        let name = statement_text::deallocated_name(self.query_text(header))?;
+        self.statements.remove(&name)
     }
 
     fn closes_statement(&mut self, header: Header) -> bool {

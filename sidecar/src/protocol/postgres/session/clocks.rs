@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
-use super::restore::RESTORE_LIMIT;
+use super::restore::{self, RESTORE_LIMIT};
 use super::server::TAIL_FOR_BLOCKED_CLIENT;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
@@ -150,10 +150,13 @@ impl Session {
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.
     pub(super) fn cancel_statement(&mut self) {
-        let Some(owned) = &self.server else {
+        let Some(owned) = &mut self.server else {
             return;
         };
-        let server = &owned.server;
+        let server = &mut *owned.server;
+        if server.backend.replies.is_copying_in() && self.rest.left == 0 {
+            restore::fail_copy(server);
+        }
         if let Some(target) = &server.backend.cancel
             && server.backend.replies.client_waits()
         {

@@ -175,13 +175,14 @@ impl Session {
             return Ok(Step::Done);
         }
         let name: Rc<[u8]> = target.name.into();
-        if name.is_empty() {
+        let closed = if name.is_empty() {
             self.statements.set_unnamed(None);
+            None
         } else {
-            self.statements.remove(&name);
-        }
+            self.statements.remove(&name)
+        };
         self.discard(header);
-        self.expect(Expect::Answer(Answer::CloseComplete));
+        self.expect(Expect::Answer(Answer::CloseComplete(closed)));
         Ok(Step::Done)
     }
 

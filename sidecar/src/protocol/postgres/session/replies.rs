@@ -56,14 +56,23 @@ pub enum Expect {
 }
 
 /// What the sidecar answers by itself, in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// `ParseComplete`: the server knows the statement already.
     ParseComplete,
     /// `CloseComplete`: the statement is closed for this client alone.
-    CloseComplete,
+    CloseComplete(Option<Forgotten>),
     /// `CommandComplete` with the tag `DEALLOCATE`, and `ReadyForQuery`.
-    Deallocated,
+    Deallocated(Option<Forgotten>),
+}
+
+/// A statement that a client has closed, to be remembered again if an error before it in the batch undoes that.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// The client's name for it.
+    pub name: Rc<[u8]>,
+    /// The statement.
+    pub statement: Rc<Statement>,
 }
 
 /// What is to be done with a message of the server's.
@@ -266,12 +275,11 @@ impl Replies {
 
     /// The next answer of the sidecar's own, if its turn has come.
     pub fn take_answer(&mut self) -> Option<Answer> {
-        match self.queue.front() {
-            Some(Expect::Answer(answer)) => {
-                let answer = *answer;
-                self.queue.pop_front();
-                Some(answer)
-            }
+        if !matches!(self.queue.front(), Some(Expect::Answer(_))) {
+            return None;
+        }
+        match self.queue.pop_front() {
+            Some(Expect::Answer(answer)) => Some(answer),
             _ => None,
         }
     }
@@ -298,6 +306,12 @@ impl Replies {
         }
         self.skipping = true;
         step
+    }
+
+    /// Whether the server reads a COPY whose end has not been sent.
+    #[must_use]
+    pub const fn is_copying_in(&self) -> bool {
+        self.copying_in
     }
 
     /// While the server reads a COPY it ignores `Sync`: those that were sent before the COPY's end are never answered.

@@ -121,7 +121,7 @@ impl Session {
         let (learnt, names) = (&mut backend.statements, &mut self.statements);
         let step = backend.replies.step(tag, |gone| {
             learnt.undo(&gone);
-            names.undo(&gone);
+            names.undo(gone);
         });
         let Ok(step) = step else {
             return Ok(Progress::Lost);
@@ -271,8 +271,8 @@ impl Session {
             };
             match answer {
                 Answer::ParseComplete => message::parse_complete(self.outbox.writer()),
-                Answer::CloseComplete => message::close_complete(self.outbox.writer()),
-                Answer::Deallocated => self.answer_deallocated(status),
+                Answer::CloseComplete(_) => message::close_complete(self.outbox.writer()),
+                Answer::Deallocated(_) => self.answer_deallocated(status),
             }
         }
     }
