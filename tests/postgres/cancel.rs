@@ -261,9 +261,7 @@ async fn a_client_that_does_not_read_can_be_cancelled() {
             "SELECT repeat('x', 1000), generate_series(1, 100000000)",
         ))
         .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
     let (pid, secret) = alice.key.clone().unwrap();
     cancel(&stage, pid, &secret).await;
     wait::until("the query's end on the server", || async {

@@ -95,7 +95,7 @@ async fn a_copy_whose_client_stops_sending_ends_with_transaction() {
 
 #[tokio::test]
 async fn a_copy_whose_client_stops_reading_ends_with_transaction() {
-    let stage = Stage::start(one_connection("transaction: 700ms")).await;
+    let stage = Stage::start(one_connection("transaction: 3s")).await;
     let admin = stage.admin().await;
     stage.user("alice").await.close().await;
     let mut wire = stage.wire_of("alice").await;
@@ -103,9 +103,7 @@ async fn a_copy_whose_client_stops_reading_ends_with_transaction() {
         "COPY (SELECT repeat('x', 1000), generate_series(1, 100000000)) TO STDOUT",
     ))
     .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
     freed(&stage).await;
 }
 
@@ -145,9 +143,7 @@ async fn a_client_that_leaves_in_the_middle_of_a_big_answer_frees_its_connection
         "SELECT repeat('x', 1000), generate_series(1, 100000000)",
     ))
     .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
     drop(wire);
     freed(&stage).await;
 }

@@ -280,7 +280,7 @@ async fn statement_in_a_pipeline_is_answered_once_and_discards_to_sync() {
 async fn statement_ends_though_the_client_does_not_read() {
     // Given a client that asks for more than fits on the way and reads none of it,
     let policy = Policy::trusted()
-        .timeouts("statement: 500ms")
+        .timeouts("statement: 3s")
         .pool("perUser: {max: 1}");
     let stage = Stage::start(policy).await;
     let admin = stage.admin().await;
@@ -289,9 +289,7 @@ async fn statement_ends_though_the_client_does_not_read() {
         "SELECT repeat('x', 1000), generate_series(1, 100000000)",
     ))
     .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
 
     // then the server's work ends all the same, and her only connection is free for another client of hers.
     let again = stage.user("alice").await;
