@@ -15,6 +15,7 @@ pub struct Cancels(Rc<InFlight>);
 #[derive(Debug, Default)]
 struct InFlight {
     count: Cell<u32>,
+    lost: Cell<bool>,
     done: Notify,
 }
 
@@ -29,6 +30,12 @@ impl Cancels {
         self.0.count.get() == 0
     }
 
+    /// Whether one has been lost track of: it may still be on its way, and the connection must not be reused.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.0.lost.get()
+    }
+
     /// One more.
     #[must_use]
     pub fn begin(&self) -> Flight {
@@ -41,6 +48,13 @@ impl Cancels {
         while !self.is_empty() {
             self.0.done.notified().await;
         }
+    }
+}
+
+impl Flight {
+    /// The request failed or took too long: it may still arrive.
+    pub fn lose(self) {
+        self.0.0.lost.set(true);
     }
 }
 

@@ -145,28 +145,21 @@ impl Checkout<'_> {
         }
         let mut ticket = limiter.enqueue(holder);
         self.worker.reclaim(self.entry, holder);
-        let mut handed = self.factory.wait();
-        loop {
-            tokio::select! {
-                biased;
-                permit = &mut ticket.permit => {
-                    self.refuse(handed);
-                    if let Ok(permit) = permit {
-                        return Ok(Room::Permit(permit));
-                    }
-                    break;
+        let mut handed = self.factory.wait_seated();
+        tokio::select! {
+            biased;
+            permit = &mut ticket.permit => {
+                self.refuse(handed);
+                if let Ok(permit) = permit {
+                    return Ok(Room::Permit(permit));
                 }
-                grant = &mut handed => match grant {
-                    Ok(Grant::Connection(owned)) => return Ok(Room::Connection(owned)),
-                    // This client has a seat already: another may have this one.
-                    Ok(Grant::Seat(seat)) => {
-                        handed = self.factory.wait();
-                        drop(seat);
-                    }
-                    Err(_) => break,
-                },
-                () = tokio::time::sleep_until(deadline) => break,
             }
+            grant = &mut handed => {
+                if let Ok(Grant::Connection(owned)) = grant {
+                    return Ok(Room::Connection(owned));
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => {}
         }
         let max = force.settings.pool.max_connections.to_string();
         let limit = force.name_field("pool.maxConnections", &max);

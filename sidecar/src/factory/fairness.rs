@@ -115,25 +115,40 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether `holder` should give a connection up to the user whose turn is next: it holds more than they do.
+    /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, or to itself
+    /// where the waiter is one of its other factories (`served_here`: its own waiters take the connection anyway).
     #[must_use]
-    pub fn should_yield(&self, holder: &Holder) -> bool {
+    pub fn should_yield(&self, holder: &Holder, served_here: bool) -> bool {
         let books = self.books();
         books.in_use >= books.capacity
-            && books
-                .turns
-                .front()
-                .is_some_and(|next| next != holder && books.count(next) < books.count(holder))
+            && books.turns.front().is_some_and(|next| {
+                if next == holder {
+                    !served_here
+                } else {
+                    books.count(next) < books.count(holder)
+                }
+            })
     }
 
-    /// Who holds more connections than `holder`, those with most first: where an idle connection should be closed for it.
+    /// Whose turn is next.
+    #[must_use]
+    pub fn next_in_turn(&self) -> Option<Holder> {
+        self.books().turns.front().cloned()
+    }
+
+    /// Who holds more connections than `holder`, those with most first, and then `holder` itself, for another of its factories:
+    /// where an idle connection should be closed for it.
     #[must_use]
     pub fn richer_than(&self, holder: &Holder) -> Vec<Holder> {
         let books = self.books();
         let own = books.count(holder);
         let mut richer: Vec<_> = books.held.iter().filter(|(_, held)| **held > own).collect();
         richer.sort_by(|a, b| b.1.cmp(a.1));
-        richer.into_iter().map(|(who, _)| who.clone()).collect()
+        let mut richer: Vec<_> = richer.into_iter().map(|(who, _)| who.clone()).collect();
+        if own > 0 {
+            richer.push(holder.clone());
+        }
+        richer
     }
 
     /// Connections in use, spares and those being opened included.
@@ -327,9 +342,9 @@ mod tests {
             limiter.try_acquire(Some(&alice)).unwrap(),
             limiter.try_acquire(Some(&alice)).unwrap(),
         ];
-        assert!(!limiter.should_yield(&alice), "nobody waits");
+        assert!(!limiter.should_yield(&alice, false), "nobody waits");
         let _ticket = limiter.enqueue(&bob);
-        assert!(limiter.should_yield(&alice));
+        assert!(limiter.should_yield(&alice, false));
         assert_eq!(limiter.richer_than(&bob), vec![alice]);
     }
 

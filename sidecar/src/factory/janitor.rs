@@ -34,6 +34,10 @@ pub async fn run(worker: Rc<Worker>) {
         worker.forgive_wrong_keys();
         for entry in worker.entries() {
             sweep(&worker, &entry);
+            if let Some(next) = entry.limiter.next_in_turn() {
+                // Connections may have become idle since it was asked for the first time.
+                worker.reclaim(&entry, &next);
+            }
             refill(&worker, &entry);
         }
     }
@@ -139,6 +143,8 @@ async fn open_spare(
     let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
     lane.dialling.set(lane.dialling.get().saturating_sub(1));
     match dialled {
+        // Somebody waits for a permit, and closing the spare gives them this one.
+        Ok(_) if entry.limiter.has_waiters() => {}
         Ok(server) => lane.keep(Spare::new(server)),
         Err(error) => tracing::warn!(upstream = %force.name, %error, "a spare could not be opened"),
     }

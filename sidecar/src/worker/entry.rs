@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_crds::kinds::Tier;
 use tokio::time::Instant;
 
 use super::Worker;
@@ -179,6 +180,8 @@ fn start_parameters(
     for (name, value) in force.server_parameters() {
         add(name, &value);
     }
+    // In tier Reset the connection outlives its first owner, and RESET must not go back to them.
+    let owner = owner.filter(|_| force.tier() != Tier::Reset);
     if let (Some(name), Some(user)) = (&force.settings.user_parameter, owner.and_then(Owner::user))
     {
         add(name, user.as_str());

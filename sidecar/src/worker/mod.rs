@@ -43,6 +43,8 @@ pub struct Worker {
     pub interner: Interner,
     /// Whether it has stopped accepting.
     pub draining: watch::Sender<bool>,
+    /// Whether the grace period is over.
+    pub stopping: Cell<bool>,
     entries: RefCell<Vec<Rc<Entry>>>,
     factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
@@ -67,6 +69,7 @@ impl Worker {
             slab: Slab::default(),
             interner: Interner::default(),
             draining: watch::Sender::new(false),
+            stopping: Cell::new(false),
             entries: RefCell::default(),
             factories: RefCell::default(),
             users: RefCell::default(),
@@ -136,6 +139,12 @@ impl Worker {
     /// Registers a session, and gives its slot.
     pub fn enter_session(&self, handle: Rc<Handle>) -> usize {
         self.process.session_begins();
+        // One that was on its way when the signal went round has not heard it.
+        if self.stopping.get() {
+            handle.send(Signal::Stop);
+        } else if *self.draining.borrow() {
+            handle.send(Signal::Drain);
+        }
         self.sessions.borrow_mut().insert(handle)
     }
 

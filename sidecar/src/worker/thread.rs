@@ -98,6 +98,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         }
         Letter::Stop => {
             worker.draining.send_replace(true);
+            worker.stopping.set(true);
             worker.signal_all(Signal::Stop);
             return std::ops::ControlFlow::Break(());
         }

@@ -87,6 +87,17 @@ impl Session {
         Ok(owned)
     }
 
+    /// A transaction begins on a server connection that stays with its client: under the revision in force, and for a user
+    /// who is still one.
+    pub(super) fn begin_on_held_server(&mut self) -> Result<(), Box<ErrorResponse>> {
+        self.renew_force();
+        self.check_context()?;
+        if self.work.is_none() {
+            self.work = Some(Work::running(&self.worker.process.metrics));
+        }
+        Ok(())
+    }
+
     /// New work begins under the revision that is in force now.
     fn renew_force(&mut self) {
         let force = self.entry.force();
@@ -159,12 +170,17 @@ impl Session {
     /// Says again who the user is, ahead of the client's own first message and in the same write: a function may have changed
     /// the user parameter where nobody could see it.
     fn assert_user(&self, server: &mut Server) {
-        let Some(assertion) = &self.assertion else {
-            return;
-        };
-        server.outbox.push(assertion);
-        server.backend.statements.set_unnamed(None);
-        server.backend.replies.push(Expect::Own);
+        if let Some(assertion) = &self.assertion {
+            push_assertion(assertion, server);
+        }
+    }
+
+    /// The same between transactions, on a connection that stays with its client after a RESET, DISCARD ALL or SET.
+    pub(super) fn assert_user_again(&mut self) {
+        self.reassert = false;
+        if let (Some(assertion), Some(owned)) = (&self.assertion, &mut self.server) {
+            push_assertion(assertion, &mut owned.server);
+        }
     }
 
     /// Whether a parameter may be carried from one server connection to the next.
@@ -173,7 +189,7 @@ impl Session {
     }
 
     /// Answers the message that wanted a server with an error, and leaves the client where an error leaves it.
-    fn refuse_work(&mut self, error: &ErrorResponse) {
+    pub(super) fn refuse_work(&mut self, error: &ErrorResponse) {
         self.say(error);
         let header = codec::peek(self.inbox.bytes()).ok().flatten();
         let Some(header) = header else {
@@ -221,6 +237,12 @@ pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
         settings.set(name, Value::Text(value.into()));
     }
     settings
+}
+
+fn push_assertion(assertion: &[u8], server: &mut Server) {
+    server.outbox.push(assertion);
+    server.backend.statements.set_unnamed(None);
+    server.backend.replies.push(Expect::Own);
 }
 
 fn cancelled_while_waiting() -> ErrorResponse {

@@ -37,6 +37,9 @@ impl Session {
                 break;
             };
             let tag = header.frontend()?;
+            if tag == FrontendTag::Terminate {
+                return Err(Ending::ClientGone);
+            }
             let enough = header.message_length().min(BUFFER_BYTES);
             if self.rest.left > 0 || self.inbox.len() < enough {
                 self.inbox.reserve(enough);
@@ -62,7 +65,6 @@ impl Session {
     fn client_message(&mut self, tag: FrontendTag, header: Header) -> Result<Step, Ending> {
         use FrontendTag as T;
         match tag {
-            T::Terminate => return Err(Ending::ClientGone),
             T::Authentication => {
                 return Err(Ending::fatal(
                     SqlState::PROTOCOL_VIOLATION,
@@ -73,6 +75,16 @@ impl Session {
         }
         let Some(owned) = &self.server else {
             return Ok(self.without_server(tag, header));
+        };
+        if begins_work(tag)
+            && owned.server.backend.is_idle()
+            && let Err(error) = self.begin_on_held_server()
+        {
+            self.refuse_work(&error);
+            return Ok(Step::Done);
+        }
+        let Some(owned) = &self.server else {
+            return Ok(Step::Attach);
         };
         if owned.server.backend.replies.is_skipping() && tag != T::Sync {
             self.discard(header);
@@ -288,4 +300,13 @@ impl Session {
             .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
+}
+
+/// Whether a message begins a transaction, where none is open.
+const fn begins_work(tag: FrontendTag) -> bool {
+    use FrontendTag as T;
+    matches!(
+        tag,
+        T::Query | T::Parse | T::Bind | T::Describe | T::Execute | T::FunctionCall
+    )
 }

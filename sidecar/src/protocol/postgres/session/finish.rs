@@ -99,13 +99,7 @@ impl Session {
                 work.complete();
             }
             if owned.server.cancels.is_empty() {
-                park(
-                    &self.entry,
-                    &self.factory,
-                    &self.force,
-                    owned,
-                    Instant::now(),
-                );
+                park(&self.entry, &self.factory, owned, Instant::now());
             } else {
                 spawn_local(take_home(self.home(), owned, false, false));
             }
@@ -114,17 +108,14 @@ impl Session {
 }
 
 /// Puts a clean connection into its owner's pool, or closes it for somebody who has less.
-pub(super) fn park(
-    entry: &Rc<Entry>,
-    factory: &Rc<Factory>,
-    force: &DatabaseForce,
-    owned: Box<Owned>,
-    now: Instant,
-) {
-    if owned.server.epoch != force.epoch || !owned.server.is_young(now) {
+pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Box<Owned>, now: Instant) {
+    let force = entry.force();
+    let server = &owned.server;
+    if server.epoch != force.epoch || !server.is_young(now) || server.cancels.is_lost() {
         return;
     }
-    if entry.limiter.has_waiters() && entry.limiter.should_yield(&factory.holder) {
+    let limiter = &entry.limiter;
+    if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.waiting() > 0) {
         entry.metrics.evictions.inc();
         return;
     }
@@ -144,13 +135,7 @@ async fn take_home(home: Home, mut owned: Box<Owned>, partial: bool, has_state: 
         return;
     }
     match restore_session(&home, &mut owned, has_state).await {
-        Ok(()) => park(
-            &home.entry,
-            &home.factory,
-            &home.entry.force(),
-            owned,
-            Instant::now(),
-        ),
+        Ok(()) => park(&home.entry, &home.factory, owned, Instant::now()),
         Err(error) => {
             tracing::debug!(upstream = %home.force.name, %error, "a server connection could not be reused");
         }
@@ -165,6 +150,8 @@ async fn restore_session(
     has_state: bool,
 ) -> Result<(), RestoreError> {
     let server = &mut owned.server;
+    // What is discarded below may have changed the session, and nobody looks at it.
+    let has_state = has_state || server.backend.replies.is_outstanding();
     if server.backend.replies.is_outstanding()
         && let Some(target) = &server.backend.cancel
     {
@@ -193,7 +180,7 @@ pub(super) fn send_cancel(
         let deadline = Instant::now() + restore::RESTORE_LIMIT;
         if let Err(error) = force.connector.cancel(&target, deadline).await {
             tracing::debug!(upstream = %force.name, %error, "a cancel request failed");
+            flight.lose();
         }
-        drop(flight);
     });
 }

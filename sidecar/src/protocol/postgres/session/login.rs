@@ -103,14 +103,16 @@ fn open(
             handle: Rc::new(Handle::default()),
             slot: 0,
             factory,
-            force,
             context,
             client: login.stream,
             inbox: Inbox::new(worker.slab.clone()),
             outbox: Outbox::new(),
             rest: Rest::default(),
             server: None,
+            mode: force.settings.pool.mode,
+            force,
             pinned: false,
+            reassert: false,
             statements: ClientStatements::default(),
             bound: None,
             wanted: Rc::clone(&baseline),
@@ -121,6 +123,7 @@ fn open(
             clocks: Clocks::default(),
             work: None,
             timer: LazyTimer::default(),
+            turns: 0,
             lost_words: None,
             draining: false,
         },
@@ -172,7 +175,7 @@ impl Session {
 
     /// What the server reports to a client with this baseline: remembered, or asked.
     async fn reported(&mut self) -> Result<Reported, Box<ErrorResponse>> {
-        let transaction_mode = self.force.settings.pool.mode == PoolMode::Transaction;
+        let transaction_mode = self.mode == PoolMode::Transaction;
         let key = Rc::clone(&self.factory.key);
         if transaction_mode
             && let Some((baseline, reported)) = self.entry.greetings.get(&key, &self.baseline)

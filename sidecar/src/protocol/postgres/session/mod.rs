@@ -71,7 +71,11 @@ pub struct Session {
     /// What is left of a client's message that is dealt with in pieces.
     rest: Rest,
     server: Option<Box<Owned>>,
+    /// How the session holds its server connection: as the policy said at its login.
+    mode: PoolMode,
     pinned: bool,
+    /// Whether the user parameter may have been reset, and is said again when the transaction is over.
+    reassert: bool,
     statements: ClientStatements,
     /// The statement that the client's last Bind named.
     bound: Option<Rc<Statement>>,
@@ -88,10 +92,14 @@ pub struct Session {
     /// The piece of work under way, as the metrics show it.
     work: Option<Work>,
     timer: LazyTimer,
+    turns: u8,
     /// The last words of a server that has said goodbye and not gone yet.
     lost_words: Option<Box<[u8]>>,
     draining: bool,
 }
+
+/// Turns of the loop after which the timer is looked at first.
+const TURNS_BEFORE_TIMER: u8 = 32;
 
 /// What happened next.
 enum Event {
@@ -211,6 +219,11 @@ impl Session {
         if self.draining && client_takes && self.drain_if_idle().is_err() {
             return Poll::Ready(Event::Signal(Signal::Drain));
         }
+        // A side that is always readable must not keep a deadline from being noticed.
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(TURNS_BEFORE_TIMER) && self.timer.poll_fired(cx).is_ready() {
+            return Poll::Ready(Event::Deadline);
+        }
         let mut server_takes = true;
         if let Some(owned) = &mut self.server {
             let server = &mut owned.server;
@@ -235,12 +248,12 @@ impl Session {
 
     /// Whether the server connection stays with this client until its end.
     fn is_pinned(&self) -> bool {
-        self.pinned || self.force.settings.pool.mode == PoolMode::Session
+        self.pinned || self.mode == PoolMode::Session
     }
 
     /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass.
     fn renames(&self) -> bool {
-        self.force.settings.pool.mode == PoolMode::Transaction
+        self.mode == PoolMode::Transaction
     }
 
     /// An error of the sidecar's own, in the place of an answer.

@@ -29,6 +29,7 @@ impl Session {
                 self.statements.clear();
                 self.pinned = false;
                 self.set_baseline(Settings::clone(&self.startup));
+                self.reassert = true;
             }
             b"DEALLOCATE ALL" => {
                 backend.statements.clear();
@@ -80,6 +81,7 @@ impl Session {
 
     /// What the server connection has is known only by its own word from now on: the next checkout says it all again.
     fn unsettle(&mut self) {
+        self.reassert = true;
         if let Some(server) = self.server_mut() {
             server.backend.now = None;
         }

@@ -160,6 +160,12 @@ impl Replies {
         }
     }
 
+    /// Whether the next answer is the client's, and not to a statement of the sidecar's own.
+    #[must_use]
+    pub fn client_is_next(&self) -> bool {
+        !matches!(self.queue.front(), Some(Expect::Own))
+    }
+
     /// How many answers are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> usize {

@@ -7,7 +7,9 @@ use super::super::error_response::SqlState;
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::backend::Rest;
+use super::clocks::Overdue;
 use super::replies::{Answer, Expect, Step};
+use super::restore::RESTORE_LIMIT;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::telemetry::{ErrorClass, TimeoutKind};
@@ -89,7 +91,9 @@ impl Session {
             BackendTag::ReadyForQuery => {
                 let status = TransactionStatus::read(body)?;
                 server.backend.status = status;
-                self.tell_overdue();
+                if server.backend.replies.client_is_next() {
+                    self.tell_overdue();
+                }
             }
             BackendTag::ParameterStatus => {
                 let body = body.to_vec();
@@ -150,8 +154,10 @@ impl Session {
             self.say(error);
         }
         self.stream_server_rest();
-        if tag == BackendTag::ReadyForQuery {
-            self.ready();
+        match step {
+            Step::Swallowed(Expect::Own) => self.ready_after_own(),
+            _ if tag == BackendTag::ReadyForQuery => self.ready(),
+            _ => {}
         }
         self.emit_answers();
         Ok(Progress::More)
@@ -223,6 +229,21 @@ impl Session {
             self.roll_back();
             self.local = Local::aborted(Box::new(error));
         }
+        if self.reassert && !open && !waits && self.is_pinned() {
+            self.assert_user_again();
+        }
+    }
+
+    /// A statement of the sidecar's own is over. What the client has sent behind it goes on under its own clock.
+    fn ready_after_own(&mut self) {
+        if self
+            .clocks
+            .overdue
+            .as_ref()
+            .is_some_and(|overdue| overdue.error.is_none())
+        {
+            self.clocks.overdue = None;
+        }
     }
 
     /// Rolls the transaction back by a statement of the sidecar's own, which the client does not see.
@@ -237,6 +258,12 @@ impl Session {
             server.backend.replies.push(Expect::Own);
         }
         self.clocks.statement = None;
+        // A server that does not even answer a ROLLBACK is not waited for.
+        self.clocks.overdue = Some(Overdue {
+            kind: TimeoutKind::Statement,
+            error: None,
+            limit: Instant::now() + RESTORE_LIMIT,
+        });
     }
 
     /// Counts an error; a FATAL one is kept back, because the connection that it ends is not the client's.
