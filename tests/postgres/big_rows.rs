@@ -35,9 +35,7 @@ async fn a_slow_reader_of_a_big_row_costs_no_more_memory_than_a_quick_one() {
     let before = stage.sidecar.memory("VmRSS");
     wire.send(send::query("SELECT repeat('y', 64 * 1024 * 1024)"))
         .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
     let peak = stage.sidecar.memory("VmHWM").saturating_sub(before);
     assert!(peak < BOUND, "the sidecar grew by {peak} bytes");
     // And the row is whole when it is read after all.

@@ -89,7 +89,7 @@ async fn a_forged_key_cancels_nothing() {
         (pid, &longer),
         (pid.wrapping_add(1), &secret),
         (backend, &secret),
-        (0, &secret),
+        (pid.wrapping_add(1 << 24), &secret),
         (u32::MAX, &secret),
     ] {
         cancel(&stage, pid, secret).await;
@@ -109,6 +109,16 @@ async fn a_forged_key_cancels_nothing() {
 
     cancel(&stage, pid, &secret).await;
     assert_eq!(alice.until_ready().await.refusal().code, "57014");
+}
+
+#[tokio::test]
+async fn a_process_id_is_never_zero_which_clients_take_for_none() {
+    let stage = Stage::with(Policy::trusted()).workers(1).start().await;
+    for _ in 0..3 {
+        let wire = login(&stage, "alice", V3_0).await;
+        let pid = wire.key.as_ref().unwrap().0;
+        assert!(0 < pid && pid <= i32::MAX as u32, "{pid}");
+    }
 }
 
 #[tokio::test]
@@ -251,9 +261,7 @@ async fn a_client_that_does_not_read_can_be_cancelled() {
             "SELECT repeat('x', 1000), generate_series(1, 100000000)",
         ))
         .await;
-    stage
-        .until_server(&admin, "wait_event = 'ClientWrite'")
-        .await;
+    stage.until_stuck_in_write(&admin).await;
     let (pid, secret) = alice.key.clone().unwrap();
     cancel(&stage, pid, &secret).await;
     wait::until("the query's end on the server", || async {

@@ -135,7 +135,7 @@ async fn a_newcomer_takes_the_connection_that_has_been_idle_longest_of_the_user_
 async fn a_connection_in_a_transaction_is_never_taken_away() {
     let policy = Policy::trusted()
         .pool("maxConnections: 1, perUser: {max: 1}")
-        .timeouts("acquire: 300ms");
+        .timeouts("acquire: 2s");
     let stage = Stage::start(policy).await;
     let (alice, bob) = (stage.user("alice").await, stage.user("bob").await);
     alice

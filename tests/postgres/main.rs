@@ -10,6 +10,7 @@
 mod admin_and_metrics;
 mod big_rows;
 mod cancel;
+mod chaos;
 mod copy;
 mod direct;
 mod drain;
@@ -22,7 +23,10 @@ mod many_users;
 mod pinning;
 mod pipelines;
 mod prepared;
+mod slow_clients;
+mod startup;
 mod timeouts;
 mod tls_and_scram;
+mod transactions;
 mod unasked;
 mod upstream_failure;

@@ -389,3 +389,42 @@ async fn plaintext_behind_an_ssl_request_is_an_attack() {
         "what came before the encryption was believed: {said:?}"
     );
 }
+
+#[tokio::test]
+async fn a_cancel_reaches_an_upstream_that_is_reached_by_tls() {
+    let stage = Stage::start(upstream("VerifyFull", "localhost")).await;
+    let admin = stage.admin().await;
+    let alice = stage.user("alice").await;
+    let token = alice.cancel_token();
+    let cancel = async {
+        stage
+            .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
+            .await;
+        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(alice.simple_query("SELECT pg_sleep(20)"), cancel);
+    assert_eq!(Refusal::from(ended.unwrap_err()).code, "57014");
+}
+
+#[tokio::test]
+async fn a_big_row_passes_two_layers_of_tls() {
+    let authority = Authority::new("Application side");
+    let identity = authority.issue(&["localhost"]);
+    let policy = upstream("VerifyFull", "localhost")
+        .database("listen: {tls: Secret, tlsSecretRef: {name: own}}");
+    let stage = Stage::with(policy)
+        .secret("own/tls.crt", &identity.certificate)
+        .secret("own/tls.key", &identity.key)
+        .start()
+        .await;
+    let stream = TcpStream::connect(("127.0.0.1", stage.sidecar.port()))
+        .await
+        .unwrap();
+    let mut wire = handshake(&stage, &authority, stream, true).await;
+    assert_eq!(wire.query(ENCRYPTED).await.value().as_deref(), Some("t"));
+    let before = stage.sidecar.memory("VmRSS");
+    let answer = wire.query("SELECT repeat('t', 20000000)").await;
+    assert_eq!(answer.value().unwrap().len(), 20_000_000);
+    let grown = stage.sidecar.memory("VmHWM").saturating_sub(before);
+    assert!(grown < 8 << 20, "the sidecar grew by {grown} bytes");
+}

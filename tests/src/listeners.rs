@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Silent {
     port: u16,
-    accepted: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
@@ -25,32 +24,19 @@ impl Silent {
     pub async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let accepted = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             let mut held = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
                 held.push(stream);
             }
         });
-        Self {
-            port,
-            accepted,
-            task,
-        }
+        Self { port, task }
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// How many connections have come.
-    #[must_use]
-    pub fn accepted(&self) -> u32 {
-        self.accepted.load(Ordering::Relaxed)
     }
 }
 

@@ -117,29 +117,14 @@ impl Server {
         panic!("PostgreSQL does not start:\n{log}");
     }
 
-    /// Kills it and everything it was doing, as a machine that fails would.
+    /// Ends it and everything that it was doing, at once and without a checkpoint.
     ///
     /// # Panics
     /// When it does not end in time.
     pub fn kill(&mut self) {
-        self.stop(Signal::QUIT);
-    }
-
-    /// Stops it by `signal`: `TERM` smart, `INT` fast, `QUIT` immediate.
-    ///
-    /// # Panics
-    /// When it does not end in time.
-    pub fn stop(&mut self, signal: Signal) {
         if let Some(mut process) = self.process.take() {
-            process.signal(signal);
+            process.signal(Signal::QUIT);
             process.wait(PATIENCE);
-        }
-    }
-
-    /// Stops (`STOP`) or continues (`CONT`) the postmaster, so that new connections are accepted by the kernel and never answered.
-    pub fn freeze(&mut self, frozen: bool) {
-        if let Some(process) = &mut self.process {
-            process.signal(if frozen { Signal::STOP } else { Signal::CONT });
         }
     }
 

@@ -109,19 +109,6 @@ impl Session {
             .unwrap()
     }
 
-    /// How the connection ended.
-    ///
-    /// # Panics
-    /// When it does not end.
-    pub async fn ended(self) -> Result<(), Error> {
-        let Self {
-            client, carrier, ..
-        } = self;
-        let ended = wait::within("the connection's end", carrier).await.unwrap();
-        drop(client);
-        ended
-    }
-
     /// Says goodbye and waits until it is said.
     ///
     /// # Panics

@@ -110,12 +110,6 @@ impl Sidecar {
         self.port
     }
 
-    /// The port of `/metrics`, `/healthz` and `/readyz`.
-    #[must_use]
-    pub fn admin_port(&self) -> u16 {
-        self.admin
-    }
-
     /// The policy in force, ports filled in.
     #[must_use]
     pub fn policy(&self) -> &Policy {

@@ -148,6 +148,20 @@ impl Stage {
         .await;
     }
 
+    /// Waits until a server session of the application can write nothing more, because nobody reads what it has written. A
+    /// session that writes much waits for a moment now and then: only one that is seen waiting many times in a row is stuck.
+    pub async fn until_stuck_in_write(&self, admin: &Session) {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND usename <> 'postgres' AND wait_event = 'ClientWrite'";
+        let seen = std::cell::Cell::new(0);
+        wait::until("a server session that can write nothing more", || async {
+            let waits = admin.text(query).await.as_deref() != Some("0");
+            seen.set(if waits { seen.get() + 1 } else { 0 });
+            seen.get() >= 30
+        })
+        .await;
+    }
+
     /// How many server sessions the application's roles have in this stage's database.
     ///
     /// # Panics
