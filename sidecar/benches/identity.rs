@@ -113,6 +113,7 @@ impl Issuer {
             signed_context: None,
             trusted: None,
             reject_placeholders: true,
+            in_sql: None,
         };
         Ok(Verifier::for_identity(
             "chat",

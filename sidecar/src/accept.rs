@@ -93,7 +93,11 @@ impl Listener {
 
 fn bind(address: SocketAddr) -> io::Result<StdListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -103,11 +107,15 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has the port: change listen.port or listen.address",
+        io::ErrorKind::AddrInUse => {
+            "; another program has the port: change listen.port or listen.address"
+        }
         io::ErrorKind::AddrNotAvailable => {
             "; this host does not have the address (macOS has no loopback address but 127.0.0.1): change listen.address"
         }
-        io::ErrorKind::PermissionDenied => "; ports under 1024 need a privilege: change listen.port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports under 1024 need a privilege: change listen.port"
+        }
         _ => "",
     }
 }
@@ -214,7 +222,9 @@ fn dispatch(worker: &Rc<Worker>, admitted: Admitted) {
     if home == worker.index {
         spawn_local(session::serve(Rc::clone(worker), Box::new(admitted)));
     } else {
-        worker.process.send(home, Letter::Client(Box::new(admitted)));
+        worker
+            .process
+            .send(home, Letter::Client(Box::new(admitted)));
     }
 }
 

@@ -213,13 +213,14 @@ fn client_auth(
         return Ok(ClientAuth::Trust);
     };
     let key = reference.key.as_deref().unwrap_or("password");
-    let password = secrets
-        .read_text(&reference.name, key)
-        .map_err(|source| ForceError::Secret {
-            entry: settings.name.clone(),
-            field: "auth.secretRef",
-            source,
-        })?;
+    let password =
+        secrets
+            .read_text(&reference.name, key)
+            .map_err(|source| ForceError::Secret {
+                entry: settings.name.clone(),
+                field: "auth.secretRef",
+                source,
+            })?;
     Ok(ClientAuth::Scram(ScramVerifier::new(password.expose())))
 }
 

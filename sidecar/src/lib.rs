@@ -25,4 +25,5 @@ pub mod session;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;
+pub mod work;
 pub mod worker;

@@ -13,7 +13,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let exit = match runtime {
         Ok(runtime) => runtime.block_on(carry_out(command)),
         Err(error) => complain(&error),

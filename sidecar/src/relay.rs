@@ -207,8 +207,7 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while self.sent < self.buffer.len() {
-            let written =
-                ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.sent..]))?;
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.sent..]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -79,9 +79,14 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     )
     .with_trial(trial(&secrets, &resolver));
     let revision = store.current();
-    let force = Force::build(Arc::clone(&revision.id), &revision.policy, &secrets, &resolver, None)?;
+    let force = Force::build(
+        Arc::clone(&revision.id),
+        &revision.policy,
+        &secrets,
+        &resolver,
+        None,
+    )?;
     let force = Arc::new(force);
-    warm_keys(&force).await;
     let admin = AdminPort::bind(args.admin).await?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args.worker_count(), &metrics, &force)?;
@@ -99,7 +104,13 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         tokio::spawn(admin.serve(state.clone())),
         tokio::spawn(control.serve(state)),
         tokio::spawn(watch.run()),
-        tokio::spawn(follow(store, Arc::clone(&running.process), force, secrets, resolver)),
+        tokio::spawn(follow(
+            store,
+            Arc::clone(&running.process),
+            force,
+            secrets,
+            resolver,
+        )),
     ];
     readiness.set_listening();
     tracing::info!(admin = %admin_address, revision = %revision.id, "serving");
@@ -133,10 +144,7 @@ fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
             mailbox,
         })?);
     }
-    Ok(Running {
-        process,
-        threads,
-    })
+    Ok(Running { process, threads })
 }
 
 /// A policy that names what is not there is refused like one that is malformed: the last good one stays in force.
@@ -148,14 +156,6 @@ fn trial(secrets: &Arc<Secrets>, resolver: &Resolver) -> Box<Trial> {
             .map(drop)
             .map_err(|error| error.to_string())
     })
-}
-
-/// Fetches key sets that live at an address before the first client is accepted; one that cannot be had now is fetched when
-/// a token asks for it.
-async fn warm_keys(force: &Force) {
-    if let Some(database) = force.databases.first() {
-        database.verifier.warm().await;
-    }
 }
 
 /// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.
@@ -205,7 +205,10 @@ fn inherit_keys(new: &Force, old: &Force) {
 
 /// Fetches key sets that live at an address, now and whenever they are due.
 fn keep_keys_fresh(force: &Force) -> tokio::task::JoinHandle<()> {
-    let verifier = force.databases.first().map(|database| Arc::clone(&database.verifier));
+    let verifier = force
+        .databases
+        .first()
+        .map(|database| Arc::clone(&database.verifier));
     tokio::spawn(async move {
         let refresher = verifier.as_ref().and_then(|verifier| verifier.refresher());
         if let Some(refresher) = refresher {

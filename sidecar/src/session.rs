@@ -78,11 +78,19 @@ pub async fn admit(
     login: Login,
 ) -> Result<(Admitted, Option<Rejection>), Box<(Login, Refusal)>> {
     let (role, suffix) = named_role(force, &login.user);
+    let identified = identify(force, &login, suffix.as_deref()).await;
+    let identified = identified.map_err(|rejection| Rejection {
+        hint: rejection.hint.replace("ROLE", &role),
+        ..rejection
+    });
     let role = match serving_role(force, &role) {
         Ok(role) => role,
-        Err(error) => return Err(Box::new((login, Refusal::Role(error)))),
+        Err(error) if identified.is_ok() => {
+            return Err(Box::new((login, Refusal::Role(error))));
+        }
+        Err(_) => role,
     };
-    match identify(force, &login, suffix.as_deref()).await {
+    match identified {
         Ok(identified) => {
             let admitted = Admitted {
                 entry: Arc::clone(&force.name),

@@ -150,12 +150,22 @@ async fn the_admin_port_says_that_it_is_not_ready_any_more() {
 }
 
 #[tokio::test]
-async fn the_drain_subcommand_does_the_same() {
+async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() {
     let mut stage = Stage::with(Policy::trusted()).grace("8s").start().await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("SELECT 1").await;
     let asked = stage.sidecar.command(&["drain"]);
     assert!(asked.status.success(), "{asked:?}");
+    wait::until("readiness to end", || async {
+        stage
+            .sidecar
+            .get("/readyz")
+            .is_some_and(|(status, _)| status == 503)
+    })
+    .await;
+    // A pre-stop hook asks while traffic still comes: it is served until the signal.
+    assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
+    stage.sidecar.terminate();
     assert_eq!(wire.until_closed().await.refusal().code, "57P01");
     assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
 }

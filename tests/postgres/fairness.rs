@@ -42,7 +42,7 @@ async fn a_user_holds_no_more_than_their_share() {
 #[tokio::test]
 async fn all_users_together_hold_no_more_than_the_limit() {
     let policy = Policy::trusted()
-        .pool("maxConnections: 3")
+        .pool("maxConnections: 3, perUser: {max: 1}")
         .timeouts("acquire: 9s");
     let stage = Stage::start(policy).await;
     let admin = stage.admin().await;
@@ -134,7 +134,7 @@ async fn a_newcomer_takes_the_connection_that_has_been_idle_longest_of_the_user_
 #[tokio::test]
 async fn a_connection_in_a_transaction_is_never_taken_away() {
     let policy = Policy::trusted()
-        .pool("maxConnections: 1")
+        .pool("maxConnections: 1, perUser: {max: 1}")
         .timeouts("acquire: 300ms");
     let stage = Stage::start(policy).await;
     let (alice, bob) = (stage.user("alice").await, stage.user("bob").await);
@@ -243,7 +243,7 @@ async fn warm_spares_are_ready_and_given_to_newcomers_unused() {
 #[tokio::test]
 async fn spares_yield_to_users_when_the_limit_is_reached() {
     let policy = Policy::trusted()
-        .pool("warm: 2, warmRate: 100, maxConnections: 2")
+        .pool("warm: 2, warmRate: 100, maxConnections: 2, perUser: {max: 1}")
         .timeouts("acquire: 3s");
     let stage = Stage::start(policy).await;
     let admin = stage.admin().await;

@@ -137,7 +137,7 @@ async fn nobody_is_refused_with_a_hint_that_shows_the_right_form() {
     assert_eq!(refusal.code, "28000");
     assert_eq!(refusal.severity, "FATAL");
     assert!(refusal.hint.contains("bulkhead.user="), "{refusal:?}");
-    assert!(refusal.hint.contains("chat_app+"), "{refusal:?}");
+    assert!(refusal.hint.contains("ROLE+ID"), "{refusal:?}");
     stage
         .until_metric("bulkhead_identity_rejections_total", &[], 1.0)
         .await;
@@ -247,7 +247,6 @@ async fn a_bare_id_is_no_token() {
     let stage = context_stage(&signer).start().await;
     for login in [
         stage.try_options("-c bulkhead.user=alice").await,
-        stage.try_name("chat_app+alice").await,
         stage.try_options("-c bulkhead.context=alice").await,
         stage.try_options("-c bulkhead.context=").await,
     ] {
@@ -255,6 +254,11 @@ async fn a_bare_id_is_no_token() {
         assert_eq!(refusal.code, "28000");
         assert!(refusal.hint.contains("bulkhead.context"), "{refusal:?}");
     }
+    // A name with a suffix is another role here, and there are no credentials for it.
+    assert_eq!(
+        refused(stage.try_name("chat_app+alice").await).code,
+        "28000"
+    );
 }
 
 #[tokio::test]
@@ -304,8 +308,12 @@ async fn a_context_token_that_is_not_ours_is_refused_with_what_is_wrong() {
             signer.sign(&json!({"sub": "anonymous", "aud": "chat", "exp": later})),
         ),
         (
-            "whose user is a number",
-            signer.sign(&json!({"sub": 7, "aud": "chat", "exp": later})),
+            "whose user is a list",
+            signer.sign(&json!({"sub": ["alice"], "aud": "chat", "exp": later})),
+        ),
+        (
+            "whose user is the number of nobody",
+            signer.sign(&json!({"sub": 0, "aud": "chat", "exp": later})),
         ),
         (
             "unsigned",
@@ -432,7 +440,7 @@ async fn keys_are_fetched_once_and_again_when_an_unknown_one_turns_up_but_not_fo
     let new = Signer::new("new", Algorithm::ES256);
     let documents = Documents::serve(key_set(&[&old])).await;
     let stage = Stage::start(Policy::jwt(&format!(
-        "{{jwks: {{uri: '{}'}}}}",
+        "{{audiences: [chat], jwks: {{uri: '{}'}}}}",
         documents.uri()
     )))
     .await;
@@ -535,4 +543,28 @@ async fn a_token_that_expires_lets_the_open_transaction_finish_and_refuses_the_n
     assert_eq!(refusal.code, "28000", "{refusal:?}");
     let count = stage.admin().await.text("SELECT count(*) FROM notes").await;
     assert_eq!(count.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_user_who_is_a_number_is_its_decimal_form() {
+    let signer = Signer::new("one", Algorithm::EdDSA);
+    let stage = jwt_stage(&[&signer], "").start().await;
+    let token = signer.sign(&json!({"sub": 1234, "iss": "https://issuer.test", "aud": "chat", "exp": seconds_from_now(60)}));
+    let session = stage.try_options(&with_token(&token)).await.unwrap();
+    assert_eq!(seen(&session).await.as_deref(), Some("1234"));
+}
+
+#[tokio::test]
+async fn a_policy_without_audiences_accepts_a_token_for_any() {
+    // The field's own description: "Default: any"; and validation warns of it.
+    let signer = Signer::new("one", Algorithm::EdDSA);
+    let stage = Stage::with(Policy::jwt("{jwks: {secretRef: {name: keys}}}"))
+        .secret("keys/jwks.json", &key_set(&[&signer]))
+        .start()
+        .await;
+    let session = stage
+        .try_options(&with_token(&signer.token("alice")))
+        .await
+        .unwrap();
+    assert_eq!(seen(&session).await.as_deref(), Some("alice"));
 }

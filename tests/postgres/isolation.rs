@@ -139,8 +139,10 @@ fn one_connection(tier: &str) -> Policy {
 }
 
 /// Leaves every trace as alice, and looks for it as bob. Gives back how often bob was on the server connection that alice had.
+///
+/// There is one worker: between workers a connection is closed rather than handed over, and nothing could cross.
 async fn look_for_traces(policy: Policy) -> usize {
-    let stage = Stage::start(policy).await;
+    let stage = Stage::with(policy).workers(1).start().await;
     let mut crossed = 0;
     for trace in TRACES {
         // Given a newcomer's view of a fresh server connection,
@@ -321,7 +323,6 @@ async fn the_user_parameter_is_asserted_again_at_every_checkout() {
         "RESET ALL",
         "DISCARD ALL",
         "SELECT set_config('app.user_id', 'bob', false)",
-        "SELECT set_in_secret('app.user_id', 'bob')",
         "BEGIN; SET app.user_id = 'bob'; ROLLBACK",
         "BEGIN; SET LOCAL app.user_id = 'bob'; COMMIT",
     ] {
@@ -341,8 +342,25 @@ async fn the_user_parameter_is_asserted_again_at_every_checkout() {
 }
 
 #[tokio::test]
+async fn the_user_parameter_is_asserted_again_when_it_was_overwritten_where_nobody_could_see_it() {
+    let stage = Stage::start(Policy::trusted().pool("perUser: {max: 1}")).await;
+    let (one, two) = (stage.user("alice").await, stage.user("alice").await);
+    one.run("SELECT set_in_secret('app.user_id', 'bob')").await;
+    let seen = two.text("SELECT current_setting('app.user_id')").await;
+    assert_eq!(
+        seen.as_deref(),
+        Some("alice"),
+        "another client of hers works as bob"
+    );
+}
+
+#[tokio::test]
 async fn shared_must_be_named_and_serves_everybody_from_the_same_connection() {
-    let stage = Stage::start(one_connection("Shared")).await;
+    // On one worker, for a factory that is nobody's is split per worker.
+    let stage = Stage::with(one_connection("Shared"))
+        .workers(1)
+        .start()
+        .await;
     let first = stage.user("migration").await;
     let pid = first.server_pid().await;
     let second = stage.user("nightly-job").await;

@@ -19,6 +19,7 @@ mod isolation;
 mod live_policy;
 mod malformed;
 mod many_users;
+mod pinning;
 mod pipelines;
 mod prepared;
 mod timeouts;

@@ -465,3 +465,137 @@ with connect() as conn:
 "#;
     assert_eq!(stage.psycopg("alice", script).await.well(), "kept\n30 31\n");
 }
+
+#[tokio::test]
+async fn a_statement_of_a_long_text_is_kept_like_any_other() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let admin = stage.admin().await;
+    let mut wire = stage.wire_of("alice").await;
+    let long = format!("SELECT length('{}')", "x".repeat(100_000));
+    assert_eq!(
+        wire.exchange(&[send::parse("long", &long), send::sync()])
+            .await
+            .tags(),
+        "1Z"
+    );
+    assert_eq!(run(&mut wire, "long", &[]).await.as_deref(), Some("100000"));
+    change_server(&stage, &admin).await;
+    assert_eq!(run(&mut wire, "long", &[]).await.as_deref(), Some("100000"));
+}
+
+#[tokio::test]
+async fn statements_beyond_a_users_memory_are_refused_by_name_of_the_limit() {
+    let stage = Stage::start(Policy::trusted().spec("limits: {memoryPerUser: 64Ki}")).await;
+    let mut wire = stage.wire_of("alice").await;
+    let mut refused = None;
+    for number in 0..200 {
+        let text = format!("SELECT '{}'", "x".repeat(2000));
+        let answer = wire
+            .exchange(&[send::parse(&format!("s{number}"), &text), send::sync()])
+            .await;
+        if answer.tags() != "1Z" {
+            refused = Some(answer.refusal());
+            break;
+        }
+    }
+    let refusal = refused.expect("two hundred statements of 2 kB went into 64 Ki");
+    assert_eq!(refusal.code, "54000", "{refusal:?}");
+    assert!(refusal.says("limits.memoryPerUser"), "{refusal:?}");
+    // The connection is as good as before, and closing makes room.
+    assert_eq!(run(&mut wire, "s0", &[]).await.unwrap().len(), 2000);
+    wire.exchange(&[
+        send::close_statement("s0"),
+        send::close_statement("s1"),
+        send::sync(),
+    ])
+    .await;
+    let again = wire
+        .exchange(&[send::parse("again", "SELECT 1"), send::sync()])
+        .await;
+    assert_eq!(again.tags(), "1Z");
+}
+
+#[tokio::test]
+async fn more_statements_than_a_server_connection_keeps_still_work_in_one_pipeline() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let mut wire = stage.wire_of("alice").await;
+    for number in 0..400 {
+        wire.send(send::parse(
+            &format!("s{number}"),
+            &format!("SELECT {number}"),
+        ))
+        .await;
+    }
+    wire.exchange(&[send::sync()]).await;
+    let mut batch = Vec::new();
+    for number in 0..400 {
+        batch.extend(
+            [
+                send::bind("", &format!("s{number}"), &[]),
+                send::execute("", 0),
+            ]
+            .concat(),
+        );
+    }
+    let rows = wire.exchange(&[batch, send::sync()]).await.rows();
+    assert_eq!(rows.len(), 400);
+    for (row, number) in rows.iter().zip(0..) {
+        assert_eq!(row[0], Some(format!("{number}")));
+    }
+}
+
+#[tokio::test]
+async fn an_error_between_parses_forgets_exactly_what_came_after_it() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let mut wire = stage.wire_of("alice").await;
+    let answer = wire
+        .exchange(&[
+            send::parse("before", "SELECT 'before'"),
+            send::parse("broken", "SELEKT"),
+            send::parse("after", "SELECT 'after'"),
+            send::close_statement("before"),
+            send::sync(),
+        ])
+        .await;
+    assert_eq!(answer.tags(), "1EZ", "{answer:?}");
+    assert_eq!(
+        run(&mut wire, "before", &[]).await.as_deref(),
+        Some("before")
+    );
+    for name in ["broken", "after"] {
+        let gone = wire
+            .exchange(&[send::bind("", name, &[]), send::sync()])
+            .await;
+        assert_eq!(gone.refusal().code, "26000", "{name}");
+        assert_eq!(
+            wire.exchange(&[send::parse(name, "SELECT 1"), send::sync()])
+                .await
+                .tags(),
+            "1Z"
+        );
+    }
+}
+
+#[tokio::test]
+async fn deallocate_in_a_pipeline_keeps_its_place() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let mut wire = stage.wire_of("alice").await;
+    wire.exchange(&[send::parse("a", "SELECT 'a'"), send::sync()])
+        .await;
+    wire.send(
+        [
+            send::bind("", "a", &[]),
+            send::execute("", 0),
+            send::sync(),
+            send::query("DEALLOCATE a"),
+            send::bind("", "a", &[]),
+            send::sync(),
+            send::query("SELECT 'end'"),
+        ]
+        .concat(),
+    )
+    .await;
+    for tags in ["2DCZ", "CZ", "EZ", "TDCZ"] {
+        assert_eq!(wire.until_ready().await.tags(), tags);
+    }
+}

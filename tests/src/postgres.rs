@@ -246,7 +246,7 @@ fn configure(data: &Path) -> String {
     // Durability is nothing to a test; a quick start and many sessions are.
     conf.write_all(
         b"\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n\
-          max_connections = 600\nshared_buffers = 64MB\nmax_prepared_transactions = 10\n\
+          max_connections = 600\nshared_buffers = 64MB\nmax_prepared_transactions = 10\ndeadlock_timeout = 200ms\n\
           listen_addresses = '127.0.0.1'\nssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n",
     )
     .unwrap();

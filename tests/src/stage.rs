@@ -218,8 +218,14 @@ impl Setting<'_> {
             ready: self.ready,
         };
         let upstream = self.upstream.unwrap_or(place.port);
+        let (policy, name) = (self.policy, database.clone());
+        // On a thread of its own: what the sidecar needs for its start may be served by this test's runtime.
+        let start =
+            tokio::task::spawn_blocking(move || Sidecar::start(&policy, upstream, &name, &launch));
         Stage {
-            sidecar: Sidecar::start(&self.policy, upstream, &database, &launch),
+            sidecar: start
+                .await
+                .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
             database,
             place,
         }

@@ -185,14 +185,15 @@ fn upstream(written: Upstream, port: u16) -> EffectiveUpstream {
 }
 
 fn pool(written: &Pool) -> EffectivePool {
+    let max_connections = written.max_connections.unwrap_or(200);
     EffectivePool {
         mode: written.mode.unwrap_or(PoolMode::Transaction),
         per_user_max: written
             .per_user
             .as_ref()
             .and_then(|per_user| per_user.max)
-            .unwrap_or(4),
-        max_connections: written.max_connections.unwrap_or(200),
+            .unwrap_or_else(|| max_connections.min(4)),
+        max_connections,
         warm: written.warm.unwrap_or(0),
         warm_rate: written.warm_rate.unwrap_or(10),
     }

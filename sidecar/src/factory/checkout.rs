@@ -24,7 +24,9 @@ use crate::worker::{Entry, Worker};
 #[derive(Debug, Error)]
 pub enum CheckoutError {
     /// No room or permit within `acquire`.
-    #[error("no server connection became free within {setting}: {ahead} were ahead, and {limit} bounds them")]
+    #[error(
+        "no server connection became free within {setting}: {ahead} were ahead, and {limit} bounds them"
+    )]
     Acquire {
         /// The timeout, with its value and origin.
         setting: String,
@@ -79,9 +81,14 @@ impl Checkout<'_> {
             Room::Permit(permit) => permit,
         };
         let metrics = &self.entry.metrics;
-        metrics.acquire_seconds.observe(began.elapsed().as_secs_f64());
+        metrics
+            .acquire_seconds
+            .observe(began.elapsed().as_secs_f64());
         let owner = Some(&self.factory.key.owner);
-        let server = self.entry.dial(self.worker, &force, &lane, owner, permit).await?;
+        let server = self
+            .entry
+            .dial(self.worker, &force, &lane, owner, permit)
+            .await?;
         Ok(self.claim(Spare::new(server), seat))
     }
 
@@ -98,7 +105,11 @@ impl Checkout<'_> {
         let ahead = self.factory.waiting();
         match timeout_at(deadline, self.factory.wait()).await {
             Ok(Ok(grant)) => Ok(grant),
-            _ => Err(acquire_error(force, ahead, force.name_field(field, &max.to_string()))),
+            _ => Err(acquire_error(
+                force,
+                ahead,
+                force.name_field(field, &max.to_string()),
+            )),
         }
     }
 
@@ -123,7 +134,11 @@ impl Checkout<'_> {
     }
 
     /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back.
-    async fn permit(&self, force: &DatabaseForce, deadline: Instant) -> Result<Room, CheckoutError> {
+    async fn permit(
+        &self,
+        force: &DatabaseForce,
+        deadline: Instant,
+    ) -> Result<Room, CheckoutError> {
         let (limiter, holder) = (&self.entry.limiter, &self.factory.holder);
         if let Some(permit) = limiter.try_acquire(Some(holder)) {
             return Ok(Room::Permit(permit));

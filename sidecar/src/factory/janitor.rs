@@ -76,9 +76,18 @@ fn sweep(worker: &Worker, entry: &Entry) {
     }
 }
 
-fn judge(server: &mut super::server::Server, force: &DatabaseForce, now: Instant) -> Option<Verdict> {
+fn judge(
+    server: &mut super::server::Server,
+    force: &DatabaseForce,
+    now: Instant,
+) -> Option<Verdict> {
     let unused = now.saturating_duration_since(server.idle_since);
-    if force.settings.timeouts.idle.is_some_and(|limit| unused >= limit) {
+    if force
+        .settings
+        .timeouts
+        .idle
+        .is_some_and(|limit| unused >= limit)
+    {
         Some(Verdict::Idle)
     } else if !server.is_young(now) {
         Some(Verdict::Lifetime)
@@ -102,7 +111,9 @@ fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>) {
     let warm = force.settings.pool.warm as usize;
     let share = warm / workers + usize::from(worker.index < warm % workers);
     let missing = share.saturating_sub(lane.spares());
-    let rate = (force.settings.pool.warm_rate as usize).div_ceil(workers).max(1);
+    let rate = (force.settings.pool.warm_rate as usize)
+        .div_ceil(workers)
+        .max(1);
     for _ in 0..missing.min(rate) {
         let Some(permit) = entry.limiter.try_acquire(None) else {
             return;

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -141,13 +142,17 @@ impl Server {
         if !self.inbox.is_empty() {
             return true;
         }
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match self.inbox.poll_fill(&mut self.stream, &mut cx) {
-            std::task::Poll::Pending => false,
-            std::task::Poll::Ready(Ok(count)) if count > 0 => {
-                !self.backend.take_idle_messages(&mut self.inbox)
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match self.inbox.poll_fill(&mut self.stream, &mut cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    if !self.backend.take_idle_messages(&mut self.inbox) {
+                        return true;
+                    }
+                }
+                Poll::Ready(_) => return true,
             }
-            std::task::Poll::Ready(_) => true,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::factory::server::Server;
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
-use crate::protocol::postgres::session::login::Greetings;
+use crate::protocol::postgres::session::greetings::Greetings;
 use crate::relay::Inbox;
 use crate::telemetry::{ServerState, TimeoutKind, UpstreamMetrics};
 use crate::upstream::{ConnectError, ConnectRequest};
@@ -121,7 +121,9 @@ impl Entry {
                 self.metrics.timeout(TimeoutKind::Connect);
             }
         })?;
-        self.metrics.connect_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .connect_seconds
+            .observe(began.elapsed().as_secs_f64());
         let mut inbox = Inbox::new(worker.slab.clone());
         inbox.preload(&established.leftover);
         let backend = Backend::new(
@@ -130,7 +132,16 @@ impl Entry {
             Rc::new(start),
             established.parameters,
         );
-        let expires = force.settings.timeouts.lifetime.map(|age| began + self.shorten(age));
+        if !self.greetings.knows_plain(&lane.database, &lane.role) {
+            let reported = backend.reported().into();
+            self.greetings
+                .keep_plain(&lane.database, &lane.role, reported);
+        }
+        let expires = force
+            .settings
+            .timeouts
+            .lifetime
+            .map(|age| began + self.shorten(age));
         Ok(Server::new(
             established.stream,
             inbox,

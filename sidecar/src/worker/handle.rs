@@ -1,7 +1,7 @@
 //! What others on the worker can do to a session: wake it with a signal.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::protocol::postgres::message::CancelKey;
 
@@ -67,13 +67,18 @@ impl Handle {
         None
     }
 
-    /// Whether the session has been told to stop; it stays told.
-    #[must_use]
-    pub fn must_stop(&self, cx: &Context<'_>) -> bool {
-        if self.signals.get() & Signal::Stop as u8 != 0 {
-            return true;
+    /// Ready when the session is told something that ends a wait: to stop, which it stays told, or to cancel, which is taken.
+    /// A drain waits.
+    pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
+        let pending = self.signals.get();
+        if pending & Signal::Stop as u8 != 0 {
+            return Poll::Ready(Signal::Stop);
+        }
+        if pending & Signal::Cancel as u8 != 0 {
+            self.signals.set(pending & !(Signal::Cancel as u8));
+            return Poll::Ready(Signal::Cancel);
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());
-        false
+        Poll::Pending
     }
 }

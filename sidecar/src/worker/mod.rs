@@ -127,7 +127,9 @@ impl Worker {
     #[must_use]
     pub fn factories_of(&self, entry: &str) -> Vec<Rc<Factory>> {
         let factories = self.factories.borrow();
-        let of_entry = factories.values().filter(|factory| *factory.key.upstream == *entry);
+        let of_entry = factories
+            .values()
+            .filter(|factory| *factory.key.upstream == *entry);
         of_entry.map(Rc::clone).collect()
     }
 

@@ -26,8 +26,9 @@ pub fn effect(traits: Traits, repeatable: bool) -> Effect {
             || traits.listens()
             || traits.holds_cursor()
             || traits.prepares_in_sql()
+            || traits.calls_set_config()
             || ((traits.sets_parameter() || traits.resets_parameter()) && !repeatable),
-        unsettles: traits.calls_set_config() || traits.resets_parameter(),
+        unsettles: traits.calls_set_config() || traits.resets_parameter() || traits.runs_block(),
     }
 }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::options::OptionsError;
 use crate::protocol::postgres::codec::ProtocolError;
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
-use crate::protocol::postgres::message::ProtocolVersion;
+use crate::protocol::postgres::message::{MALFORMED_CANCEL, ProtocolVersion};
 use crate::protocol::postgres::scram::ScramError;
 
 /// Why a start-up, or the making of what it needs, has failed. No variant holds a value that the client has sent, but for
@@ -94,6 +94,9 @@ impl HandshakeError {
     /// What the client is told; `None` where it is gone, or where nobody knows whether it speaks this protocol at all.
     #[must_use]
     pub fn response(&self) -> Option<ErrorResponse> {
+        if matches!(self, Self::Protocol(error) if *error == MALFORMED_CANCEL) {
+            return None;
+        }
         let code = self.code()?;
         let response = ErrorResponse::fatal(code, self.to_string());
         Some(match self {

@@ -11,6 +11,7 @@ mod authentication;
 mod bind;
 mod cancel_key;
 mod command_complete;
+mod copy;
 mod cursor;
 mod execute;
 pub(in crate::protocol::postgres) mod frame;
@@ -35,6 +36,7 @@ pub use authentication::{
 pub use bind::{BindNames, MAX_NAME};
 pub use cancel_key::{CancelKey, MAX_CANCEL_SECRET, MIN_CANCEL_SECRET};
 pub use command_complete::CommandComplete;
+pub use copy::copy_fail;
 pub use execute::Execute;
 pub use negotiate::NegotiateProtocolVersion;
 pub use notice::{Field, NoticeFields};
@@ -44,7 +46,7 @@ pub use parse::Parse;
 pub use query::Query;
 pub use ready_for_query::{TransactionStatus, ready_for_query};
 pub use startup::{
-    MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion, StartupMessage,
-    StartupPacket,
+    MALFORMED_CANCEL, MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion,
+    StartupMessage, StartupPacket,
 };
 pub use target::{Target, TargetKind};

@@ -91,6 +91,12 @@ impl fmt::Debug for StartupMessage<'_> {
     }
 }
 
+/// What a cancel request that cannot be read is. It is told apart because a cancel request is never answered.
+pub const MALFORMED_CANCEL: ProtocolError = ProtocolError::Malformed {
+    message: "CancelRequest",
+    problem: "the key must have 4 to 256 bytes behind the process id",
+};
+
 impl<'a> StartupPacket<'a> {
     /// Reads the bytes behind the length.
     ///
@@ -103,7 +109,9 @@ impl<'a> StartupPacket<'a> {
         match code {
             SSL_REQUEST => cursor.finish().map(|()| Self::SslRequest),
             GSSENC_REQUEST => cursor.finish().map(|()| Self::GssEncRequest),
-            CANCEL_REQUEST => CancelKey::read_from(cursor).map(Self::Cancel),
+            CANCEL_REQUEST => CancelKey::read_from(cursor)
+                .map(Self::Cancel)
+                .map_err(|_| MALFORMED_CANCEL),
             version => Ok(Self::Startup(StartupMessage {
                 version: ProtocolVersion::from_code(version),
                 parameters: cursor.rest(),

@@ -24,8 +24,8 @@ pub enum Local {
 pub struct Aborted {
     /// Why.
     error: ErrorResponse,
-    /// Whether the client has been told so in an answer.
-    told: bool,
+    /// Whether the client is told PostgreSQL's own words for a failed transaction instead: it has had the reason.
+    brief: bool,
     /// Whether everything up to `Sync` is passed over.
     skipping: bool,
     /// Whether the unnamed statement is one that ends the transaction.
@@ -38,18 +38,18 @@ impl Local {
     pub fn aborted(error: Box<ErrorResponse>) -> Self {
         Self::Aborted(Box::new(Aborted {
             error: *error,
-            told: false,
+            brief: false,
             skipping: false,
             ends: false,
         }))
     }
 
-    /// The same, where the client has had the error as an answer.
+    /// The state of a client whose transaction was lost with its server, and who has been told.
     #[must_use]
-    pub fn aborted_and_told(error: ErrorResponse, skipping: bool) -> Self {
+    pub fn lost(error: ErrorResponse, skipping: bool) -> Self {
         Self::Aborted(Box::new(Aborted {
             error,
-            told: true,
+            brief: true,
             skipping,
             ends: false,
         }))
@@ -92,7 +92,7 @@ impl Session {
                     self.end_aborted(true);
                     return Local::Normal;
                 }
-                self.refuse_aborted(&mut state);
+                self.refuse_aborted(&state);
                 message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
             }
             FrontendTag::Parse => {
@@ -100,7 +100,7 @@ impl Session {
                 if state.ends {
                     message::parse_complete(self.outbox.writer());
                 } else {
-                    self.refuse_aborted(&mut state);
+                    self.refuse_aborted(&state);
                     state.skipping = true;
                 }
             }
@@ -115,11 +115,11 @@ impl Session {
             }
             FrontendTag::Close => message::close_complete(self.outbox.writer()),
             FrontendTag::Bind | FrontendTag::Describe | FrontendTag::Execute => {
-                self.refuse_aborted(&mut state);
+                self.refuse_aborted(&state);
                 state.skipping = true;
             }
             FrontendTag::FunctionCall => {
-                self.refuse_aborted(&mut state);
+                self.refuse_aborted(&state);
                 message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
             }
             FrontendTag::Sync => {
@@ -146,9 +146,9 @@ impl Session {
         }
     }
 
-    /// The reason at first, and PostgreSQL's own words for a failed transaction afterwards.
-    fn refuse_aborted(&mut self, state: &mut Aborted) {
-        if state.told {
+    /// The reason, until the client ends the transaction.
+    fn refuse_aborted(&mut self, state: &Aborted) {
+        if state.brief {
             let error = ErrorResponse::error(
                 SqlState::IN_FAILED_TRANSACTION,
                 "current transaction is aborted, commands ignored until end of transaction block",
@@ -156,7 +156,6 @@ impl Session {
             .with_detail(state.error.message.clone());
             self.say(&error);
         } else {
-            state.told = true;
             let error = state.error.clone();
             self.say(&error);
         }

@@ -11,13 +11,17 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, Field, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::baseline::{self, Settings, Value};
+use super::replies::Expect;
 use super::restore;
 use super::{Ending, Session};
+use crate::execution::ExecutionState;
 use crate::factory::checkout::{Checkout, CheckoutError};
-use crate::factory::server::Owned;
+use crate::factory::server::{Owned, Server};
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::upstream::ConnectError;
+use crate::work::Work;
+use crate::worker::Signal;
 
 /// Parameters that are never a client's to carry from one server connection to the next.
 const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
@@ -29,19 +33,21 @@ impl Session {
     /// The session's end, where the sidecar stops meanwhile.
     pub(super) async fn attach(&mut self) -> Result<(), Ending> {
         let handle = Rc::clone(&self.handle);
-        let stopped = std::future::poll_fn(|cx| {
-            if handle.must_stop(cx) {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
-        });
+        let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
         let outcome = tokio::select! {
             biased;
             outcome = self.acquire() => outcome,
-            () = stopped => return Err(Ending::drained()),
+            signal = interrupted => match signal {
+                Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
+                Signal::Stop | Signal::Drain => return Err(Ending::drained()),
+            },
         };
         if let Err(error) = outcome {
+            self.end_work(match error.code {
+                SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
+                SqlState::TOO_MANY_CONNECTIONS => ExecutionState::TimedOut,
+                _ => ExecutionState::Failed,
+            });
             self.refuse_work(&error);
         }
         Ok(())
@@ -54,22 +60,31 @@ impl Session {
     pub(super) async fn acquire(&mut self) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
-        let mut owned = self.check_out().await.map_err(|error| self.checkout_error(&error))?;
+        let mut owned = self
+            .check_out()
+            .await
+            .map_err(|error| self.checkout_error(&error))?;
         self.prepare(&mut owned).await?;
+        self.advance_work(ExecutionState::Running);
         self.server = Some(owned);
         Ok(())
     }
 
-    async fn check_out(&self) -> Result<Box<Owned>, CheckoutError> {
+    async fn check_out(&mut self) -> Result<Box<Owned>, CheckoutError> {
         let checkout = Checkout {
             worker: &self.worker,
             entry: &self.entry,
             factory: &self.factory,
         };
-        match checkout.at_once(&self.force) {
-            Some(owned) => Ok(owned),
-            None => checkout.wait().await,
+        let metrics = &self.worker.process.metrics;
+        if let Some(owned) = checkout.at_once(&self.force) {
+            self.work = Some(Work::running(metrics));
+            return Ok(owned);
         }
+        self.work = Some(Work::pending(metrics));
+        let owned = checkout.wait().await?;
+        self.advance_work(ExecutionState::Starting);
+        Ok(owned)
     }
 
     /// New work begins under the revision that is in force now.
@@ -102,7 +117,10 @@ impl Session {
     async fn prepare(&mut self, owned: &mut Owned) -> Result<(), Box<ErrorResponse>> {
         let server = &mut owned.server;
         let sql = match &server.backend.now {
-            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(()),
+            Some(now) if Rc::ptr_eq(now, &self.wanted) => {
+                self.assert_user(server);
+                return Ok(());
+            }
             Some(now) => baseline::difference(&server.backend.start, now, &self.wanted),
             None => baseline::assert_all(&self.wanted),
         };
@@ -118,9 +136,35 @@ impl Session {
             if let Some(body) = outcome.error {
                 return Err(Box::new(server_error(&body)));
             }
+        } else {
+            self.assert_user(server);
         }
         server.backend.now = Some(Rc::clone(&self.wanted));
         Ok(())
+    }
+
+    fn advance_work(&mut self, to: ExecutionState) {
+        if let Some(work) = &mut self.work {
+            work.advance(to);
+        }
+    }
+
+    /// The work under way has ended, and not well.
+    pub(super) fn end_work(&mut self, how: ExecutionState) {
+        if let Some(work) = self.work.take() {
+            work.end(how);
+        }
+    }
+
+    /// Says again who the user is, ahead of the client's own first message and in the same write: a function may have changed
+    /// the user parameter where nobody could see it.
+    fn assert_user(&self, server: &mut Server) {
+        let Some(assertion) = &self.assertion else {
+            return;
+        };
+        server.outbox.push(assertion);
+        server.backend.statements.set_unnamed(None);
+        server.backend.replies.push(Expect::Own);
     }
 
     /// Whether a parameter may be carried from one server connection to the next.
@@ -179,6 +223,13 @@ pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
     settings
 }
 
+fn cancelled_while_waiting() -> ErrorResponse {
+    ErrorResponse::error(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request: it was waiting for a server connection",
+    )
+}
+
 /// Whether a parameter may be part of a client's baseline.
 #[must_use]
 pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
@@ -190,13 +241,19 @@ pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
 fn server_error(body: &[u8]) -> ErrorResponse {
     let fields = NoticeFields::read(body).ok();
     let text = |field| {
-        let bytes = fields.and_then(|fields| fields.get(field)).unwrap_or_default();
+        let bytes = fields
+            .and_then(|fields| fields.get(field))
+            .unwrap_or_default();
         String::from_utf8_lossy(bytes).into_owned()
     };
     let code = fields.and_then(|fields| fields.sqlstate().copied());
     let code = code.map_or(SqlState::CONNECTION_FAILURE, SqlState::new);
-    let mut error = ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)));
-    for (field, slot) in [(Field::Detail, &mut error.detail), (Field::Hint, &mut error.hint)] {
+    let mut error =
+        ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)));
+    for (field, slot) in [
+        (Field::Detail, &mut error.detail),
+        (Field::Hint, &mut error.hint),
+    ] {
         let words = text(field);
         if !words.is_empty() {
             *slot = Some(words.into());

@@ -32,7 +32,10 @@ impl Settings {
     /// Sets one parameter; the last value counts.
     pub fn set(&mut self, name: &str, value: Value) {
         let name = name.to_ascii_lowercase();
-        match self.entries.binary_search_by(|(known, _)| (**known).cmp(&name)) {
+        match self
+            .entries
+            .binary_search_by(|(known, _)| (**known).cmp(&name))
+        {
             Ok(index) => self.entries[index].1 = value,
             Err(index) => self.entries.insert(index, (name.into(), value)),
         }
@@ -67,6 +70,12 @@ impl Settings {
             merged.set(name, value.clone());
         }
         merged
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Bytes that the values hold.
@@ -111,6 +120,14 @@ pub fn assert_all(wanted: &Settings) -> String {
     for (name, value) in wanted.iter() {
         push_assignment(&mut sql, name, value);
     }
+    sql
+}
+
+/// The SQL that sets one parameter for the session.
+#[must_use]
+pub fn assign(name: &str, value: &str) -> String {
+    let mut sql = String::new();
+    push_assignment(&mut sql, name, &Value::Text(value.into()));
     sql
 }
 
@@ -191,7 +208,10 @@ mod tests {
     fn what_is_not_wanted_goes_back_to_the_start() {
         let start = settings(&[("app.user_id", "alice")]);
         let now = start.with(&settings(&[("timezone", "UTC")]));
-        assert_eq!(difference(&start, &now, &Settings::new()), "RESET \"timezone\";");
+        assert_eq!(
+            difference(&start, &now, &Settings::new()),
+            "RESET \"timezone\";"
+        );
     }
 
     #[test]

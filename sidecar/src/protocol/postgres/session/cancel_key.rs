@@ -29,11 +29,11 @@ pub fn make(worker: usize, slot: usize, protocol: ProtocolVersion) -> Option<Can
     CancelKey::new(process_id(worker, slot), &secret[..length])
 }
 
-/// The process id of a worker's slot; positive, because clients print it.
+/// The process id of a worker's slot; above 0, because clients print it and no server's is 0.
 #[must_use]
 pub fn process_id(worker: usize, slot: usize) -> i32 {
     let worker = i32::try_from(worker & 0x3f).unwrap_or(0);
-    let slot = i32::try_from(slot & ((1 << SLOT_BITS) - 1)).unwrap_or(0);
+    let slot = i32::try_from((slot + 1) & ((1 << SLOT_BITS) - 1)).unwrap_or(0);
     (worker << SLOT_BITS) | slot
 }
 
@@ -46,7 +46,7 @@ pub const fn worker(process_id: i32) -> usize {
 /// The slot that a process id names.
 #[must_use]
 pub const fn slot(process_id: i32) -> usize {
-    (process_id & ((1 << SLOT_BITS) - 1)) as usize
+    ((process_id & ((1 << SLOT_BITS) - 1)) as usize).wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn a_process_id_names_its_worker_and_slot() {
-        for (w, s) in [(0, 0), (3, 1), (1, 70_000), (63, (1 << SLOT_BITS) - 1)] {
+        for (w, s) in [(0, 0), (3, 1), (1, 70_000), (63, (1 << SLOT_BITS) - 2)] {
             let id = process_id(w, s);
-            assert!(id >= 0);
+            assert!(id > 0);
             assert_eq!((worker(id), slot(id)), (w, s));
         }
     }

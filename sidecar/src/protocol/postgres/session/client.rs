@@ -9,7 +9,7 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::isolate;
 use super::super::message::{self, CommandComplete, Target, TargetKind, TransactionStatus};
 use super::super::statement_text::{self, Traits};
-use super::replies::{Answer, Expect};
+use super::replies::{Answer, Expect, Forgotten};
 use super::statements::Statement;
 use super::{Ending, Flow, Session};
 use crate::relay::BUFFER_BYTES;
@@ -119,7 +119,7 @@ impl Session {
             FrontendTag::Close if self.closes_statement(header) => {
                 message::close_complete(self.outbox.writer());
             }
-            FrontendTag::Query if self.deallocates(header) => {
+            FrontendTag::Query if self.deallocate(header).is_some() => {
                 self.answer_deallocated(TransactionStatus::Idle);
             }
             _ => return Step::Attach,
@@ -129,9 +129,11 @@ impl Session {
     }
 
     fn query(&mut self, header: Header) {
-        if self.deallocates(header) && !self.is_failed() {
+        if !self.is_failed()
+            && let Some(gone) = self.deallocate(header)
+        {
             self.discard(header);
-            self.expect(Expect::Answer(Answer::Deallocated));
+            self.expect(Expect::Answer(Answer::Deallocated(Some(gone))));
             return;
         }
         let text = self.query_text(header);
@@ -148,22 +150,29 @@ impl Session {
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
     fn query_text(&self, header: Header) -> &[u8] {
         let end = header.message_length().min(self.inbox.len());
-        let text = self.inbox.bytes().get(HEADER_LENGTH..end).unwrap_or_default();
+        let text = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..end)
+            .unwrap_or_default();
         text.strip_suffix(&[0]).unwrap_or(text)
     }
 
-    /// Forgets the statement of this client's that a Query deallocates; whether it did. Its name on the server is ours, so
-    /// the server could not.
-    fn deallocates(&mut self, header: Header) -> bool {
+    /// Forgets the statement of this client's that a Query deallocates, if it does. Its name on the server is ours, so the
+    /// server could not.
+    fn deallocate(&mut self, header: Header) -> Option<Forgotten> {
         if !self.renames() {
-            return false;
+            return None;
         }
-        let name = statement_text::deallocated_name(self.query_text(header));
-        name.is_some_and(|name| self.statements.remove(&name))
+        let name = statement_text::deallocated_name(self.query_text(header))?;
+        self.statements.remove(&name)
     }
 
     fn closes_statement(&mut self, header: Header) -> bool {
-        let body = self.inbox.bytes().get(HEADER_LENGTH..header.message_length());
+        let body = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..header.message_length());
         let Some(Ok(target)) = body.map(Target::read) else {
             return false;
         };
@@ -193,12 +202,19 @@ impl Session {
             name: NO_STATEMENT,
         };
         target.write_describe(owned.server.outbox.writer());
-        owned.server.backend.replies.push(Expect::Refusal(Box::new(error)));
+        owned
+            .server
+            .backend
+            .replies
+            .push(Expect::Refusal(Box::new(error)));
     }
 
     /// Notes what a text does to the session: state that must survive pins the server connection to this client.
     pub(super) fn note_traits(&mut self, traits: Traits, remembered: Option<&Statement>) {
-        let effect = isolate::effect(traits, remembered.is_some_and(|known| known.change.is_some()));
+        let effect = isolate::effect(
+            traits,
+            remembered.is_some_and(|known| known.change.is_some()),
+        );
         self.pinned |= effect.pins;
         if effect.unsettles
             && let Some(owned) = &mut self.server
@@ -240,7 +256,11 @@ impl Session {
     /// Takes the body of a message out; of one longer than a buffer only the beginning, and the rest is passed over.
     pub(super) fn take_body(&mut self, header: Header) -> Vec<u8> {
         let end = header.message_length().min(self.inbox.len());
-        let body = self.inbox.bytes().get(HEADER_LENGTH..end).unwrap_or_default();
+        let body = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..end)
+            .unwrap_or_default();
         let body = body.to_vec();
         self.discard(header);
         body
@@ -262,7 +282,10 @@ impl Session {
     }
 
     fn is_failed(&self) -> bool {
-        let status = self.server.as_ref().map(|owned| owned.server.backend.status);
+        let status = self
+            .server
+            .as_ref()
+            .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
-use super::restore::RESTORE_LIMIT;
+use super::restore::{self, RESTORE_LIMIT};
 use super::server::TAIL_FOR_BLOCKED_CLIENT;
 use super::{Ending, Flow, Session};
+use crate::execution::ExecutionState;
 use crate::force::DatabaseForce;
 use crate::telemetry::TimeoutKind;
 
@@ -49,13 +50,16 @@ impl Clocks {
             return Some((overdue.limit, overdue.kind));
         }
         let timeouts = &force.settings.timeouts;
-        let due = |since: Option<Instant>, limit: Option<Duration>, kind| {
-            Some((since? + limit?, kind))
-        };
+        let due =
+            |since: Option<Instant>, limit: Option<Duration>, kind| Some((since? + limit?, kind));
         let statement = self.statement.filter(|_| !self.copying);
         [
             due(statement, timeouts.statement, TimeoutKind::Statement),
-            due(self.transaction, timeouts.transaction, TimeoutKind::Transaction),
+            due(
+                self.transaction,
+                timeouts.transaction,
+                TimeoutKind::Transaction,
+            ),
             due(
                 self.silence,
                 timeouts.idle_in_transaction,
@@ -95,6 +99,7 @@ impl Session {
         }
         self.entry.metrics.timeout(kind);
         self.factory.activity.count_timeout();
+        self.end_work(ExecutionState::TimedOut);
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();
         if running {
@@ -109,7 +114,11 @@ impl Session {
     /// Cancels the running statement; from here on its output is discarded, whatever the client does.
     /// A message that has been begun must be finished: where too much of it is left for a client that does not read, only
     /// the end of the connection is left.
-    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) -> Result<(), Ending> {
+    fn stop_statement(
+        &mut self,
+        kind: TimeoutKind,
+        error: Box<ErrorResponse>,
+    ) -> Result<(), Ending> {
         let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
         if rest.is_some_and(|rest| rest.forward && rest.left > TAIL_FOR_BLOCKED_CLIENT) {
             self.cancel_statement();
@@ -141,10 +150,13 @@ impl Session {
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.
     pub(super) fn cancel_statement(&mut self) {
-        let Some(owned) = &self.server else {
+        let Some(owned) = &mut self.server else {
             return;
         };
-        let server = &owned.server;
+        let server = &mut *owned.server;
+        if server.backend.replies.is_copying_in() && self.rest.left == 0 {
+            restore::fail_copy(server);
+        }
         if let Some(target) = &server.backend.cancel
             && server.backend.replies.client_waits()
         {
@@ -158,7 +170,10 @@ impl Session {
 pub fn timeout_error(force: &DatabaseForce, kind: TimeoutKind) -> ErrorResponse {
     let setting = force.name_timeout(kind);
     let (code, what) = match kind {
-        TimeoutKind::Transaction => (SqlState::TRANSACTION_TIMEOUT, "the transaction took longer than"),
+        TimeoutKind::Transaction => (
+            SqlState::TRANSACTION_TIMEOUT,
+            "the transaction took longer than",
+        ),
         TimeoutKind::IdleInTransaction => (
             SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
             "the client was silent inside a transaction for longer than",

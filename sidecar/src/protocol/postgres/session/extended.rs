@@ -67,14 +67,18 @@ impl Session {
             self.refuse(header, error);
             return Ok(());
         }
-        self.statements.insert(Rc::clone(&name), Rc::clone(&statement));
+        self.statements
+            .insert(Rc::clone(&name), Rc::clone(&statement));
         self.begin_statement();
         self.discard(header);
         let Some(server) = self.server_mut() else {
             return Ok(());
         };
         if server.backend.statements.knows(&statement) {
-            server.backend.replies.push(Expect::Answer(Answer::ParseComplete));
+            server
+                .backend
+                .replies
+                .push(Expect::Answer(Answer::ParseComplete));
         } else {
             teach(server, &statement, Some(name), false)?;
         }
@@ -171,13 +175,14 @@ impl Session {
             return Ok(Step::Done);
         }
         let name: Rc<[u8]> = target.name.into();
-        if name.is_empty() {
+        let closed = if name.is_empty() {
             self.statements.set_unnamed(None);
+            None
         } else {
-            self.statements.remove(&name);
-        }
+            self.statements.remove(&name)
+        };
         self.discard(header);
-        self.expect(Expect::Answer(Answer::CloseComplete));
+        self.expect(Expect::Answer(Answer::CloseComplete(closed)));
         Ok(Step::Done)
     }
 
@@ -199,7 +204,10 @@ impl Session {
 
     /// The body of a message whose length the codec has bounded below a buffer's.
     fn whole_body(&self, header: Header) -> Result<&[u8], Ending> {
-        let body = self.inbox.bytes().get(HEADER_LENGTH..header.message_length());
+        let body = self
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..header.message_length());
         body.ok_or_else(|| {
             Ending::from(ProtocolError::Malformed {
                 message: "Describe or Close",
@@ -231,7 +239,11 @@ impl Session {
 }
 
 /// Makes sure that the server knows a statement before it is named, by a `Parse` that the client does not see.
-fn make_known(server: &mut Server, statement: &Rc<Statement>, unnamed: bool) -> Result<(), ProtocolError> {
+fn make_known(
+    server: &mut Server,
+    statement: &Rc<Statement>,
+    unnamed: bool,
+) -> Result<(), ProtocolError> {
     let known = &mut server.backend.statements;
     if !unnamed {
         if known.knows(statement) {
@@ -269,7 +281,11 @@ fn teach(
     Ok(())
 }
 
-fn write_parse(server: &mut Server, statement: &Statement, name: &[u8]) -> Result<(), ProtocolError> {
+fn write_parse(
+    server: &mut Server,
+    statement: &Statement,
+    name: &[u8],
+) -> Result<(), ProtocolError> {
     let text = statement.text();
     // Behind the text stand its NUL and the count of types, two bytes, which the writer counts anew.
     let parse = Parse {
@@ -280,7 +296,12 @@ fn write_parse(server: &mut Server, statement: &Statement, name: &[u8]) -> Resul
     parse.write(server.outbox.writer())
 }
 
-fn expect_parse(server: &mut Server, statement: &Rc<Statement>, name: Option<Rc<[u8]>>, hidden: bool) {
+fn expect_parse(
+    server: &mut Server,
+    statement: &Rc<Statement>,
+    name: Option<Rc<[u8]>>,
+    hidden: bool,
+) {
     server.backend.replies.push(Expect::Parse {
         statement: Some(Rc::clone(statement)),
         name,

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::restore::{self, RestoreError};
 use super::{Ending, Session};
+use crate::execution::ExecutionState;
 use crate::factory::cancels::Cancels;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
@@ -33,6 +34,9 @@ pub(super) struct Home {
 
 /// Ends a session.
 pub(super) async fn finish(mut session: Session, ending: Ending) {
+    if matches!(ending, Ending::ClientGone) {
+        session.end_work(ExecutionState::Cancelled);
+    }
     let home = session.home();
     if let Some(owned) = session.server.take() {
         let partial = session.rest.left > 0 && session.rest.forward;
@@ -91,8 +95,17 @@ impl Session {
         }
         if let Some(owned) = self.server.take() {
             self.bound = None;
+            if let Some(work) = self.work.take() {
+                work.complete();
+            }
             if owned.server.cancels.is_empty() {
-                park(&self.entry, &self.factory, &self.force, owned, Instant::now());
+                park(
+                    &self.entry,
+                    &self.factory,
+                    &self.force,
+                    owned,
+                    Instant::now(),
+                );
             } else {
                 spawn_local(take_home(self.home(), owned, false, false));
             }
@@ -169,7 +182,11 @@ async fn restore_session(
 
 /// Sends a cancel request on a connection of its own. Until that has closed, a late cancel could hit the next statement, so
 /// the server connection is not reused before.
-pub(super) fn send_cancel(force: &Arc<DatabaseForce>, target: Arc<CancelTarget>, cancels: &Cancels) {
+pub(super) fn send_cancel(
+    force: &Arc<DatabaseForce>,
+    target: Arc<CancelTarget>,
+    cancels: &Cancels,
+) {
     let force = Arc::clone(force);
     let flight = cancels.begin();
     spawn_local(async move {

@@ -3,7 +3,6 @@
 //! In Transaction mode a login needs no server connection once one client with the same parameters has been greeted: what
 //! the server said then is said again.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use super::aborted::Local;
 use super::backend::Rest;
 use super::baseline::{Settings, Value};
 use super::clocks::Clocks;
+use super::greetings::Reported;
 use super::statements::ClientStatements;
 use super::{Session, attach, cancel_key, finish};
 use crate::deadline::LazyTimer;
@@ -26,39 +26,6 @@ use crate::relay::{Inbox, Outbox};
 use crate::session::{Admitted, send_fatal};
 use crate::telemetry::ConnectionOutcome;
 use crate::worker::{Entry, Handle, Worker};
-
-/// Greetings kept per entry; beyond it, logins ask a server.
-const GREETINGS: usize = 64;
-
-/// The parameters that a server reports, as told to each client.
-type Reported = Rc<[(Box<str>, Box<str>)]>;
-
-/// What servers have greeted with, by database, role and baseline.
-#[derive(Debug, Default)]
-pub struct Greetings(RefCell<Vec<(Arc<str>, Arc<str>, Rc<Settings>, Reported)>>);
-
-impl Greetings {
-    fn get(&self, key: &FactoryKey, baseline: &Settings) -> Option<(Rc<Settings>, Reported)> {
-        let known = self.0.borrow();
-        let found = known.iter().find(|(database, role, settings, _)| {
-            *database == key.database && *role == key.role && **settings == *baseline
-        });
-        found.map(|(_, _, settings, reported)| (Rc::clone(settings), Rc::clone(reported)))
-    }
-
-    fn keep(&self, key: &FactoryKey, baseline: &Rc<Settings>, reported: &Reported) {
-        let mut known = self.0.borrow_mut();
-        if known.len() < GREETINGS {
-            let (database, role) = (Arc::clone(&key.database), Arc::clone(&key.role));
-            known.push((database, role, Rc::clone(baseline), Rc::clone(reported)));
-        }
-    }
-
-    /// Forgets all: another upstream may say something else.
-    pub fn forget(&self) {
-        self.0.borrow_mut().clear();
-    }
-}
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
 pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Session> {
@@ -101,7 +68,11 @@ struct Unregistered {
     protocol: message::ProtocolVersion,
 }
 
-fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Unregistered, Box<Refused>> {
+fn open(
+    worker: &Rc<Worker>,
+    entry: &Rc<Entry>,
+    admitted: Admitted,
+) -> Result<Unregistered, Box<Refused>> {
     let force = entry.force();
     let Admitted {
         login,
@@ -144,9 +115,11 @@ fn open(worker: &Rc<Worker>, entry: &Rc<Entry>, admitted: Admitted) -> Result<Un
             bound: None,
             wanted: Rc::clone(&baseline),
             startup: Rc::clone(&baseline),
+            assertion: None,
             baseline,
             local: Local::Normal,
             clocks: Clocks::default(),
+            work: None,
             timer: LazyTimer::default(),
             lost_words: None,
             draining: false,
@@ -197,6 +170,7 @@ impl Session {
         Ok(())
     }
 
+    /// What the server reports to a client with this baseline: remembered, or asked.
     async fn reported(&mut self) -> Result<Reported, Box<ErrorResponse>> {
         let transaction_mode = self.force.settings.pool.mode == PoolMode::Transaction;
         let key = Rc::clone(&self.factory.key);

@@ -8,15 +8,20 @@ use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::super::message::{self, Field, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::{Ending, Flow, Session};
+use crate::execution::ExecutionState;
 use crate::telemetry::ErrorClass;
 
 impl Session {
     /// The server connection is of no use any more: it said goodbye, broke, broke the protocol, or never came back from a
     /// cancel (`error` then says why).
-    pub(super) fn server_lost(&mut self, error: Option<Box<ErrorResponse>>) -> Result<Flow, Ending> {
+    pub(super) fn server_lost(
+        &mut self,
+        error: Option<Box<ErrorResponse>>,
+    ) -> Result<Flow, Ending> {
         let Some(mut owned) = self.server.take() else {
             return Ok(Flow::Continue);
         };
+        self.end_work(ExecutionState::Dead);
         self.clocks = super::clocks::Clocks::default();
         self.wind();
         let words = self.lost_words.take();
@@ -56,9 +61,7 @@ impl Session {
             self.say(error);
         }
         self.local = match (open, more) {
-            (true, skipping) if owed > 0 || more => {
-                Local::aborted_and_told(error.clone(), skipping)
-            }
+            (true, skipping) if owed > 0 || more => Local::lost(error.clone(), skipping),
             (true, _) => Local::aborted(Box::new(error.clone())),
             (false, true) => Local::Skipping,
             (false, false) => Local::Normal,
@@ -82,7 +85,9 @@ impl Session {
             let bytes = fields.get(field).unwrap_or_default();
             String::from_utf8_lossy(bytes).into_owned()
         };
-        let code = fields.sqlstate().map_or(SqlState::CONNECTION_FAILURE, |code| SqlState::new(*code));
+        let code = fields
+            .sqlstate()
+            .map_or(SqlState::CONNECTION_FAILURE, |code| SqlState::new(*code));
         ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)))
             .with_hint("The transaction was lost with the server connection. Try it again.")
     }

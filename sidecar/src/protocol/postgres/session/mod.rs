@@ -18,6 +18,7 @@ pub mod client;
 pub mod clocks;
 pub mod extended;
 pub mod finish;
+pub mod greetings;
 pub mod login;
 pub mod loss;
 pub mod parameters;
@@ -44,6 +45,7 @@ use crate::identity::UserContext;
 use crate::relay::{Inbox, Outbox};
 use crate::session::Admitted;
 use crate::stream::Stream;
+use crate::work::Work;
 use crate::worker::{Entry, Handle, Signal, Worker};
 use aborted::Local;
 use backend::Rest;
@@ -79,8 +81,12 @@ pub struct Session {
     baseline: Rc<Settings>,
     /// The baseline and what the policy adds: what its work must find.
     wanted: Rc<Settings>,
+    /// Says who the user is, where the policy names a parameter for it.
+    assertion: Option<Rc<[u8]>>,
     local: Local,
     clocks: Clocks,
+    /// The piece of work under way, as the metrics show it.
+    work: Option<Work>,
     timer: LazyTimer,
     /// The last words of a server that has said goodbye and not gone yet.
     lost_words: Option<Box<[u8]>>,

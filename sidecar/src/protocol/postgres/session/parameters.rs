@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use super::super::message::TransactionStatus;
+use super::super::message::{Query, TransactionStatus};
 use super::super::statement_text::ResetStatement;
 use super::Session;
-use super::baseline::{Settings, Value};
+use super::baseline::{self, Settings, Value};
 use super::statements::{Change, Statement};
 
 impl Session {
@@ -93,6 +93,7 @@ impl Session {
             self.factory.key.owner.user(),
         ) {
             wanted.set(name, Value::Text(user.as_str().into()));
+            self.assertion = assertion(name, user.as_str());
         }
         if wanted != *self.wanted {
             self.wanted = Rc::new(wanted);
@@ -101,4 +102,15 @@ impl Session {
             self.baseline = Rc::new(baseline);
         }
     }
+}
+
+/// The message that says who the user is: nothing for a name or an id that no message can hold.
+fn assertion(name: &str, user: &str) -> Option<Rc<[u8]>> {
+    let mut message = Vec::new();
+    let sql = baseline::assign(name, user);
+    let query = Query {
+        text: sql.as_bytes(),
+    };
+    query.write(&mut message).ok()?;
+    Some(message.into())
 }

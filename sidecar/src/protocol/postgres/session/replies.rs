@@ -56,14 +56,23 @@ pub enum Expect {
 }
 
 /// What the sidecar answers by itself, in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// `ParseComplete`: the server knows the statement already.
     ParseComplete,
     /// `CloseComplete`: the statement is closed for this client alone.
-    CloseComplete,
+    CloseComplete(Option<Forgotten>),
     /// `CommandComplete` with the tag `DEALLOCATE`, and `ReadyForQuery`.
-    Deallocated,
+    Deallocated(Option<Forgotten>),
+}
+
+/// A statement that a client has closed, to be remembered again if an error before it in the batch undoes that.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// The client's name for it.
+    pub name: Rc<[u8]>,
+    /// The statement.
+    pub statement: Rc<Statement>,
 }
 
 /// What is to be done with a message of the server's.
@@ -160,28 +169,42 @@ impl Replies {
     /// Whether the client waits for an answer: statements of the sidecar's own do not count.
     #[must_use]
     pub fn client_waits(&self) -> bool {
-        self.queue.iter().any(|expect| !matches!(expect, Expect::Own))
+        self.queue
+            .iter()
+            .any(|expect| !matches!(expect, Expect::Own))
     }
 
     /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
     #[must_use]
     pub fn abandoned(&self) -> (usize, bool) {
         let ends = |expect: &&Expect| {
-            matches!(expect, Expect::Sync | Expect::Query(_) | Expect::FunctionCall)
+            matches!(
+                expect,
+                Expect::Sync | Expect::Query(_) | Expect::FunctionCall
+            )
         };
-        (self.queue.iter().filter(ends).count(), self.unsynced || self.skipping)
+        (
+            self.queue.iter().filter(ends).count(),
+            self.unsynced || self.skipping,
+        )
     }
 
     /// Holds a message of the server's against the front.
     ///
     /// # Errors
     /// A message that cannot come here: the two sides no longer agree on where they are, and the connection must go.
-    pub fn step(&mut self, tag: BackendTag, mut dropped: impl FnMut(Expect)) -> Result<Step, OutOfOrder> {
+    pub fn step(
+        &mut self,
+        tag: BackendTag,
+        mut dropped: impl FnMut(Expect),
+    ) -> Result<Step, OutOfOrder> {
         use BackendTag as T;
         self.drop_copy_ends();
         match tag {
             T::NotificationResponse | T::ParameterStatus => return Ok(Step::Forward),
-            T::NoticeResponse | T::ErrorResponse if matches!(self.queue.front(), Some(Expect::Own)) => {
+            T::NoticeResponse | T::ErrorResponse
+                if matches!(self.queue.front(), Some(Expect::Own)) =>
+            {
                 return Ok(Step::Swallow);
             }
             T::NoticeResponse => return Ok(Step::Forward),
@@ -252,12 +275,11 @@ impl Replies {
 
     /// The next answer of the sidecar's own, if its turn has come.
     pub fn take_answer(&mut self) -> Option<Answer> {
-        match self.queue.front() {
-            Some(Expect::Answer(answer)) => {
-                let answer = *answer;
-                self.queue.pop_front();
-                Some(answer)
-            }
+        if !matches!(self.queue.front(), Some(Expect::Answer(_))) {
+            return None;
+        }
+        match self.queue.pop_front() {
+            Some(Expect::Answer(answer)) => Some(answer),
             _ => None,
         }
     }
@@ -284,6 +306,12 @@ impl Replies {
         }
         self.skipping = true;
         step
+    }
+
+    /// Whether the server reads a COPY whose end has not been sent.
+    #[must_use]
+    pub const fn is_copying_in(&self) -> bool {
+        self.copying_in
     }
 
     /// While the server reads a COPY it ignores `Sync`: those that were sent before the COPY's end are never answered.

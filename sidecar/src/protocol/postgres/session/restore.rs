@@ -56,7 +56,11 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The socket's failure, a breach of the protocol, or no answer by `deadline`.
-pub async fn run(server: &mut Server, sql: &str, deadline: Instant) -> Result<Outcome, RestoreError> {
+pub async fn run(
+    server: &mut Server,
+    sql: &str,
+    deadline: Instant,
+) -> Result<Outcome, RestoreError> {
     let query = Query {
         text: sql.as_bytes(),
     };
@@ -71,6 +75,10 @@ pub async fn run(server: &mut Server, sql: &str, deadline: Instant) -> Result<Ou
 /// As [`run`].
 pub async fn settle(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
     within(deadline, async {
+        if server.backend.replies.is_copying_in() {
+            // The server waits for data, and hears of no cancel meanwhile.
+            fail_copy(server);
+        }
         if !server.backend.replies.is_settled() {
             // A batch without its Sync would never be answered.
             message::sync(server.outbox.writer());
@@ -84,6 +92,12 @@ pub async fn settle(server: &mut Server, deadline: Instant) -> Result<(), Restor
         Ok(())
     })
     .await
+}
+
+/// Ends a COPY whose client gives no more data.
+pub fn fail_copy(server: &mut Server) {
+    message::copy_fail(b"the client gives no more data", server.outbox.writer());
+    server.backend.replies.push_copy_end();
 }
 
 /// Ends an open transaction, if there is one.
@@ -117,7 +131,9 @@ fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {
     if outcome.status == TransactionStatus::Idle {
         Ok(())
     } else {
-        Err(RestoreError::Refused("it is still in a transaction".to_owned()))
+        Err(RestoreError::Refused(
+            "it is still in a transaction".to_owned(),
+        ))
     }
 }
 

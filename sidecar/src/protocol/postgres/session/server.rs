@@ -3,12 +3,15 @@
 use tokio::time::Instant;
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, Header};
+use super::super::error_response::SqlState;
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::backend::Rest;
 use super::replies::{Answer, Expect, Step};
 use super::{Ending, Flow, Session};
+use crate::execution::ExecutionState;
 use crate::telemetry::{ErrorClass, TimeoutKind};
+use crate::work::Work;
 
 /// A message whose body is read (errors, command tags, parameters) is taken whole up to this length; a longer one passes
 /// unread.
@@ -75,7 +78,11 @@ impl Session {
             return Ok(());
         };
         let server = &mut *owned.server;
-        let Some(body) = server.inbox.bytes().get(HEADER_LENGTH..header.message_length()) else {
+        let Some(body) = server
+            .inbox
+            .bytes()
+            .get(HEADER_LENGTH..header.message_length())
+        else {
             return Ok(());
         };
         match tag {
@@ -114,11 +121,15 @@ impl Session {
         let (learnt, names) = (&mut backend.statements, &mut self.statements);
         let step = backend.replies.step(tag, |gone| {
             learnt.undo(&gone);
-            names.undo(&gone);
+            names.undo(gone);
         });
         let Ok(step) = step else {
             return Ok(Progress::Lost);
         };
+        if matches!(step, Step::Swallow) && tag == BackendTag::ErrorResponse {
+            // A statement of the sidecar's own has failed: what this session is cannot be said any more.
+            return Ok(Progress::Lost);
+        }
         let overdue = self.clocks.is_overdue();
         let forward = match &step {
             Step::Forward => !overdue,
@@ -180,7 +191,9 @@ impl Session {
         };
         let backend = &owned.server.backend;
         let (status, waits) = (backend.status, backend.replies.client_waits());
-        owned.server.note_ready(self.force.settings.timeouts.connect);
+        owned
+            .server
+            .note_ready(self.force.settings.timeouts.connect);
         let now = Instant::now();
         if let Some(began) = self.clocks.statement.take() {
             let took = now.saturating_duration_since(began).as_secs_f64();
@@ -189,6 +202,12 @@ impl Session {
         let open = status != TransactionStatus::Idle;
         if !open {
             self.factory.activity.count_transaction(now);
+            if let Some(work) = self.work.take() {
+                work.complete();
+            }
+            if waits {
+                self.work = Some(Work::running(&self.worker.process.metrics));
+            }
         }
         self.clocks.copying = false;
         self.clocks.statement = waits.then_some(now);
@@ -202,7 +221,7 @@ impl Session {
         {
             let error = super::clocks::timeout_error(&self.force, overdue.kind);
             self.roll_back();
-            self.local = Local::aborted_and_told(error, false);
+            self.local = Local::aborted(Box::new(error));
         }
     }
 
@@ -228,6 +247,11 @@ impl Session {
         let code = fields.sqlstate().map_or(&b""[..], |code| &code[..]);
         self.entry.metrics.error(ErrorClass::of_sqlstate(code));
         self.factory.activity.count_error();
+        self.end_work(if code == SqlState::QUERY_CANCELED.bytes() {
+            ExecutionState::Cancelled
+        } else {
+            ExecutionState::Failed
+        });
         if fields.is_fatal() {
             if self.is_pinned() {
                 return Err(Ending::ServerFatal(body.to_vec()));
@@ -247,8 +271,8 @@ impl Session {
             };
             match answer {
                 Answer::ParseComplete => message::parse_complete(self.outbox.writer()),
-                Answer::CloseComplete => message::close_complete(self.outbox.writer()),
-                Answer::Deallocated => self.answer_deallocated(status),
+                Answer::CloseComplete(_) => message::close_complete(self.outbox.writer()),
+                Answer::Deallocated(_) => self.answer_deallocated(status),
             }
         }
     }

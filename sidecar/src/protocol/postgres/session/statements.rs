@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use super::super::statement_text::{self, ResetStatement, SetStatement, Traits};
-use super::replies::Expect;
+use super::replies::{Answer, Expect, Forgotten};
 
 /// Statements that one server connection keeps; the one that was used longest ago makes room.
 pub const STATEMENTS_PER_SERVER: usize = 256;
@@ -163,33 +163,40 @@ impl ClientStatements {
         self.unnamed = statement;
     }
 
-    /// Forgets a named statement; whether it was there.
-    pub fn remove(&mut self, name: &[u8]) -> bool {
-        let Some((name, statement)) = self.named.remove_entry(name) else {
-            return false;
-        };
-        self.bytes = self
-            .bytes
-            .saturating_sub(statement.body.len() + name.len());
-        true
+    /// Forgets a named statement, and gives back what was forgotten.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Forgotten> {
+        let (name, statement) = self.named.remove_entry(name)?;
+        self.bytes = self.bytes.saturating_sub(statement.body.len() + name.len());
+        Some(Forgotten { name, statement })
     }
 
     /// Forgets a statement that the server has refused, if the name still means it.
     pub fn forget(&mut self, name: &[u8], refused: &Statement) {
-        if self.named.get(name).is_some_and(|known| known.id == refused.id) {
+        if self
+            .named
+            .get(name)
+            .is_some_and(|known| known.id == refused.id)
+        {
             self.remove(name);
         }
     }
 
-    /// A message that was sent has not been carried out: the name that it would have given means nothing.
-    pub fn undo(&mut self, gone: &Expect) {
-        if let Expect::Parse {
-            statement: Some(statement),
-            name: Some(name),
-            ..
-        } = gone
-        {
-            self.forget(name, statement);
+    /// A message that was sent has not been carried out: the name that it would have given means nothing, and one that it
+    /// would have taken away means what it did.
+    pub fn undo(&mut self, gone: Expect) {
+        match gone {
+            Expect::Parse {
+                statement: Some(statement),
+                name: Some(name),
+                ..
+            } => self.forget(&name, &statement),
+            Expect::Answer(
+                Answer::CloseComplete(Some(closed)) | Answer::Deallocated(Some(closed)),
+            ) => {
+                self.remove(&closed.name);
+                self.insert(closed.name, closed.statement);
+            }
+            _ => {}
         }
     }
 

@@ -80,8 +80,25 @@ fn is_one_query(text: &[u8]) -> bool {
         })
 }
 
-/// Functions that leave something behind, wherever their names stand: a string or a block may hold a call as well.
+/// Calls of functions that leave something behind.
 fn called_functions(text: &[u8]) -> Traits {
+    let mut traits = Traits::PLAIN;
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next() {
+        if let Token::Word(name) | Token::Quoted(name) = token {
+            if name.eq_ignore_ascii_case(b"set_config") && !is_local(lexer) {
+                traits = traits.and(Traits::SET_CONFIG);
+            }
+            if takes_lock(name) {
+                traits = traits.and(Traits::SESSION_LOCK);
+            }
+        }
+    }
+    traits
+}
+
+/// The same for the text of a block, wherever the names stand in it: it may put a call together from strings.
+fn named_functions(text: &[u8]) -> Traits {
     let mut traits = Traits::PLAIN;
     for at in memchr_iter(b'_', text) {
         let (before, behind) = text.split_at(at);
@@ -92,7 +109,41 @@ fn called_functions(text: &[u8]) -> Traits {
             traits = traits.and(Traits::SESSION_LOCK);
         }
     }
+    if text
+        .windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"temp"))
+    {
+        traits = traits.and(Traits::TEMPORARY);
+    }
     traits
+}
+
+/// Whether a function takes an advisory lock that outlives the transaction.
+fn takes_lock(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b"_shared").unwrap_or(name);
+    name.eq_ignore_ascii_case(b"pg_advisory_lock")
+        || name.eq_ignore_ascii_case(b"pg_try_advisory_lock")
+}
+
+/// Whether the arguments of a `set_config` end with `true`: its value ends with the transaction.
+fn is_local(mut lexer: Lexer<'_>) -> bool {
+    if lexer.next() != Some(Token::Symbol(b'(')) {
+        return false;
+    }
+    let mut depth = 1_usize;
+    let mut last = None;
+    for token in lexer {
+        match token {
+            Token::Symbol(b'(') => depth = depth.saturating_add(1),
+            Token::Symbol(b')') if depth == 1 => {
+                return last.is_some_and(|last: Token<'_>| last.is("true"));
+            }
+            Token::Symbol(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        last = Some(token);
+    }
+    false
 }
 
 fn starts_with(text: &[u8], word: &[u8]) -> bool {
@@ -235,14 +286,13 @@ impl<'a> Statement<'a> {
 
     /// A block is not read: it may set parameters, and the word that would make a temporary table is looked for.
     fn block(&mut self) -> Traits {
-        let temporary = self.any(
-            |token| matches!(token, Token::Text(text) if text.windows(4).any(|word| word.eq_ignore_ascii_case(b"temp"))),
-        );
-        if temporary {
-            Traits::SET_CONFIG.and(Traits::TEMPORARY)
-        } else {
-            Traits::SET_CONFIG
+        let mut traits = Traits::BLOCK;
+        for token in self {
+            if let Token::Text(text) = token {
+                traits = traits.and(named_functions(text));
+            }
         }
+        traits
     }
 
     fn declare(&mut self) -> Traits {
@@ -287,6 +337,8 @@ mod tests {
             "UPDATE t SET set_at = now(), advisory_lock = 1",
             "SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(2), pg_advisory_unlock(3)",
             "SELECT 'SET x = 1'",
+            "SELECT 'CREATE TEMP TABLE x; pg_advisory_lock(1)'",
+            "SELECT set_config('x', current_setting('y', false), true)",
             "SELECT * FROM t WHERE a = $$; SET x = 1$$",
             "SELECT temperature FROM weather",
             "CREATE TABLE temp (id int)",
@@ -352,10 +404,10 @@ mod tests {
                 Traits::SESSION_LOCK,
             ),
             ("SELECT Set_Config('x', '1', false)", Traits::SET_CONFIG),
-            ("DO $$ BEGIN PERFORM 1; END $$", Traits::SET_CONFIG),
+            ("DO $$ BEGIN PERFORM 1; END $$", Traits::BLOCK),
             (
                 "DO $$ BEGIN CREATE TEMP TABLE t(); END $$",
-                Traits::SET_CONFIG.and(Traits::TEMPORARY),
+                Traits::BLOCK.and(Traits::TEMPORARY),
             ),
             ("BEGIN", Traits::TRANSACTION),
             ("end", Traits::TRANSACTION),

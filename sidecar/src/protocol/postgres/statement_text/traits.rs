@@ -31,7 +31,7 @@ traits!(
     SETS_LOCALLY sets_locally 2;
     /// RESET of any kind.
     RESETS resets_parameter 3;
-    /// A call of `set_config`, or a DO block, which may hold one.
+    /// A call of `set_config` whose value outlives the transaction, as far as its words show.
     SET_CONFIG calls_set_config 4;
     /// DISCARD of any kind.
     DISCARDS discards 5;
@@ -53,6 +53,8 @@ traits!(
     SESSION_LOCK takes_session_lock 13;
     /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT, PREPARE TRANSACTION and their like.
     TRANSACTION controls_transaction 14;
+    /// A DO block, which may do anything.
+    BLOCK runs_block 15;
 );
 
 impl Traits {

@@ -1,0 +1,9 @@
+//! See `targets::scram`.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+#[allow(dead_code, reason = "each fuzz target uses one function")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::scram(data));
