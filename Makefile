@@ -25,7 +25,7 @@ test: setup ## Builds everything and runs every test against a real PostgreSQL
 	cargo test --workspace
 
 .PHONY: bench
-bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 2 minutes)
+bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 3 minutes)
 	@tests/setup/ensure rust cc postgresql pgbouncer python
 	cargo build --release --package bulkhead-sidecar --bins
 	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
