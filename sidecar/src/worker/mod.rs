@@ -4,6 +4,8 @@
 //! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
 
 pub mod entry;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod handle;
 pub mod mailbox;
 pub mod thread;

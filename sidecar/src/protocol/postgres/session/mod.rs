@@ -243,3 +243,6 @@ impl Session {
         error.write(self.outbox.writer());
     }
 }
+
+#[cfg(test)]
+mod tests;

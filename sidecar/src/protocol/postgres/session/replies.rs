@@ -94,6 +94,10 @@ pub struct Replies {
     skipping: bool,
     copying_in: bool,
     unsynced: bool,
+    /// A `Sync` has gone where the COPY under way swallows it, unless the COPY fails before.
+    ignored: bool,
+    /// A COPY has failed, and whether the server answers the `Sync` that went into it cannot be known.
+    doubtful: bool,
 }
 
 impl Replies {
@@ -109,6 +113,7 @@ impl Replies {
     /// Adds a `Sync`, unless the server is going to ignore it because it is reading a COPY.
     pub fn push_sync(&mut self) {
         if self.copying_in {
+            self.ignored = true;
             return;
         }
         self.skipping = false;
@@ -127,7 +132,7 @@ impl Replies {
     /// Whether nothing is outstanding and no message has been sent since the last `Sync` or query.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !self.unsynced && !self.skipping
+        self.queue.is_empty() && !self.unsynced && !self.skipping && !self.doubtful
     }
 
     /// Whether the server owes an answer.
@@ -203,6 +208,11 @@ impl Replies {
             T::NoticeResponse => return Ok(Step::Forward),
             T::ErrorResponse => return Ok(self.step_error(&mut dropped)),
             T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
+            T::CommandComplete => self.ignored = false,
+            T::ReadyForQuery if self.is_perhaps_answer_to_ignored_sync() => {
+                self.skipping = false;
+                return Ok(Step::Forward);
+            }
             _ => {}
         }
         let Some(front) = self.queue.front() else {
@@ -284,6 +294,7 @@ impl Replies {
     /// An error ends the batch: everything up to the next `Sync` is never answered.
     fn step_error(&mut self, dropped: &mut impl FnMut(Expect)) -> Step {
         self.copying_in = false;
+        self.doubtful |= std::mem::take(&mut self.ignored);
         let step = match self.queue.front() {
             None => return Step::Unsolicited,
             Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => return Step::Forward,
@@ -326,10 +337,17 @@ impl Replies {
         }
         self.copying_in = !ended;
         if ignored {
+            self.ignored = true;
             let mut sent = self.queue.iter().rev();
             let last = sent.find(|expect| !matches!(expect, Expect::CopyEnd | Expect::Answer(_)));
             self.unsynced = last.is_some_and(|last| !ends_batch(last));
         }
+    }
+
+    /// A COPY that fails reads the `Sync` that was meant for it like any other. Which it did nobody tells: an answer more may
+    /// come, and the connection is never settled again.
+    fn is_perhaps_answer_to_ignored_sync(&self) -> bool {
+        self.doubtful && !self.queue.front().is_some_and(ends_batch)
     }
 
     /// Forgets everything, because nothing of it will be answered.
