@@ -283,6 +283,24 @@ pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+pub(crate) fn parse(name: &str, text: &str) -> Vec<u8> {
+    let body = [name.as_bytes(), &[0], text.as_bytes(), &[0, 0, 0]].concat();
+    message(b'P', &body)
+}
+
+pub(crate) fn bind(statement: &str) -> Vec<u8> {
+    let body = [&[0], statement.as_bytes(), &[0, 0, 0, 0, 0, 0, 0]].concat();
+    message(b'B', &body)
+}
+
+pub(crate) fn execute() -> Vec<u8> {
+    message(b'E', &[0; 5])
+}
+
+pub(crate) fn sync() -> Vec<u8> {
+    message(b'S', &[])
+}
+
 pub(crate) fn query(text: &str) -> Vec<u8> {
     message(b'Q', &[text.as_bytes(), &[0]].concat())
 }
