@@ -96,7 +96,7 @@ impl Checkout<'_> {
             return Ok(Grant::Seat(seat));
         }
         let ahead = self.factory.waiting();
-        match timeout_at(deadline, self.factory.wait()).await {
+        match timeout_at(deadline, self.factory.wait(true)).await {
             Ok(Ok(grant)) => Ok(grant),
             _ => Err(acquire_error(force, ahead, force.name_field(field, &max.to_string()))),
         }
@@ -130,28 +130,22 @@ impl Checkout<'_> {
         }
         let mut ticket = limiter.enqueue(holder);
         self.worker.reclaim(self.entry, holder);
-        let mut handed = self.factory.wait();
-        loop {
-            tokio::select! {
-                biased;
-                permit = &mut ticket.permit => {
-                    self.refuse(handed);
-                    if let Ok(permit) = permit {
-                        return Ok(Room::Permit(permit));
-                    }
-                    break;
+        // This client has a seat already.
+        let mut handed = self.factory.wait(false);
+        tokio::select! {
+            biased;
+            permit = &mut ticket.permit => {
+                self.refuse(handed);
+                if let Ok(permit) = permit {
+                    return Ok(Room::Permit(permit));
                 }
-                grant = &mut handed => match grant {
-                    Ok(Grant::Connection(owned)) => return Ok(Room::Connection(owned)),
-                    // This client has a seat already: another may have this one.
-                    Ok(Grant::Seat(seat)) => {
-                        handed = self.factory.wait();
-                        drop(seat);
-                    }
-                    Err(_) => break,
-                },
-                () = tokio::time::sleep_until(deadline) => break,
             }
+            grant = &mut handed => {
+                if let Ok(Grant::Connection(owned)) = grant {
+                    return Ok(Room::Connection(owned));
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => {}
         }
         let max = force.settings.pool.max_connections.to_string();
         let limit = force.name_field("pool.maxConnections", &max);
@@ -189,3 +183,6 @@ fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> Checkout
         limit,
     }
 }
+
+#[cfg(test)]
+mod tests;

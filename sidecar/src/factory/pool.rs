@@ -48,7 +48,15 @@ pub struct Activity {
 #[derive(Debug, Default)]
 struct Seats {
     taken: Cell<u32>,
-    queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+    queue: RefCell<VecDeque<Waiter>>,
+}
+
+/// A client that waits.
+#[derive(Debug)]
+struct Waiter {
+    grant: oneshot::Sender<Grant>,
+    /// Whether room to open a connection serves it too, or it has that already.
+    wants_seat: bool,
 }
 
 /// The right to have one more connection within `perUser.max`. Dropping it lets the next waiter open one.
@@ -109,7 +117,7 @@ impl Factory {
         owned.server.idle_since = now;
         let mut grant = Grant::Connection(owned);
         while let Some(waiter) = self.next_waiter() {
-            match waiter.send(grant) {
+            match waiter.grant.send(grant) {
                 Ok(()) => return,
                 Err(back) => grant = back,
             }
@@ -129,11 +137,12 @@ impl Factory {
         Some(Seats::take(&self.seats))
     }
 
-    /// A place in the queue for a connection of this owner.
+    /// A place in the queue for a connection of this owner, or for room to open one if that is wanted.
     #[must_use]
-    pub fn wait(&self) -> oneshot::Receiver<Grant> {
-        let (sender, receiver) = oneshot::channel();
-        self.seats.queue.borrow_mut().push_back(sender);
+    pub fn wait(&self, wants_seat: bool) -> oneshot::Receiver<Grant> {
+        let (grant, receiver) = oneshot::channel();
+        let waiter = Waiter { grant, wants_seat };
+        self.seats.queue.borrow_mut().push_back(waiter);
         receiver
     }
 
@@ -141,7 +150,7 @@ impl Factory {
     #[must_use]
     pub fn waiting(&self) -> usize {
         let queue = self.seats.queue.borrow();
-        queue.iter().filter(|waiter| !waiter.is_closed()).count()
+        queue.iter().filter(|waiter| !waiter.grant.is_closed()).count()
     }
 
     /// Connections that exist or are being opened.
@@ -243,7 +252,7 @@ impl Factory {
         self.clients.get() == 0 && self.seats.taken.get() == 0
     }
 
-    fn next_waiter(&self) -> Option<oneshot::Sender<Grant>> {
+    fn next_waiter(&self) -> Option<Waiter> {
         self.seats.queue.borrow_mut().pop_front()
     }
 }
@@ -296,21 +305,25 @@ impl Seats {
         this.taken.set(this.taken.get() + 1);
         Seat(Rc::clone(this))
     }
+
+    /// The client that has waited longest for room.
+    fn next_without_seat(&self) -> Option<Waiter> {
+        let mut queue = self.queue.borrow_mut();
+        let wants = |waiter: &Waiter| waiter.wants_seat && !waiter.grant.is_closed();
+        let place = queue.iter().position(wants)?;
+        queue.remove(place)
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.taken.set(self.0.taken.get().saturating_sub(1));
-        loop {
-            let Some(waiter) = self.0.queue.borrow_mut().pop_front() else {
-                return;
-            };
-            if waiter.is_closed() {
-                continue;
-            }
+        if let Some(waiter) = self.0.next_without_seat() {
             // A waiter that closes in between drops the seat, and that serves the next one.
-            drop(waiter.send(Grant::Seat(Seats::take(&self.0))));
-            return;
+            drop(waiter.grant.send(Grant::Seat(Seats::take(&self.0))));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
