@@ -128,6 +128,8 @@ async fn open_spare(
     let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
     lane.dialling.set(lane.dialling.get().saturating_sub(1));
     match dialled {
+        // Nobody would tell who waits for a permit of it: the permit goes to them instead.
+        Ok(server) if entry.limiter.has_waiters() => drop(server),
         Ok(server) => lane.keep(Spare::new(server)),
         Err(error) => tracing::warn!(upstream = %force.name, %error, "a spare could not be opened"),
     }
