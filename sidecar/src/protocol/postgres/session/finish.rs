@@ -92,7 +92,8 @@ impl Session {
         if let Some(owned) = self.server.take() {
             self.bound = None;
             if owned.server.cancels.is_empty() {
-                park(&self.entry, &self.factory, &self.force, owned, Instant::now());
+                let force = self.entry.force();
+                park(&self.entry, &self.factory, &force, owned, Instant::now());
             } else {
                 spawn_local(take_home(self.home(), owned, false, false));
             }
@@ -152,6 +153,8 @@ async fn restore_session(
     has_state: bool,
 ) -> Result<(), RestoreError> {
     let server = &mut owned.server;
+    // What a statement that nobody saw the end of has done to the session is not known.
+    let has_state = has_state || server.backend.replies.is_outstanding();
     if server.backend.replies.is_outstanding()
         && let Some(target) = &server.backend.cancel
     {
@@ -160,6 +163,9 @@ async fn restore_session(
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     restore::settle(server, deadline).await?;
     server.cancels.settled().await;
+    if !server.cancels.is_empty() {
+        return Err(RestoreError::Refused("a cancel request may still come".to_owned()));
+    }
     if has_state {
         restore::cleanse(server, deadline).await.map(drop)
     } else {
@@ -176,7 +182,7 @@ pub(super) fn send_cancel(force: &Arc<DatabaseForce>, target: Arc<CancelTarget>,
         let deadline = Instant::now() + restore::RESTORE_LIMIT;
         if let Err(error) = force.connector.cancel(&target, deadline).await {
             tracing::debug!(upstream = %force.name, %error, "a cancel request failed");
+            flight.lose();
         }
-        drop(flight);
     });
 }
