@@ -42,7 +42,9 @@ impl Session {
                 self.inbox.reserve(enough);
                 break;
             }
-            let step = if self.local.is_normal() {
+            let step = if tag == FrontendTag::Terminate {
+                return Err(Ending::ClientGone);
+            } else if self.local.is_normal() {
                 self.client_message(tag, header)?
             } else {
                 self.answer_locally(tag, header);
@@ -61,15 +63,11 @@ impl Session {
 
     fn client_message(&mut self, tag: FrontendTag, header: Header) -> Result<Step, Ending> {
         use FrontendTag as T;
-        match tag {
-            T::Terminate => return Err(Ending::ClientGone),
-            T::Authentication => {
-                return Err(Ending::fatal(
-                    SqlState::PROTOCOL_VIOLATION,
-                    "unexpected authentication message: the login is over",
-                ));
-            }
-            _ => {}
+        if tag == T::Authentication {
+            return Err(Ending::fatal(
+                SqlState::PROTOCOL_VIOLATION,
+                "unexpected authentication message: the login is over",
+            ));
         }
         let Some(owned) = &self.server else {
             return Ok(self.without_server(tag, header));
@@ -129,7 +127,7 @@ impl Session {
     }
 
     fn query(&mut self, header: Header) {
-        if self.deallocates(header) && !self.is_failed() {
+        if !self.is_failed() && self.deallocates(header) {
             self.discard(header);
             self.expect(Expect::Answer(Answer::Deallocated));
             return;

@@ -25,7 +25,7 @@ use crate::force::DatabaseForce;
 use crate::relay::{Inbox, Outbox};
 use crate::session::{Admitted, send_fatal};
 use crate::telemetry::ConnectionOutcome;
-use crate::worker::{Entry, Handle, Worker};
+use crate::worker::{Entry, Handle, Signal, Worker};
 
 /// Greetings kept per entry; beyond it, logins ask a server.
 const GREETINGS: usize = 64;
@@ -159,6 +159,9 @@ impl Unregistered {
         let mut session = self.session;
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
+        if *worker.draining.borrow() {
+            session.handle.send(Signal::Drain);
+        }
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
             session.handle.set_key(key);
         }
