@@ -103,7 +103,7 @@ impl Checkout<'_> {
             return Ok(Grant::Seat(seat));
         }
         let ahead = self.factory.waiting();
-        match timeout_at(deadline, self.factory.wait(true)).await {
+        match timeout_at(deadline, self.factory.wait()).await {
             Ok(Ok(grant)) => Ok(grant),
             _ => Err(acquire_error(
                 force,

@@ -318,14 +318,6 @@ impl Seats {
         this.taken.set(this.taken.get() + 1);
         Seat(Rc::clone(this))
     }
-
-    /// The client that has waited longest for room.
-    fn next_without_seat(&self) -> Option<Waiter> {
-        let mut queue = self.queue.borrow_mut();
-        let wants = |waiter: &Waiter| waiter.wants_seat && !waiter.grant.is_closed();
-        let place = queue.iter().position(wants)?;
-        queue.remove(place)
-    }
 }
 
 impl Seats {

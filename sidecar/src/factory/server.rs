@@ -237,7 +237,8 @@ mod tests {
     async fn what_a_server_may_say_to_nobody_is_taken_in() {
         let stage = Stage::new(|_| {});
         let (mut server, mut peer) = stage.server();
-        peer.send(&[message(b'S', b"TimeZone\0CET\0"), message(b'N', b"\0")]).await;
+        peer.send(&[message(b'S', b"TimeZone\0CET\0"), message(b'N', b"\0")])
+            .await;
         settle().await;
         assert!(!server.is_dead());
         let reported = server.backend.reported();
@@ -268,8 +269,14 @@ mod tests {
         let factory = stage.factory("alice");
         let (owned, _peer) = stage.owned(&factory);
         let active = stage.entry.metrics.server_connections(ServerState::Active);
-        assert_eq!((active.get(), factory.open(), stage.entry.limiter.in_use()), (1, 1, 1));
+        assert_eq!(
+            (active.get(), factory.open(), stage.entry.limiter.in_use()),
+            (1, 1, 1)
+        );
         drop(owned);
-        assert_eq!((active.get(), factory.open(), stage.entry.limiter.in_use()), (0, 0, 0));
+        assert_eq!(
+            (active.get(), factory.open(), stage.entry.limiter.in_use()),
+            (0, 0, 0)
+        );
     }
 }

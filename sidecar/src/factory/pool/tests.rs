@@ -62,7 +62,7 @@ async fn the_client_that_has_waited_longest_gets_the_next_one() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let (owned, _peer) = stage.owned(&factory);
-    let (mut first, mut second) = (factory.wait(true), factory.wait(true));
+    let (mut first, mut second) = (factory.wait(), factory.wait());
     assert_eq!(factory.waiting(), 2);
     factory.park(owned, at(0));
     let owned = connection(first.try_recv().unwrap());
@@ -76,14 +76,14 @@ async fn a_waiter_that_gave_up_is_passed_over() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let (owned, _peer) = stage.owned(&factory);
-    let (gone, mut stays) = (factory.wait(true), factory.wait(true));
+    let (gone, mut stays) = (factory.wait(), factory.wait());
     drop(gone);
     assert_eq!(factory.waiting(), 1);
     factory.park(owned, at(0));
     assert!(stays.try_recv().is_ok());
     // And where nobody is left, the connection is idle.
     let (owned, _other) = stage.owned(&factory);
-    drop(factory.wait(true));
+    drop(factory.wait());
     factory.park(owned, at(0));
     assert_eq!(factory.idle(), 1);
 }
@@ -93,7 +93,7 @@ async fn a_connection_that_its_waiter_never_took_leaves_every_count() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let (owned, _peer) = stage.owned(&factory);
-    let waiter = factory.wait(true);
+    let waiter = factory.wait();
     factory.park(owned, at(0));
     drop(waiter);
     assert_eq!((factory.open(), stage.entry.limiter.in_use()), (0, 0));
@@ -105,13 +105,20 @@ async fn a_seat_that_becomes_free_goes_to_who_waits_for_one() {
     let factory = stage.factory("alice");
     let only = factory.try_seat(1).unwrap();
     assert!(factory.try_seat(1).is_none());
-    let (gone, mut has_one, mut first, mut second) =
-        (factory.wait(true), factory.wait(false), factory.wait(true), factory.wait(true));
+    let (gone, mut has_one, mut first, mut second) = (
+        factory.wait(),
+        factory.wait_seated(),
+        factory.wait(),
+        factory.wait(),
+    );
     drop(gone);
     drop(only);
     let seat = within(&mut first).await.unwrap();
     assert!(matches!(seat, Grant::Seat(_)));
-    assert!(has_one.try_recv().is_err(), "it has a seat, and waits for a connection only");
+    assert!(
+        has_one.try_recv().is_err(),
+        "it has a seat, and waits for a connection only"
+    );
     assert_eq!(factory.open(), 1);
     assert!(second.try_recv().is_err());
     drop(seat);
@@ -142,7 +149,10 @@ async fn the_connection_that_was_idle_longest_goes_first() {
     let factory = stage.factory("alice");
     let _peers = parked(&stage, &factory, 2);
     assert!(factory.close_longest_idle());
-    assert_eq!(factory.take_idle(at(9), 0).unwrap().server.idle_since, at(1));
+    assert_eq!(
+        factory.take_idle(at(9), 0).unwrap().server.idle_since,
+        at(1)
+    );
     assert!(!factory.close_longest_idle());
 }
 
@@ -165,7 +175,7 @@ async fn a_connection_of_another_owner_is_closed_and_counted() {
     let stage = Stage::new(|_| {});
     let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
     let (owned, mut peer) = stage.owned(&alice);
-    let waiter = bob.wait(true);
+    let waiter = bob.wait();
     bob.park(owned, at(0));
     assert_eq!(stage.entry.metrics.cross_user_handoffs.get(), 1);
     assert_eq!((bob.idle(), alice.open()), (0, 0));
@@ -196,10 +206,13 @@ async fn a_row_says_what_there_is() {
     for name in ["web", "job", "", "web"] {
         factory.activity.note_application(name);
     }
-    let _waits = factory.wait(true);
+    let _waits = factory.wait();
     let row = factory.row();
     assert_eq!(row.user_id, "alice");
-    assert_eq!((row.clients, row.server_connections, row.idle, row.waiting), (1, 2, 2, 1));
+    assert_eq!(
+        (row.clients, row.server_connections, row.idle, row.waiting),
+        (1, 2, 2, 1)
+    );
     assert_eq!((row.transactions, row.errors, row.timeouts), (1, 1, 1));
     assert_eq!(row.application_names, ["job", "web"]);
 }
@@ -219,8 +232,12 @@ async fn a_spare_brings_its_permit_to_its_user() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let (server, _peer) = stage.server();
-    let owned = Spare::new(server).claim(&factory.key, factory.try_seat(1).unwrap(), &factory.holder);
+    let owned =
+        Spare::new(server).claim(&factory.key, factory.try_seat(1).unwrap(), &factory.holder);
     let bob = stage.factory("bob").holder.clone();
-    assert_eq!(stage.entry.limiter.richer_than(&bob), vec![factory.holder.clone()]);
+    assert_eq!(
+        stage.entry.limiter.richer_than(&bob),
+        vec![factory.holder.clone()]
+    );
     drop(owned);
 }

@@ -45,9 +45,7 @@ impl Session {
                 self.inbox.reserve(enough);
                 break;
             }
-            let step = if tag == FrontendTag::Terminate {
-                return Err(Ending::ClientGone);
-            } else if self.local.is_normal() {
+            let step = if self.local.is_normal() {
                 self.client_message(tag, header)?
             } else {
                 self.answer_locally(tag, header);
@@ -66,14 +64,11 @@ impl Session {
 
     fn client_message(&mut self, tag: FrontendTag, header: Header) -> Result<Step, Ending> {
         use FrontendTag as T;
-        match tag {
-            T::Authentication => {
-                return Err(Ending::fatal(
-                    SqlState::PROTOCOL_VIOLATION,
-                    "unexpected authentication message: the login is over",
-                ));
-            }
-            _ => {}
+        if tag == T::Authentication {
+            return Err(Ending::fatal(
+                SqlState::PROTOCOL_VIOLATION,
+                "unexpected authentication message: the login is over",
+            ));
         }
         let Some(owned) = &self.server else {
             return Ok(self.without_server(tag, header));

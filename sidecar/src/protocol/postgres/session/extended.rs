@@ -8,7 +8,7 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::isolate;
 use super::super::message::{BindNames, Parse, Target, TargetKind};
 use super::client::Step;
-use super::replies::{Answer, Expect};
+use super::replies::{Answer, Expect, Forgotten};
 use super::statements::{self, Statement};
 use super::{Ending, Session};
 use crate::factory::server::Server;
@@ -78,7 +78,10 @@ impl Session {
             server
                 .backend
                 .replies
-                .push(Expect::Answer(Answer::ParseComplete));
+                .push(Expect::Answer(Answer::ParseComplete(Some(Forgotten {
+                    name,
+                    statement,
+                }))));
         } else {
             teach(server, &statement, Some(name), false)?;
         }

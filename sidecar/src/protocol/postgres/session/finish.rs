@@ -161,7 +161,9 @@ async fn restore_session(
     restore::settle(server, deadline).await?;
     server.cancels.settled().await;
     if !server.cancels.is_empty() {
-        return Err(RestoreError::Refused("a cancel request may still come".to_owned()));
+        return Err(RestoreError::Refused(
+            "a cancel request may still come".to_owned(),
+        ));
     }
     if has_state {
         restore::cleanse(server, deadline).await.map(drop)

@@ -59,14 +59,14 @@ pub enum Expect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// `ParseComplete`: the server knows the statement already.
-    ParseComplete,
+    ParseComplete(Option<Forgotten>),
     /// `CloseComplete`: the statement is closed for this client alone.
     CloseComplete(Option<Forgotten>),
     /// `CommandComplete` with the tag `DEALLOCATE`, and `ReadyForQuery`.
     Deallocated(Option<Forgotten>),
 }
 
-/// A statement that a client has closed, to be remembered again if an error before it in the batch undoes that.
+/// A name that a client has given or taken away: if an error before it in the batch undoes that, so does the sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
     /// The client's name for it.
@@ -105,9 +105,9 @@ pub struct Replies {
     unsynced: bool,
     /// A `Sync` that came while the server was reading a COPY: it goes out if the COPY fails, and is forgotten if it ends.
     withheld: bool,
-    /// A `Sync` was on its way when the COPY began: whether the server has ignored it or will answer it is not known until
-    /// the COPY has succeeded.
-    doubtful: bool,
+    /// Each `Sync` that was on its way when a COPY began: whether the server has ignored it or will answer it is not known
+    /// until the COPY has succeeded.
+    doubtful: u32,
 }
 
 impl Replies {
@@ -123,7 +123,6 @@ impl Replies {
     /// Adds a `Sync`, unless the server is going to ignore it because it is reading a COPY.
     pub fn push_sync(&mut self) {
         if self.copying_in {
-            self.ignored = true;
             return;
         }
         self.skipping = false;
@@ -144,7 +143,7 @@ impl Replies {
     /// Whether it is not known what the server still owes: such a connection is never reused.
     #[must_use]
     pub const fn is_doubtful(&self) -> bool {
-        self.doubtful
+        self.doubtful > 0
     }
 
     /// The client has sent `CopyDone` or `CopyFail`.
@@ -160,7 +159,7 @@ impl Replies {
     /// Whether nothing is outstanding and no message has been sent since the last `Sync` or query.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !self.unsynced && !self.skipping && !self.doubtful
+        self.queue.is_empty() && !self.unsynced && !self.skipping && self.doubtful == 0
     }
 
     /// Whether the server owes an answer.
@@ -242,15 +241,10 @@ impl Replies {
             T::NoticeResponse => return Ok(Step::Forward),
             T::ErrorResponse => return Ok(self.step_error(&mut dropped)),
             T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
-            T::CommandComplete => self.ignored = false,
-            T::ReadyForQuery if self.is_perhaps_answer_to_ignored_sync() => {
-                self.skipping = false;
-                return Ok(Step::Forward);
-            }
             _ => {}
         }
         if tag == T::CommandComplete {
-            self.doubtful = false;
+            self.doubtful = 0;
         }
         let Some(front) = self.queue.front() else {
             return self.step_doubtful(tag);
@@ -317,10 +311,10 @@ impl Replies {
 
     /// With nothing outstanding, only the answer to a `Sync` that a failed COPY has not ignored can come.
     fn step_doubtful(&mut self, tag: BackendTag) -> Result<Step, OutOfOrder> {
-        if !self.doubtful || tag != BackendTag::ReadyForQuery {
+        if self.doubtful == 0 || tag != BackendTag::ReadyForQuery {
             return Err(OutOfOrder(tag));
         }
-        self.doubtful = false;
+        self.doubtful -= 1;
         self.skipping = false;
         self.unsynced = false;
         Ok(Step::Finished(Expect::Sync))
@@ -342,7 +336,6 @@ impl Replies {
     /// An error ends the batch: everything up to the next `Sync` is never answered.
     fn step_error(&mut self, dropped: &mut impl FnMut(Expect)) -> Step {
         self.copying_in = false;
-        self.doubtful |= std::mem::take(&mut self.ignored);
         let step = match self.queue.front() {
             None => return Step::Unsolicited,
             Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => {
@@ -388,23 +381,17 @@ impl Replies {
                 Expect::Sync => {
                     self.queue.remove(index);
                     ignored = true;
+                    self.doubtful += 1;
                 }
                 _ => index += 1,
             }
         }
         self.copying_in = !ended;
         if ignored {
-            self.doubtful = true;
             let mut sent = self.queue.iter().rev();
             let last = sent.find(|expect| !matches!(expect, Expect::CopyEnd | Expect::Answer(_)));
             self.unsynced = last.is_some_and(|last| !ends_batch(last));
         }
-    }
-
-    /// A COPY that fails reads the `Sync` that was meant for it like any other. Which it did nobody tells: an answer more may
-    /// come, and the connection is never settled again.
-    fn is_perhaps_answer_to_ignored_sync(&self) -> bool {
-        self.doubtful && !self.queue.front().is_some_and(ends_batch)
     }
 
     /// Forgets everything, because nothing of it will be answered.

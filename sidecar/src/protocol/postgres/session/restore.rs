@@ -159,7 +159,9 @@ async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> 
         match tag {
             // An answer to something else: who reads on is one answer behind from here on.
             BackendTag::ReadyForQuery if !answered => {
-                return Err(RestoreError::Refused("it was ready before it had answered".to_owned()));
+                return Err(RestoreError::Refused(
+                    "it was ready before it had answered".to_owned(),
+                ));
             }
             BackendTag::ReadyForQuery => {
                 let status = TransactionStatus::read(&body)?;

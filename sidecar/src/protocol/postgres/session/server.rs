@@ -302,7 +302,7 @@ impl Session {
                 return;
             };
             match answer {
-                Answer::ParseComplete => message::parse_complete(self.outbox.writer()),
+                Answer::ParseComplete(_) => message::parse_complete(self.outbox.writer()),
                 Answer::CloseComplete(_) => message::close_complete(self.outbox.writer()),
                 Answer::Deallocated(_) => self.answer_deallocated(status),
             }

@@ -198,6 +198,9 @@ impl ClientStatements {
                 name: Some(name),
                 ..
             } => self.forget(&name, &statement),
+            Expect::Answer(Answer::ParseComplete(Some(given))) => {
+                self.forget(&given.name, &given.statement);
+            }
             Expect::Answer(
                 Answer::CloseComplete(Some(closed)) | Answer::Deallocated(Some(closed)),
             ) => {

@@ -400,7 +400,7 @@ fn nobody_waits_for_the_sidecars_own_query() {
 fn an_answer_of_the_sidecars_own_comes_at_its_place() {
     let mut replies = sent([
         Expect::Bind,
-        Expect::Answer(Answer::ParseComplete),
+        Expect::Answer(Answer::ParseComplete(None)),
         Expect::Bind,
         Expect::Sync,
     ]);
@@ -410,7 +410,7 @@ fn an_answer_of_the_sidecars_own_comes_at_its_place() {
         "the Bind before it is unanswered"
     );
     assert_eq!(step(&mut replies, T::BindComplete), Finished);
-    assert_eq!(replies.take_answer(), Some(Answer::ParseComplete));
+    assert_eq!(replies.take_answer(), Some(Answer::ParseComplete(None)));
     assert_eq!(replies.take_answer(), None);
     assert_eq!(
         steps(&mut replies, &[T::BindComplete, T::ReadyForQuery]),
@@ -670,14 +670,12 @@ fn a_failed_copy_whose_sync_was_answered_after_all_lets_its_client_go_on() {
     // A COPY into a view is announced and fails before it reads the Sync that was sent with it.
     let mut replies = sent([Expect::Execute(None), Expect::Sync]);
     assert_eq!(
-        steps(&mut replies, &[T::CopyInResponse, T::ErrorResponse, T::ReadyForQuery]),
-        [Forward, Forward, Forward]
+        steps(
+            &mut replies,
+            &[T::CopyInResponse, T::ErrorResponse, T::ReadyForQuery]
+        ),
+        [Forward, Forward, Finished]
     );
     assert!(!replies.is_skipping(), "the server reads on");
-    assert!(!replies.is_settled(), "whether that was the last answer is not known");
-    replies.push(Expect::Query(None));
-    assert_eq!(
-        steps(&mut replies, &[T::CommandComplete, T::ReadyForQuery]),
-        [Forward, Finished]
-    );
+    assert!(replies.is_settled(), "its one Sync has been answered");
 }

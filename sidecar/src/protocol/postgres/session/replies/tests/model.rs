@@ -283,6 +283,10 @@ impl Sidecar {
             Message::DescribeStatement => self.replies.push(Expect::DescribeStatement),
             Message::DescribePortal => self.replies.push(Expect::DescribePortal),
             Message::Close => self.replies.push(Expect::Close { hidden: false }),
+            Message::Sync if self.replies.is_copying_in() => {
+                self.replies.withhold_sync();
+                return;
+            }
             Message::Sync => self.replies.push_sync(),
             Message::FunctionCall(_) => self.replies.push(Expect::FunctionCall),
             Message::Execute(work) => {
@@ -306,8 +310,15 @@ impl Sidecar {
         if let Some(tag) = self.server.output.pop_front() {
             let step = self.replies.step(tag, drop);
             let lost = !matches!(&step, Ok(step) if !matches!(step, Step::Unsolicited));
-            assert!(!lost || self.replies.doubtful, "{tag:?} gives {step:?}");
+            assert!(
+                !lost || self.replies.is_doubtful(),
+                "{tag:?} gives {step:?}"
+            );
             self.lost |= lost;
+            if self.replies.take_due_sync() {
+                self.replies.push_sync();
+                self.server.input.push_back(Message::Sync);
+            }
             while self.replies.take_answer().is_some() {}
         }
     }
@@ -365,7 +376,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         10 => message().prop_map(Act::Send),
         1 => works().prop_map(Act::Hidden),
-        1 => prop::sample::select(&[Answer::ParseComplete, Answer::CloseComplete(None), Answer::Deallocated(None)][..])
+        1 => prop::sample::select(&[Answer::ParseComplete(None), Answer::CloseComplete(None), Answer::Deallocated(None)][..])
             .prop_map(Act::Answer),
         1 => Just(Act::Own),
         4 => (1usize..4).prop_map(Act::Read),
@@ -385,7 +396,7 @@ proptest! {
             sidecar.act(act);
         }
         sidecar.rest();
-        let (settled, doubtful) = (sidecar.replies.is_settled(), sidecar.replies.doubtful);
+        let (settled, doubtful) = (sidecar.replies.is_settled(), sidecar.replies.is_doubtful());
         prop_assert!(settled != doubtful, "nothing is left, and yet: {:?}", sidecar.replies);
     }
 }
