@@ -124,3 +124,46 @@ impl Inventory for Process {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::worker::fixtures::within;
+
+    fn process(workers: usize) -> (Process, Vec<crate::worker::mailbox::Receiver>) {
+        let (senders, receivers) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        (Process::new(Metrics::new().unwrap(), senders), receivers)
+    }
+
+    #[test]
+    fn users_are_counted_up_to_the_limit() {
+        let (process, _mailboxes) = process(1);
+        assert!(process.enter_user(2) && process.enter_user(2));
+        assert!(!process.enter_user(2));
+        process.leave_user();
+        assert!(process.enter_user(2));
+        assert!(!process.enter_user(1), "a lower limit lets nobody in");
+    }
+
+    #[test]
+    fn a_letter_reaches_the_worker_that_it_names_and_no_other() {
+        let (process, mut mailboxes) = process(2);
+        process.send(1, Letter::Drain);
+        process.send(7, Letter::Drain);
+        assert!(mailboxes[0].try_recv().is_err());
+        assert!(matches!(mailboxes[1].try_recv(), Ok(Letter::Drain)));
+        process.send_all(|| Letter::Stop);
+        for mailbox in &mut mailboxes {
+            assert!(matches!(mailbox.try_recv(), Ok(Letter::Stop)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_has_ended_has_no_users() {
+        let (process, mailboxes) = process(2);
+        drop(mailboxes);
+        assert!(within(process.users()).await.is_empty());
+    }
+}

@@ -555,16 +555,14 @@ async fn a_user_who_is_a_number_is_its_decimal_form() {
 }
 
 #[tokio::test]
-async fn a_policy_without_audiences_accepts_a_token_for_any() {
-    // The field's own description: "Default: any"; and validation warns of it.
+async fn a_policy_without_audiences_refuses_a_token_that_is_for_somebody() {
+    // RFC 7519, section 4.1.3: whoever is not among those whom `aud` names must refuse the token.
     let signer = Signer::new("one", Algorithm::EdDSA);
     let stage = Stage::with(Policy::jwt("{jwks: {secretRef: {name: keys}}}"))
         .secret("keys/jwks.json", &key_set(&[&signer]))
         .start()
         .await;
-    let session = stage
-        .try_options(&with_token(&signer.token("alice")))
-        .await
-        .unwrap();
-    assert_eq!(seen(&session).await.as_deref(), Some("alice"));
+    let refusal = refused(stage.try_options(&with_token(&signer.token("alice"))).await);
+    assert_eq!(refusal.code, "28000");
+    assert!(refusal.says("audiences"), "{refusal:?}");
 }

@@ -37,7 +37,7 @@ pub struct Jwt {
     /// The `iss` claim that a token must carry. Default: any.
     #[schemars(length(min = 1, max = 512))]
     pub issuer: Option<String>,
-    /// The `aud` claims of which a token must carry one. Default: any.
+    /// The `aud` claims of which a token must carry one. Default: none, and then a token that carries `aud` is refused (RFC 7519, section 4.1.3).
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub audiences: Option<Vec<String>>,
     /// The keys that tokens are signed with.

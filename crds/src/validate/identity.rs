@@ -121,7 +121,7 @@ pub(super) fn any_audience(policy: &EffectivePolicy) -> Complaints {
         return Vec::new();
     };
     let open = jwt.audiences.as_ref().is_none_or(Vec::is_empty);
-    let message = "is not set, so a token that the identity provider issued for another application is accepted: name this application's audience";
+    let message = "is not set, so a token without `aud` is accepted whoever it is for, and one with it is refused: name this application's audience";
     open.then(|| complain("identity.jwt.audiences", message))
         .into_iter()
         .collect()

@@ -243,7 +243,10 @@ const BROKEN: &[Case] = &[
     ),
     (
         "PerUserOverMax",
-        &[("databases/0/pool/maxConnections", "3")],
+        &[
+            ("databases/0/pool/maxConnections", "3"),
+            ("databases/0/pool/perUser", "{max: 4}"),
+        ],
     ),
     (
         "WarmOverMax",

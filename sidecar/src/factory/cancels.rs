@@ -24,10 +24,10 @@ struct InFlight {
 pub struct Flight(Cancels);
 
 impl Cancels {
-    /// Whether none is under way.
+    /// Whether none is under way, and none can be.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.count.get() == 0
+        self.0.count.get() == 0 && !self.0.lost.get()
     }
 
     /// Whether one has been lost track of: it may still be on its way, and the connection must not be reused.
@@ -43,9 +43,9 @@ impl Cancels {
         Flight(self.clone())
     }
 
-    /// Waits until none is under way. Cancel safe.
+    /// Waits until each has ended or is lost. Cancel safe.
     pub async fn settled(&self) {
-        while !self.is_empty() {
+        while self.0.count.get() > 0 {
             self.0.done.notified().await;
         }
     }
@@ -63,5 +63,36 @@ impl Drop for Flight {
         let flights = &self.0.0;
         flights.count.set(flights.count.get().saturating_sub(1));
         flights.done.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::fixtures::within;
+
+    #[tokio::test]
+    async fn a_connection_waits_until_each_request_has_ended() {
+        let cancels = Cancels::default();
+        let (first, second) = (cancels.begin(), cancels.begin());
+        drop(first);
+        assert!(!cancels.is_empty());
+        let mut settled = Box::pin(cancels.settled());
+        tokio::select! {
+            biased;
+            () = &mut settled => panic!("one is under way"),
+            () = std::future::ready(()) => {}
+        }
+        drop(second);
+        within(settled).await;
+        assert!(cancels.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_lost_is_not_waited_for_and_never_forgotten() {
+        let cancels = Cancels::default();
+        cancels.begin().lose();
+        within(cancels.settled()).await;
+        assert!(!cancels.is_empty());
     }
 }

@@ -103,7 +103,7 @@ impl Checkout<'_> {
             return Ok(Grant::Seat(seat));
         }
         let ahead = self.factory.waiting();
-        match timeout_at(deadline, self.factory.wait()).await {
+        match timeout_at(deadline, self.factory.wait(true)).await {
             Ok(Ok(grant)) => Ok(grant),
             _ => Err(acquire_error(
                 force,
@@ -197,3 +197,6 @@ fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> Checkout
         limit,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,102 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::factory::pool::Factory;
+    use crate::worker::fixtures::{Stage, ready, settle};
+
+    fn lane() -> Lane {
+        Lane::new("app".into(), "app".into())
+    }
+
+    #[tokio::test]
+    async fn a_spare_is_taken_once() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let (server, _peer) = stage.server();
+        lane.keep(Spare::new(server));
+        assert_eq!(lane.spares(), 1);
+        assert!(lane.take_spare(Instant::now(), 0).is_some());
+        assert!(lane.take_spare(Instant::now(), 0).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_spare_that_is_dead_or_of_another_upstream_is_closed_on_the_way() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let (dead, peer) = stage.server();
+        drop(peer);
+        let (mut old, _old_peer) = stage.server();
+        old.epoch = 7;
+        lane.keep(Spare::new(dead));
+        lane.keep(Spare::new(old));
+        settle().await;
+        assert!(lane.take_spare(Instant::now(), 0).is_none());
+        assert_eq!(stage.entry.limiter.in_use(), 0, "their permits are free");
+    }
+
+    #[tokio::test]
+    async fn a_spare_that_has_said_what_nobody_asked_is_closed() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let (server, mut peer) = stage.server();
+        peer.send(&[ready(b'I')]).await;
+        lane.keep(Spare::new(server));
+        settle().await;
+        assert!(lane.take_spare(Instant::now(), 0).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_counts_those_that_went_for_their_age() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let now = Instant::now();
+        let (mut aged, _aged_peer) = stage.server();
+        aged.expires = Some(now);
+        let (dead, peer) = stage.server();
+        drop(peer);
+        let (good, _good_peer) = stage.server();
+        for server in [aged, dead, good] {
+            lane.keep(Spare::new(server));
+        }
+        settle().await;
+        assert_eq!(lane.sweep_spares(now, 0), 1);
+        assert_eq!(lane.spares(), 1);
+        assert!(lane.close_spare());
+        assert!(!lane.close_spare());
+    }
+
+    #[tokio::test]
+    async fn spares_on_their_way_count() {
+        let lane = lane();
+        lane.dialling.set(2);
+        assert_eq!(lane.spares(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_factory_offers_its_idle_connections_until_none_is_left() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let factory = stage.factory("alice");
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            let (owned, peer) = stage.owned(&factory);
+            peers.push(peer);
+            factory.park(owned, Instant::now());
+            if factory.offers_once() {
+                lane.offer(&factory);
+            }
+        }
+        assert!(lane.take_resettable().is_some());
+        assert!(lane.take_resettable().is_some());
+        assert!(lane.take_resettable().is_none());
+        assert!(factory.offers_once(), "it may offer again");
+    }
+
+    #[tokio::test]
+    async fn a_factory_that_is_gone_offers_nothing() {
+        let (stage, lane) = (Stage::new(|_| {}), lane());
+        let factory = Rc::new(Factory::new(stage.key("alice"), 0));
+        lane.offer(&factory);
+        drop(factory);
+        assert!(lane.take_resettable().is_none());
+    }
+}

@@ -318,6 +318,14 @@ impl Seats {
         this.taken.set(this.taken.get() + 1);
         Seat(Rc::clone(this))
     }
+
+    /// The client that has waited longest for room.
+    fn next_without_seat(&self) -> Option<Waiter> {
+        let mut queue = self.queue.borrow_mut();
+        let wants = |waiter: &Waiter| waiter.wants_seat && !waiter.grant.is_closed();
+        let place = queue.iter().position(wants)?;
+        queue.remove(place)
+    }
 }
 
 impl Seats {
@@ -339,3 +347,6 @@ impl Drop for Seat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

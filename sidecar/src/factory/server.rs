@@ -219,3 +219,57 @@ impl Drop for Gauge {
         self.metrics.server_connections(self.state).dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::fixtures::{Stage, message, settle};
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_alive_and_holds_no_buffer() {
+        let stage = Stage::new(|_| {});
+        let (mut server, _peer) = stage.server();
+        assert!(!server.is_dead());
+        assert!(server.inbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_server_may_say_to_nobody_is_taken_in() {
+        let stage = Stage::new(|_| {});
+        let (mut server, mut peer) = stage.server();
+        peer.send(&[message(b'S', b"TimeZone\0CET\0"), message(b'N', b"\0")]).await;
+        settle().await;
+        assert!(!server.is_dead());
+        let reported = server.backend.reported();
+        assert_eq!(reported, [("TimeZone".into(), "CET".into())]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_ends_a_connection() {
+        let stage = Stage::new(|_| {});
+        let (mut server, mut peer) = stage.server();
+        peer.send(&[message(b'Z', b"I")]).await;
+        settle().await;
+        assert!(server.is_dead());
+    }
+
+    #[tokio::test]
+    async fn a_spare_becomes_its_first_users_without_being_counted() {
+        let stage = Stage::new(|_| {});
+        let factory = stage.factory("alice");
+        let (owned, _peer) = stage.owned(&factory);
+        assert_eq!(**owned.key(), *factory.key);
+        assert_eq!(stage.entry.metrics.cross_user_handoffs.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_leaves_every_count_when_it_closes() {
+        let stage = Stage::new(|_| {});
+        let factory = stage.factory("alice");
+        let (owned, _peer) = stage.owned(&factory);
+        let active = stage.entry.metrics.server_connections(ServerState::Active);
+        assert_eq!((active.get(), factory.open(), stage.entry.limiter.in_use()), (1, 1, 1));
+        drop(owned);
+        assert_eq!((active.get(), factory.open(), stage.entry.limiter.in_use()), (0, 0, 0));
+    }
+}

@@ -10,6 +10,7 @@ mod restart;
 mod secret_marks;
 mod source;
 mod store;
+mod unserved;
 mod watch;
 
 pub use diagnostic::{Diagnostic, Severity};

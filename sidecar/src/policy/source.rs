@@ -13,6 +13,7 @@ use bulkhead_crds::{Finding, load, resolve, validate};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::store::Accepted;
+use super::unserved::unserved;
 
 /// Hexadecimal digits of a revision's id: 64 bits, ample to tell the revisions of one policy apart.
 const ID_DIGITS: usize = 16;
@@ -78,6 +79,9 @@ pub fn judge(text: &str, environment: &str) -> Result<Accepted, Vec<Diagnostic>>
                 found.push(finding);
             }
         }
+    }
+    if let Ok(policy) = &resolved {
+        found.extend(unserved(policy));
     }
     match resolved {
         Ok(policy) if found.iter().all(|f| f.severity == Severity::Warning) => Ok(Accepted {

@@ -4,6 +4,8 @@
 //! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
 
 pub mod entry;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod handle;
 pub mod mailbox;
 pub mod thread;
@@ -117,9 +119,12 @@ impl Worker {
 
     /// Frees a factory if nobody needs it any more.
     pub fn release_factory(&self, entry: &Entry, factory: &Factory) {
-        if !factory.is_unused() || self.factories.borrow_mut().remove(&*factory.key).is_none() {
+        let known = self.factories.borrow().get(&*factory.key).map(Rc::clone);
+        let is_known = known.is_some_and(|known| std::ptr::eq(&*known, factory));
+        if !factory.is_unused() || !is_known {
             return;
         }
+        self.factories.borrow_mut().remove(&*factory.key);
         entry.metrics.factories.dec();
         if let Owner::User(user) = &factory.key.owner {
             self.leave_user(user);
@@ -264,3 +269,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

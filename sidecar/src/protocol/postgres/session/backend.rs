@@ -108,6 +108,7 @@ impl Backend {
 
     /// Holds a message that nobody will see against the queue; a message out of order is left to the reader's limit.
     pub fn step_unseen(&mut self, tag: BackendTag) {
+        while self.replies.take_answer().is_some() {}
         let statements = &mut self.statements;
         let step = self.replies.step(tag, |gone| statements.undo(&gone));
         drop(step);

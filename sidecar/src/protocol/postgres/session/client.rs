@@ -45,7 +45,9 @@ impl Session {
                 self.inbox.reserve(enough);
                 break;
             }
-            let step = if self.local.is_normal() {
+            let step = if tag == FrontendTag::Terminate {
+                return Err(Ending::ClientGone);
+            } else if self.local.is_normal() {
                 self.client_message(tag, header)?
             } else {
                 self.answer_locally(tag, header);

@@ -160,6 +160,9 @@ async fn restore_session(
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     restore::settle(server, deadline).await?;
     server.cancels.settled().await;
+    if !server.cancels.is_empty() {
+        return Err(RestoreError::Refused("a cancel request may still come".to_owned()));
+    }
     if has_state {
         restore::cleanse(server, deadline).await.map(drop)
     } else {

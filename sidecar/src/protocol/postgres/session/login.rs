@@ -25,7 +25,7 @@ use crate::force::DatabaseForce;
 use crate::relay::{Inbox, Outbox};
 use crate::session::{Admitted, send_fatal};
 use crate::telemetry::ConnectionOutcome;
-use crate::worker::{Entry, Handle, Worker};
+use crate::worker::{Entry, Handle, Signal, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
 pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Session> {
@@ -135,6 +135,9 @@ impl Unregistered {
         let mut session = self.session;
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
+        if *worker.draining.borrow() {
+            session.handle.send(Signal::Drain);
+        }
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
             session.handle.set_key(key);
         }

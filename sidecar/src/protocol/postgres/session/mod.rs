@@ -262,3 +262,6 @@ impl Session {
         error.write(self.outbox.writer());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,7 @@ impl Replies {
     /// Adds a `Sync`, unless the server is going to ignore it because it is reading a COPY.
     pub fn push_sync(&mut self) {
         if self.copying_in {
+            self.ignored = true;
             return;
         }
         self.skipping = false;
@@ -241,6 +242,11 @@ impl Replies {
             T::NoticeResponse => return Ok(Step::Forward),
             T::ErrorResponse => return Ok(self.step_error(&mut dropped)),
             T::CopyInResponse | T::CopyBothResponse => self.enter_copy_in(),
+            T::CommandComplete => self.ignored = false,
+            T::ReadyForQuery if self.is_perhaps_answer_to_ignored_sync() => {
+                self.skipping = false;
+                return Ok(Step::Forward);
+            }
             _ => {}
         }
         if tag == T::CommandComplete {
@@ -336,6 +342,7 @@ impl Replies {
     /// An error ends the batch: everything up to the next `Sync` is never answered.
     fn step_error(&mut self, dropped: &mut impl FnMut(Expect)) -> Step {
         self.copying_in = false;
+        self.doubtful |= std::mem::take(&mut self.ignored);
         let step = match self.queue.front() {
             None => return Step::Unsolicited,
             Some(Expect::Query(_) | Expect::FunctionCall | Expect::Sync) => {
@@ -392,6 +399,12 @@ impl Replies {
             let last = sent.find(|expect| !matches!(expect, Expect::CopyEnd | Expect::Answer(_)));
             self.unsynced = last.is_some_and(|last| !ends_batch(last));
         }
+    }
+
+    /// A COPY that fails reads the `Sync` that was meant for it like any other. Which it did nobody tells: an answer more may
+    /// come, and the connection is never settled again.
+    fn is_perhaps_answer_to_ignored_sync(&self) -> bool {
+        self.doubtful && !self.queue.front().is_some_and(ends_batch)
     }
 
     /// Forgets everything, because nothing of it will be answered.

@@ -153,16 +153,21 @@ async fn within<T>(
 }
 
 async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> {
-    let mut error = None;
+    let (mut error, mut answered) = (None, false);
     loop {
         let (tag, body) = next_message(server).await?;
         match tag {
+            // An answer to something else: who reads on is one answer behind from here on.
+            BackendTag::ReadyForQuery if !answered => {
+                return Err(RestoreError::Refused("it was ready before it had answered".to_owned()));
+            }
             BackendTag::ReadyForQuery => {
                 let status = TransactionStatus::read(&body)?;
                 server.backend.status = status;
                 return Ok(Outcome { status, error });
             }
-            BackendTag::ErrorResponse => error = Some(body),
+            BackendTag::ErrorResponse => (error, answered) = (Some(body), true),
+            BackendTag::CommandComplete => answered = true,
             _ => note(server, tag, &body),
         }
     }

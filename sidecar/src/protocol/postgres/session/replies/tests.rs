@@ -664,3 +664,20 @@ fn what_a_skipped_parse_would_have_taught_is_undone_on_both_sides() {
     assert!(!learnt.knows(&wanted));
     assert!(names.get(b"s1").is_none());
 }
+
+#[test]
+fn a_failed_copy_whose_sync_was_answered_after_all_lets_its_client_go_on() {
+    // A COPY into a view is announced and fails before it reads the Sync that was sent with it.
+    let mut replies = sent([Expect::Execute(None), Expect::Sync]);
+    assert_eq!(
+        steps(&mut replies, &[T::CopyInResponse, T::ErrorResponse, T::ReadyForQuery]),
+        [Forward, Forward, Forward]
+    );
+    assert!(!replies.is_skipping(), "the server reads on");
+    assert!(!replies.is_settled(), "whether that was the last answer is not known");
+    replies.push(Expect::Query(None));
+    assert_eq!(
+        steps(&mut replies, &[T::CommandComplete, T::ReadyForQuery]),
+        [Forward, Finished]
+    );
+}

@@ -17,6 +17,8 @@ enum Work {
     Empty,
     CopyOut,
     CopyIn,
+    /// A COPY that is announced and fails before it reads anything, as one into a view does.
+    CopyRefused,
     Fails,
 }
 
@@ -123,6 +125,10 @@ impl Server {
                 self.output.push_back(T::CopyInResponse);
                 self.copying = Some(Copying::Extended);
             }
+            Message::Execute(Work::CopyRefused) => {
+                self.output.push_back(T::CopyInResponse);
+                self.fail();
+            }
             Message::Execute(work) => self.complete(work),
             Message::Query(works) => {
                 self.batch = false;
@@ -153,6 +159,10 @@ impl Server {
                     self.output.push_back(T::ErrorResponse);
                     break;
                 }
+                Work::CopyRefused => {
+                    self.output.extend([T::CopyInResponse, T::ErrorResponse]);
+                    break;
+                }
                 Work::CopyIn => {
                     self.output.push_back(T::CopyInResponse);
                     self.copying = Some(Copying::Simple(works));
@@ -175,7 +185,7 @@ impl Server {
                     T::CommandComplete,
                 ]);
             }
-            Work::Rows | Work::CopyIn | Work::Fails => {
+            Work::Rows | Work::CopyIn | Work::CopyRefused | Work::Fails => {
                 self.output
                     .extend([T::DataRow, T::NoticeResponse, T::CommandComplete]);
             }
@@ -201,6 +211,8 @@ struct Sidecar {
     replies: Replies,
     server: Server,
     copies_to_end: usize,
+    /// The two sides do not agree any more: the connection has been closed.
+    lost: bool,
 }
 
 impl Sidecar {
@@ -241,7 +253,7 @@ impl Sidecar {
             }
         }
         while self.replies.take_answer().is_some() {}
-        if self.replies.is_settled() {
+        if self.replies.is_settled() && !self.lost {
             assert!(
                 self.server.owes_nothing(),
                 "settled, and yet the server owes something: {:?}",
@@ -274,11 +286,11 @@ impl Sidecar {
             Message::Sync => self.replies.push_sync(),
             Message::FunctionCall(_) => self.replies.push(Expect::FunctionCall),
             Message::Execute(work) => {
-                self.copies_to_end += usize::from(*work == Work::CopyIn);
+                self.copies_to_end += usize::from(is_copy(*work));
                 self.replies.push(Expect::Execute(None));
             }
             Message::Query(works) => {
-                self.copies_to_end += works.iter().filter(|work| **work == Work::CopyIn).count();
+                self.copies_to_end += works.iter().filter(|work| is_copy(**work)).count();
                 self.replies.push(Expect::Query(None));
             }
             Message::CopyData(_) => {}
@@ -293,10 +305,9 @@ impl Sidecar {
     fn deliver(&mut self) {
         if let Some(tag) = self.server.output.pop_front() {
             let step = self.replies.step(tag, drop);
-            assert!(
-                matches!(&step, Ok(step) if !matches!(step, Step::Unsolicited)),
-                "{tag:?} gives {step:?}"
-            );
+            let lost = !matches!(&step, Ok(step) if !matches!(step, Step::Unsolicited));
+            assert!(!lost || self.replies.doubtful, "{tag:?} gives {step:?}");
+            self.lost |= lost;
             while self.replies.take_answer().is_some() {}
         }
     }
@@ -314,6 +325,10 @@ impl Sidecar {
     }
 }
 
+fn is_copy(work: Work) -> bool {
+    matches!(work, Work::CopyIn | Work::CopyRefused)
+}
+
 fn works() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.9)
 }
@@ -324,6 +339,7 @@ fn work() -> impl Strategy<Value = Work> {
         1 => Just(Work::Empty),
         1 => Just(Work::CopyOut),
         3 => Just(Work::CopyIn),
+        1 => Just(Work::CopyRefused),
         1 => Just(Work::Fails),
     ]
 }
@@ -369,8 +385,8 @@ proptest! {
             sidecar.act(act);
         }
         sidecar.rest();
-        prop_assert!(sidecar.replies.is_settled(), "nothing is left, and yet: {:?}", sidecar.replies);
-        prop_assert!(sidecar.server.owes_nothing());
+        let (settled, doubtful) = (sidecar.replies.is_settled(), sidecar.replies.doubtful);
+        prop_assert!(settled != doubtful, "nothing is left, and yet: {:?}", sidecar.replies);
     }
 }
 
@@ -400,8 +416,7 @@ fn settled_while_owed(before: &[Message], after: &[Message]) -> bool {
 }
 
 #[test]
-#[ignore = "a Sync inside of a COPY that has failed already is answered and not counted"]
-fn a_sync_behind_the_data_that_fails_a_copy_is_counted() {
+fn a_sync_that_a_failed_copy_may_not_have_swallowed_keeps_the_connection_with_its_client() {
     use Message::{CopyData, CopyDone, Execute, Query, Sync};
     let bad = CopyData(false);
     assert!(!settled_while_owed(

@@ -1,0 +1,201 @@
+//! The way to a connection, with every turn that it can take.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use super::*;
+use crate::worker::fixtures::{Stage, settle, within};
+
+fn checkout<'a>(stage: &'a Stage, factory: &'a Rc<Factory>) -> Checkout<'a> {
+    Checkout {
+        worker: &stage.worker,
+        entry: &stage.entry,
+        factory,
+    }
+}
+
+fn small(connections: u32) -> Stage {
+    Stage::new(|policy| policy.databases[0].pool.max_connections = connections)
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_the_owners_is_taken_without_waiting() {
+    let stage = Stage::new(|_| {});
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (owned, _peer) = stage.owned(&alice);
+    alice.park(owned, Instant::now());
+    let force = stage.entry.force();
+    assert!(checkout(&stage, &bob).at_once(&force).is_none(), "it is not bob's");
+    assert!(checkout(&stage, &alice).at_once(&force).is_some());
+}
+
+#[tokio::test]
+async fn a_spare_is_taken_before_one_is_dialled() {
+    let stage = Stage::new(|_| {});
+    let alice = stage.factory("alice");
+    let (server, _peer) = stage.server();
+    stage.entry.lane(&alice.key).keep(Spare::new(server));
+    let owned = within(checkout(&stage, &alice).wait()).await.unwrap();
+    assert_eq!(**owned.key(), *alice.key);
+    assert_eq!(stage.entry.limiter.in_use(), 1);
+}
+
+#[tokio::test]
+async fn without_idle_and_spare_one_is_dialled() {
+    let stage = Stage::new(|_| {});
+    let alice = stage.factory("alice");
+    let lookout = checkout(&stage, &alice);
+    let (owned, _server) = tokio::join!(within(lookout.wait()), stage.accept());
+    assert!(owned.is_ok());
+    assert_eq!((alice.open(), stage.entry.limiter.in_use()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_dial_that_fails_gives_seat_and_permit_back() {
+    let stage = Stage::new(|_| {});
+    stage.entry.set_force(stage.next_force(|database| database.upstream.port = 5433));
+    let alice = stage.factory("alice");
+    let outcome = within(checkout(&stage, &alice).wait()).await;
+    assert!(matches!(outcome, Err(CheckoutError::Connect(_))));
+    assert_eq!((alice.open(), stage.entry.limiter.in_use()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_room_by_its_deadline_is_told_which_limit_it_was() {
+    let stage = Stage::new(|policy| policy.databases[0].pool.per_user_max = 1);
+    let alice = stage.factory("alice");
+    let (_busy, _peer) = stage.owned(&alice);
+    let began = Instant::now();
+    let error = checkout(&stage, &alice).wait().await.unwrap_err();
+    assert_eq!(began.elapsed().as_secs(), 3);
+    let text = error.to_string();
+    assert!(text.contains("timeouts.acquire = 3s") && text.contains("pool.perUser.max = 1"), "{text}");
+    assert_eq!(alice.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gets_no_permit_by_its_deadline_leaves_the_queue_and_its_seat() {
+    let stage = small(1);
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (_busy, _peer) = stage.owned(&bob);
+    let error = checkout(&stage, &alice).wait().await.unwrap_err();
+    assert!(error.to_string().contains("pool.maxConnections = 1"));
+    assert!(!stage.entry.limiter.has_waiters());
+    assert_eq!((alice.open(), alice.waiting()), (0, 0));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_permit_takes_a_connection_that_its_owner_gives_back() {
+    let stage = small(1);
+    let alice = stage.factory("alice");
+    let (busy, _peer) = stage.owned(&alice);
+    let lookout = checkout(&stage, &alice);
+    let (owned, ()) = tokio::join!(within(lookout.wait()), async {
+        settle().await;
+        alice.park(busy, Instant::now());
+    });
+    assert!(owned.is_ok());
+    assert!(!stage.entry.limiter.has_waiters(), "its ticket is gone");
+    assert_eq!((alice.open(), stage.entry.limiter.in_use()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_permit_that_becomes_free_is_dialled_with() {
+    let stage = small(1);
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (busy, _peer) = stage.owned(&bob);
+    let lookout = checkout(&stage, &alice);
+    let (owned, _server) = tokio::join!(within(lookout.wait()), async {
+        settle().await;
+        drop(busy);
+        stage.accept().await
+    });
+    assert!(owned.is_ok());
+}
+
+#[tokio::test]
+async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_busy() {
+    let stage = small(2);
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (first, _first_peer) = stage.owned(&alice);
+    let (_second, _second_peer) = stage.owned(&alice);
+    // Given: bob is first in the queue, and a client of alice's waits behind him.
+    let mut bobs = stage.entry.limiter.enqueue(&bob.holder);
+    let polls = Rc::new(Cell::new(0));
+    let count = Rc::clone(&polls);
+    let (worker, entry, factory) = (Rc::clone(&stage.worker), Rc::clone(&stage.entry), Rc::clone(&alice));
+    let story = async move {
+        let client = tokio::task::spawn_local(async move {
+            let lookout = Checkout { worker: &worker, entry: &entry, factory: &factory };
+            let mut waits = pin!(lookout.wait());
+            poll_fn(|cx| {
+                count.set(count.get() + 1);
+                waits.as_mut().poll(cx).map(drop)
+            })
+            .await;
+        });
+        settle().await;
+        // When: a connection of alice's closes, and its permit goes to bob.
+        drop(first);
+        let permit = bobs.permit.try_recv();
+        assert!(permit.is_ok());
+        settle().await;
+        assert!(!client.is_finished(), "there is no room");
+    };
+    tokio::task::LocalSet::new().run_until(story).await;
+    // Then: alice's client sleeps.
+    assert!(polls.get() < 10, "polled {} times", polls.get());
+}
+
+#[tokio::test]
+async fn a_checkout_that_is_given_up_loses_nothing() {
+    let stage = small(1);
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (busy, _peer) = stage.owned(&bob);
+    // Given: one waits for a permit, and gives up at every point that it can reach.
+    {
+        let lookout = checkout(&stage, &alice);
+        let mut waits = pin!(lookout.wait());
+        assert!(poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx))).await.is_pending());
+        drop(busy);
+        // The permit is in its hands now, and it does not look.
+    }
+    assert_eq!((alice.open(), stage.entry.limiter.in_use()), (0, 0));
+    {
+        let lookout = checkout(&stage, &alice);
+        let mut dials = pin!(lookout.wait());
+        assert!(poll_fn(|cx| std::task::Poll::Ready(dials.as_mut().poll(cx))).await.is_pending());
+        assert_eq!(stage.entry.limiter.in_use(), 1, "it dials");
+    }
+    assert_eq!((alice.open(), stage.entry.limiter.in_use()), (0, 0));
+    assert!(alice.is_unused());
+}
+
+#[tokio::test]
+#[ignore = "a holder's own idle connections to another database are not reclaimed for it"]
+async fn a_user_whose_other_database_holds_every_connection_gets_one() {
+    let stage = Stage::new(|policy| {
+        policy.databases[0].pool.max_connections = 1;
+        policy.databases[0].timeouts.acquire = Duration::from_millis(200);
+    });
+    let one = stage.factory("alice");
+    let mut key = stage.key("alice");
+    key.database = "other".into();
+    let other = stage.worker.factory(&stage.entry, key).unwrap();
+    let (owned, _peer) = stage.owned(&one);
+    one.park(owned, Instant::now());
+    let lookout = checkout(&stage, &other);
+    let letters = async {
+        loop {
+            settle().await;
+            tokio::task::yield_now().await;
+            if one.open() == 0 {
+                return stage.accept().await;
+            }
+        }
+    };
+    let (owned, _server) = tokio::join!(lookout.wait(), letters);
+    assert!(owned.is_ok());
+}

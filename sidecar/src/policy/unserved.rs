@@ -1,0 +1,120 @@
+//! What a policy may ask for and this version of the sidecar does not do. Pure.
+//!
+//! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
+//! then goes where it went before.
+
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
+use bulkhead_crds::kinds::{ListenTls, Protocol, RowLevelSecurity};
+
+use super::diagnostic::{Diagnostic, Severity};
+
+/// What of this policy is not served.
+#[must_use]
+pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut add = |severity, path: String, what: &str| {
+        found.push(Diagnostic {
+            severity,
+            path,
+            reason: "NotServed".to_owned(),
+            message: format!("{what}: this version of the sidecar does not do that"),
+        });
+    };
+    let identity = &policy.identity;
+    let setting = identity.trusted.as_ref();
+    if identity.in_sql.is_some() {
+        let path = "identity.inSql".to_owned();
+        add(
+            Severity::Error,
+            path,
+            "asks for user contexts that are set in SQL",
+        );
+    }
+    if setting.is_some_and(|trusted| trusted.setting.is_some()) {
+        let path = "identity.trusted.setting".to_owned();
+        add(
+            Severity::Error,
+            path,
+            "asks for a user id that the application sets in SQL",
+        );
+    }
+    for database in &policy.databases {
+        for (severity, field, what) in of_database(database) {
+            add(
+                severity,
+                format!("databases[{}]{field}", database.name),
+                what,
+            );
+        }
+    }
+    for socket in &policy.web_sockets {
+        let path = format!("webSockets[{}]", socket.name);
+        add(
+            Severity::Warning,
+            path,
+            "asks for a WebSocket listener, which is not opened",
+        );
+    }
+    found
+}
+
+fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'static str)> {
+    let mut found = Vec::new();
+    if database.protocol != Protocol::PostgreSQL {
+        let what = "asks for a protocol other than PostgreSQL, whose listener is not opened";
+        found.push((Severity::Warning, ".protocol", what));
+    }
+    if database.row_level_security == RowLevelSecurity::Signed {
+        let what = "asks for a signed user id for row-level security";
+        found.push((Severity::Error, ".session.rowLevelSecurity", what));
+    }
+    if database.listen.tls == Some(ListenTls::Issued) {
+        let what = "asks for a certificate of the policy's own authority (use tls: Secret with a tlsSecretRef)";
+        found.push((Severity::Error, ".listen.tls", what));
+    }
+    if database.listen.socket.is_some() {
+        let what = "asks for a Unix socket, which is not opened";
+        found.push((Severity::Warning, ".listen.socket", what));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixtures::{POLICY, database, policy};
+
+    #[test]
+    fn an_ordinary_policy_is_served_whole() {
+        let resolved = bulkhead_crds::resolve(&bulkhead_crds::load(POLICY).unwrap(), "staging");
+        assert_eq!(unserved(&resolved.unwrap()), []);
+    }
+
+    #[test]
+    fn a_promise_that_is_not_kept_is_an_error() {
+        let mut signed = database("main", 5432);
+        signed.row_level_security = RowLevelSecurity::Signed;
+        let mut issued = database("other", 5433);
+        issued.listen.tls = Some(ListenTls::Issued);
+        let found = unserved(&policy(vec![signed, issued]));
+        let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "databases[main].session.rowLevelSecurity",
+                "databases[other].listen.tls"
+            ]
+        );
+        assert!(found.iter().all(|found| found.severity == Severity::Error));
+    }
+
+    #[test]
+    fn a_listener_that_is_not_opened_is_a_warning() {
+        let mut redis = database("cache", 6379);
+        redis.protocol = Protocol::Redis;
+        let found = unserved(&policy(vec![redis]));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert_eq!(found[0].path, "databases[cache].protocol");
+    }
+}

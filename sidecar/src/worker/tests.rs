@@ -1,0 +1,252 @@
+//! Users, sessions, cancel keys and letters of one worker.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::fixtures::{Stage, owner};
+use super::mailbox::Receiver;
+use super::*;
+use crate::protocol::postgres::message::CancelKey as Key;
+
+fn holder(user: &str, worker: usize) -> Holder {
+    Holder {
+        owner: owner(user),
+        worker,
+    }
+}
+
+fn reclaim_in(mailbox: &mut Receiver) -> Reclaim {
+    match mailbox.try_recv() {
+        Ok(Letter::Reclaim(reclaim)) => reclaim,
+        other => panic!("no request came: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn one_key_has_one_factory() {
+    let stage = Stage::new(|_| {});
+    let first = stage.factory("alice");
+    assert!(Rc::ptr_eq(&first, &stage.factory("alice")));
+    assert!(!Rc::ptr_eq(&first, &stage.factory("bob")));
+    assert_eq!(stage.entry.metrics.factories.get(), 2);
+    assert_eq!(stage.worker.factories_of("main").len(), 2);
+    assert!(stage.worker.factories_of("other").is_empty());
+}
+
+#[tokio::test]
+async fn each_part_of_a_key_tells_factories_apart() {
+    let stage = Stage::new(|_| {});
+    let key = stage.key("alice");
+    let others = [
+        FactoryKey { policy: "x".into(), ..key.clone() },
+        FactoryKey { upstream: "x".into(), ..key.clone() },
+        FactoryKey { database: "x".into(), ..key.clone() },
+        FactoryKey { role: "x".into(), ..key.clone() },
+        FactoryKey { owner: Owner::Unattributed, ..key.clone() },
+        FactoryKey { owner: Owner::Shared, ..key },
+    ];
+    let first = stage.factory("alice");
+    for other in others {
+        let factory = stage.worker.factory(&stage.entry, other).unwrap();
+        assert!(!Rc::ptr_eq(&first, &factory));
+    }
+}
+
+#[tokio::test]
+async fn a_user_too_many_gets_no_factory_and_one_who_leaves_makes_room() {
+    let stage = Stage::new(|policy| policy.limits.max_users = 1);
+    let alice = stage.factory("alice");
+    // The same user in another database is not another user.
+    let mut key = stage.key("alice");
+    key.database = "other".into();
+    let other = stage.worker.factory(&stage.entry, key).unwrap();
+    assert_eq!(
+        stage.worker.factory(&stage.entry, stage.key("bob")).err(),
+        Some(TooManyUsers)
+    );
+    assert_eq!(stage.entry.metrics.factories.get(), 2, "nothing is left of the refusal");
+    stage.worker.release_factory(&stage.entry, &alice);
+    assert!(stage.worker.factory(&stage.entry, stage.key("bob")).is_err());
+    stage.worker.release_factory(&stage.entry, &other);
+    assert!(stage.worker.factory(&stage.entry, stage.key("bob")).is_ok());
+}
+
+#[tokio::test]
+async fn work_of_no_user_is_not_counted_as_one() {
+    let stage = Stage::new(|policy| policy.limits.max_users = 0);
+    for owner in [Owner::Shared, Owner::Unattributed] {
+        let key = FactoryKey { owner, ..stage.key("") };
+        assert!(stage.worker.factory(&stage.entry, key).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_factory_that_is_used_is_not_released() {
+    let stage = Stage::new(|_| {});
+    let alice = stage.factory("alice");
+    let (owned, _peer) = stage.owned(&alice);
+    stage.worker.release_factory(&stage.entry, &alice);
+    assert_eq!(stage.entry.metrics.factories.get(), 1);
+    drop(owned);
+    stage.worker.release_factory(&stage.entry, &alice);
+    assert_eq!(stage.entry.metrics.factories.get(), 0);
+}
+
+#[tokio::test]
+async fn a_factory_released_twice_takes_no_other_with_it() {
+    let stage = Stage::new(|_| {});
+    let before = stage.factory("alice");
+    stage.worker.release_factory(&stage.entry, &before);
+    let after = stage.factory("alice");
+    after.client_joins();
+    stage.worker.release_factory(&stage.entry, &before);
+    assert!(Rc::ptr_eq(&after, &stage.factory("alice")));
+    assert_eq!(stage.entry.metrics.factories.get(), 1);
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_session_whose_key_it_carries() {
+    let stage = Stage::new(|_| {});
+    let (handle, other) = (Rc::new(Handle::default()), Rc::new(Handle::default()));
+    let slot = stage.worker.enter_session(Rc::clone(&handle));
+    stage.worker.enter_session(Rc::clone(&other));
+    let process_id = cancel_key::process_id(0, slot);
+    handle.set_key(Key::new(process_id, b"right").unwrap());
+    stage.worker.cancel(&Key::new(process_id, b"right").unwrap());
+    let cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert_eq!(handle.take(&cx), Some(Signal::Cancel));
+    assert_eq!(other.take(&cx), None);
+}
+
+#[tokio::test]
+async fn wrong_keys_do_nothing_and_too_many_make_the_worker_deaf_for_a_while() {
+    let stage = Stage::new(|_| {});
+    let handle = Rc::new(Handle::default());
+    let slot = stage.worker.enter_session(Rc::clone(&handle));
+    let process_id = cancel_key::process_id(0, slot);
+    let right = Key::new(process_id, b"right").unwrap();
+    handle.set_key(right.clone());
+    let cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for wrong in 0..WRONG_KEYS {
+        let (process_id, secret) = if wrong % 2 == 0 {
+            (process_id, &b"wrong"[..])
+        } else {
+            (process_id + 5, &b"right"[..])
+        };
+        stage.worker.cancel(&Key::new(process_id, secret).unwrap());
+    }
+    assert_eq!(handle.take(&cx), None);
+    stage.worker.cancel(&right);
+    assert_eq!(handle.take(&cx), None, "deaf");
+    stage.worker.forgive_wrong_keys();
+    stage.worker.cancel(&right);
+    assert_eq!(handle.take(&cx), Some(Signal::Cancel));
+}
+
+#[tokio::test]
+async fn a_session_without_a_key_cannot_be_cancelled() {
+    assert!(!Handle::default().accepts(&Key::new(0, b"").unwrap_or_else(|| Key::new(0, b"0000").unwrap())));
+}
+
+#[tokio::test]
+async fn signals_are_taken_one_by_one_the_most_urgent_first() {
+    let handle = Handle::default();
+    let cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for signal in [Signal::Cancel, Signal::Stop, Signal::Drain] {
+        handle.send(signal);
+    }
+    assert!(handle.must_stop(&cx));
+    let taken: Vec<_> = std::iter::from_fn(|| handle.take(&cx)).collect();
+    assert_eq!(taken, [Signal::Stop, Signal::Drain, Signal::Cancel]);
+    assert!(!handle.must_stop(&cx));
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_twice_is_counted_once() {
+    let stage = Stage::new(|_| {});
+    let slot = stage.worker.enter_session(Rc::default());
+    stage.worker.leave_session(slot);
+    stage.worker.leave_session(slot);
+    assert_eq!((stage.worker.sessions(), stage.process.sessions()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_request_for_room_asks_for_spares_first_and_then_the_richest() {
+    let mut stage = Stage::of_workers(2, |_| {});
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let _held = [stage.owned(&alice), stage.owned(&alice), stage.owned(&bob)];
+    stage.worker.reclaim(&stage.entry, &holder("carol", 0));
+    let reclaim = reclaim_in(&mut stage.mailboxes[0]);
+    assert_eq!(reclaim.spares, [0, 1]);
+    assert_eq!(reclaim.holders, [alice.holder.clone(), bob.holder.clone()]);
+}
+
+#[tokio::test]
+async fn a_worker_without_a_spare_passes_the_request_on() {
+    let mut stage = Stage::of_workers(2, |policy| policy.databases[0].pool.max_connections = 0);
+    let _waits = stage.entry.limiter.enqueue(&holder("carol", 0));
+    stage.worker.answer_reclaim(Reclaim {
+        entry: "main".into(),
+        spares: VecDeque::from([0, 1]),
+        holders: VecDeque::new(),
+    });
+    assert_eq!(reclaim_in(&mut stage.mailboxes[1]).spares, [1]);
+    assert!(stage.mailboxes[0].try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_richest_closes_what_has_been_idle_longest() {
+    let mut stage = Stage::of_workers(2, |policy| policy.databases[0].pool.max_connections = 1);
+    let alice = stage.factory("alice");
+    let (owned, _peer) = stage.owned(&alice);
+    alice.park(owned, Instant::now());
+    let mut waits = stage.entry.limiter.enqueue(&holder("carol", 0));
+    let ask = |holders: &[Holder]| Reclaim {
+        entry: "main".into(),
+        spares: VecDeque::new(),
+        holders: holders.iter().cloned().collect(),
+    };
+    // One who has nothing idle passes it on, to the worker of the next.
+    stage.worker.answer_reclaim(ask(&[holder("bob", 0), holder("dave", 1)]));
+    assert_eq!(reclaim_in(&mut stage.mailboxes[1]).holders, [holder("dave", 1)]);
+    stage.worker.answer_reclaim(ask(&[alice.holder.clone()]));
+    assert_eq!(alice.idle(), 0);
+    assert!(waits.permit.try_recv().is_ok());
+    assert_eq!(stage.entry.metrics.evictions.get(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_when_nobody_waits_any_more_closes_nothing() {
+    let stage = Stage::new(|_| {});
+    let alice = stage.factory("alice");
+    let (owned, _peer) = stage.owned(&alice);
+    alice.park(owned, Instant::now());
+    stage.worker.answer_reclaim(Reclaim {
+        entry: "main".into(),
+        spares: VecDeque::new(),
+        holders: VecDeque::from([alice.holder.clone()]),
+    });
+    assert_eq!(alice.idle(), 1);
+}
+
+#[tokio::test]
+async fn a_user_lives_on_one_worker_and_work_of_no_user_where_it_came() {
+    for user in ["alice", "bob", "carol"] {
+        let home = owner(user).home(4, 0);
+        assert!(home < 4);
+        assert_eq!(owner(user).home(4, 3), home);
+        assert_eq!(owner(user).home(0, 0), 0);
+    }
+    assert_eq!(Owner::Shared.home(4, 3), 3);
+}
+
+#[tokio::test]
+async fn rows_are_of_this_workers_users() {
+    let stage = Stage::new(|_| {});
+    stage.factory("alice");
+    stage.factory("bob");
+    let mut users: Vec<_> = stage.worker.user_rows().into_iter().map(|row| row.user_id).collect();
+    users.sort();
+    assert_eq!(users, ["alice", "bob"]);
+}
