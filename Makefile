@@ -21,8 +21,9 @@ demo: ## Two users, one real PostgreSQL, every promise shown and checked (3 minu
 
 .PHONY: test
 test: setup ## Builds everything and runs every test against a real PostgreSQL
-	cargo build --workspace --bins
-	cargo test --workspace
+# Both binaries have integration tests, so this builds them too, before any test runs; a build of its own would compile the
+# dependencies once more, without the features of the tests.
+	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: bench
 bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 3 minutes)
