@@ -64,7 +64,10 @@ fn stage() -> (Rc<Worker>, Rc<Entry>) {
     let database = &force.databases[0];
     let (mailbox, _) = mpsc::unbounded_channel();
     let process = Arc::new(Process::new(Metrics::new().unwrap(), vec![mailbox]));
-    let (limiter, metrics) = (process.limiter(database), process.upstream_metrics(database));
+    let (limiter, metrics) = (
+        process.limiter(database),
+        process.upstream_metrics(database),
+    );
     let worker = Rc::new(Worker::new(0, process));
     let entry = Rc::new(Entry::new(Arc::clone(database), limiter, metrics));
     worker.add_entry(Rc::clone(&entry));
@@ -84,14 +87,20 @@ fn key(entry: &Entry, user: &str) -> FactoryKey {
 
 fn factories(criterion: &mut Criterion) {
     let (worker, entry) = stage();
-    let keys: Vec<_> = (0..ROUND).map(|number| key(&entry, &format!("user-{number}"))).collect();
+    let keys: Vec<_> = (0..ROUND)
+        .map(|number| key(&entry, &format!("user-{number}")))
+        .collect();
     criterion.bench_function("a factory for a new user", |bencher| {
         bencher.iter_custom(|count| {
             let mut took = Duration::ZERO;
             let mut left = count;
             while left > 0 {
                 let round = left.min(ROUND);
-                let batch: Vec<_> = keys.iter().take(usize::try_from(round).unwrap()).cloned().collect();
+                let batch: Vec<_> = keys
+                    .iter()
+                    .take(usize::try_from(round).unwrap())
+                    .cloned()
+                    .collect();
                 let began = Instant::now();
                 for key in batch {
                     black_box(worker.factory(&entry, key).unwrap());
@@ -108,7 +117,10 @@ fn factories(criterion: &mut Criterion) {
 }
 
 fn checkout(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let _inside = runtime.enter();
     let (worker, entry) = stage();
     let factory = worker.factory(&entry, key(&entry, "alice")).unwrap();
@@ -124,7 +136,10 @@ fn checkout(criterion: &mut Criterion) {
         0,
     );
     let seat = factory.try_seat(1).unwrap();
-    factory.park(Spare::new(server).claim(&factory.key, seat, &factory.holder), tokio::time::Instant::now());
+    factory.park(
+        Spare::new(server).claim(&factory.key, seat, &factory.holder),
+        tokio::time::Instant::now(),
+    );
     let force = entry.force();
     let way = Checkout {
         worker: &worker,
@@ -151,7 +166,12 @@ fn answers(criterion: &mut Criterion) {
     criterion.bench_function("the answers to a simple query", |bencher| {
         bencher.iter(|| {
             replies.push(Expect::Query(None));
-            for tag in [T::RowDescription, T::DataRow, T::CommandComplete, T::ReadyForQuery] {
+            for tag in [
+                T::RowDescription,
+                T::DataRow,
+                T::CommandComplete,
+                T::ReadyForQuery,
+            ] {
                 black_box(replies.step(tag, drop).unwrap());
             }
             assert!(replies.is_settled());
@@ -163,7 +183,13 @@ fn answers(criterion: &mut Criterion) {
             replies.push(Expect::DescribePortal);
             replies.push(Expect::Execute(None));
             replies.push_sync();
-            for tag in [T::BindComplete, T::RowDescription, T::DataRow, T::CommandComplete, T::ReadyForQuery] {
+            for tag in [
+                T::BindComplete,
+                T::RowDescription,
+                T::DataRow,
+                T::CommandComplete,
+                T::ReadyForQuery,
+            ] {
                 black_box(replies.step(tag, drop).unwrap());
             }
             assert!(replies.is_settled());

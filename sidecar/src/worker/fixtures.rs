@@ -99,7 +99,10 @@ impl Stage {
     }
 
     /// The revision after this one, in which the database is as `change` leaves it.
-    pub(crate) fn next_force(&self, change: impl FnOnce(&mut EffectiveDatabase)) -> Arc<DatabaseForce> {
+    pub(crate) fn next_force(
+        &self,
+        change: impl FnOnce(&mut EffectiveDatabase),
+    ) -> Arc<DatabaseForce> {
         let mut policy = self.policy.clone();
         change(&mut policy.databases[0]);
         let before = Force {
@@ -222,7 +225,9 @@ impl Peer {
 
     /// The next message.
     pub(crate) async fn next(&mut self) -> (char, Vec<u8>) {
-        let tag = within(self.0.read_u8()).await.expect("the other side is there");
+        let tag = within(self.0.read_u8())
+            .await
+            .expect("the other side is there");
         let length = within(self.0.read_u32()).await.unwrap() as usize;
         let mut body = vec![0; length - 4];
         within(self.0.read_exact(&mut body)).await.unwrap();
@@ -251,7 +256,9 @@ impl Peer {
     /// Whether the other side has closed; what it still says is read.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
-        timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.is_ok()
+        timeout(PATIENCE, self.0.read_to_end(&mut rest))
+            .await
+            .is_ok()
     }
 }
 

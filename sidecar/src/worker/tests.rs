@@ -39,12 +39,30 @@ async fn each_part_of_a_key_tells_factories_apart() {
     let stage = Stage::new(|_| {});
     let key = stage.key("alice");
     let others = [
-        FactoryKey { policy: "x".into(), ..key.clone() },
-        FactoryKey { upstream: "x".into(), ..key.clone() },
-        FactoryKey { database: "x".into(), ..key.clone() },
-        FactoryKey { role: "x".into(), ..key.clone() },
-        FactoryKey { owner: Owner::Unattributed, ..key.clone() },
-        FactoryKey { owner: Owner::Shared, ..key },
+        FactoryKey {
+            policy: "x".into(),
+            ..key.clone()
+        },
+        FactoryKey {
+            upstream: "x".into(),
+            ..key.clone()
+        },
+        FactoryKey {
+            database: "x".into(),
+            ..key.clone()
+        },
+        FactoryKey {
+            role: "x".into(),
+            ..key.clone()
+        },
+        FactoryKey {
+            owner: Owner::Unattributed,
+            ..key.clone()
+        },
+        FactoryKey {
+            owner: Owner::Shared,
+            ..key
+        },
     ];
     let first = stage.factory("alice");
     for other in others {
@@ -65,9 +83,18 @@ async fn a_user_too_many_gets_no_factory_and_one_who_leaves_makes_room() {
         stage.worker.factory(&stage.entry, stage.key("bob")).err(),
         Some(TooManyUsers)
     );
-    assert_eq!(stage.entry.metrics.factories.get(), 2, "nothing is left of the refusal");
+    assert_eq!(
+        stage.entry.metrics.factories.get(),
+        2,
+        "nothing is left of the refusal"
+    );
     stage.worker.release_factory(&stage.entry, &alice);
-    assert!(stage.worker.factory(&stage.entry, stage.key("bob")).is_err());
+    assert!(
+        stage
+            .worker
+            .factory(&stage.entry, stage.key("bob"))
+            .is_err()
+    );
     stage.worker.release_factory(&stage.entry, &other);
     assert!(stage.worker.factory(&stage.entry, stage.key("bob")).is_ok());
 }
@@ -76,7 +103,10 @@ async fn a_user_too_many_gets_no_factory_and_one_who_leaves_makes_room() {
 async fn work_of_no_user_is_not_counted_as_one() {
     let stage = Stage::new(|policy| policy.limits.max_users = 0);
     for owner in [Owner::Shared, Owner::Unattributed] {
-        let key = FactoryKey { owner, ..stage.key("") };
+        let key = FactoryKey {
+            owner,
+            ..stage.key("")
+        };
         assert!(stage.worker.factory(&stage.entry, key).is_ok());
     }
 }
@@ -113,7 +143,9 @@ async fn a_cancel_reaches_the_session_whose_key_it_carries() {
     stage.worker.enter_session(Rc::clone(&other));
     let process_id = cancel_key::process_id(0, slot);
     handle.set_key(Key::new(process_id, b"right").unwrap());
-    stage.worker.cancel(&Key::new(process_id, b"right").unwrap());
+    stage
+        .worker
+        .cancel(&Key::new(process_id, b"right").unwrap());
     let cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert_eq!(handle.take(&cx), Some(Signal::Cancel));
     assert_eq!(other.take(&cx), None);
@@ -146,7 +178,10 @@ async fn wrong_keys_do_nothing_and_too_many_make_the_worker_deaf_for_a_while() {
 
 #[tokio::test]
 async fn a_session_without_a_key_cannot_be_cancelled() {
-    assert!(!Handle::default().accepts(&Key::new(0, b"").unwrap_or_else(|| Key::new(0, b"0000").unwrap())));
+    assert!(
+        !Handle::default()
+            .accepts(&Key::new(0, b"").unwrap_or_else(|| Key::new(0, b"0000").unwrap()))
+    );
 }
 
 #[tokio::test]
@@ -208,9 +243,14 @@ async fn the_richest_closes_what_has_been_idle_longest() {
         holders: holders.iter().cloned().collect(),
     };
     // One who has nothing idle passes it on, to the worker of the next.
-    stage.worker.answer_reclaim(ask(&[holder("bob", 0), holder("dave", 1)]));
-    assert_eq!(reclaim_in(&mut stage.mailboxes[1]).holders, [holder("dave", 1)]);
-    stage.worker.answer_reclaim(ask(&[alice.holder.clone()]));
+    stage
+        .worker
+        .answer_reclaim(ask(&[holder("bob", 0), holder("dave", 1)]));
+    assert_eq!(
+        reclaim_in(&mut stage.mailboxes[1]).holders,
+        [holder("dave", 1)]
+    );
+    stage.worker.answer_reclaim(ask(std::slice::from_ref(&alice.holder)));
     assert_eq!(alice.idle(), 0);
     assert!(waits.permit.try_recv().is_ok());
     assert_eq!(stage.entry.metrics.evictions.get(), 1);
@@ -246,7 +286,12 @@ async fn rows_are_of_this_workers_users() {
     let stage = Stage::new(|_| {});
     stage.factory("alice");
     stage.factory("bob");
-    let mut users: Vec<_> = stage.worker.user_rows().into_iter().map(|row| row.user_id).collect();
+    let mut users: Vec<_> = stage
+        .worker
+        .user_rows()
+        .into_iter()
+        .map(|row| row.user_id)
+        .collect();
     users.sort();
     assert_eq!(users, ["alice", "bob"]);
 }

@@ -27,7 +27,10 @@ async fn an_idle_connection_of_the_owners_is_taken_without_waiting() {
     let (owned, _peer) = stage.owned(&alice);
     alice.park(owned, Instant::now());
     let force = stage.entry.force();
-    assert!(checkout(&stage, &bob).at_once(&force).is_none(), "it is not bob's");
+    assert!(
+        checkout(&stage, &bob).at_once(&force).is_none(),
+        "it is not bob's"
+    );
     assert!(checkout(&stage, &alice).at_once(&force).is_some());
 }
 
@@ -55,7 +58,9 @@ async fn without_idle_and_spare_one_is_dialled() {
 #[tokio::test]
 async fn a_dial_that_fails_gives_seat_and_permit_back() {
     let stage = Stage::new(|_| {});
-    stage.entry.set_force(stage.next_force(|database| database.upstream.port = 5433));
+    stage
+        .entry
+        .set_force(stage.next_force(|database| database.upstream.port = 5433));
     let alice = stage.factory("alice");
     let outcome = within(checkout(&stage, &alice).wait()).await;
     assert!(matches!(outcome, Err(CheckoutError::Connect(_))));
@@ -71,7 +76,10 @@ async fn who_finds_no_room_by_its_deadline_is_told_which_limit_it_was() {
     let error = checkout(&stage, &alice).wait().await.unwrap_err();
     assert_eq!(began.elapsed().as_secs(), 3);
     let text = error.to_string();
-    assert!(text.contains("timeouts.acquire = 3s") && text.contains("pool.perUser.max = 1"), "{text}");
+    assert!(
+        text.contains("timeouts.acquire = 3s") && text.contains("pool.perUser.max = 1"),
+        "{text}"
+    );
     assert_eq!(alice.waiting(), 0);
 }
 
@@ -125,10 +133,18 @@ async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_bus
     let mut bobs = stage.entry.limiter.enqueue(&bob.holder);
     let polls = Rc::new(Cell::new(0));
     let count = Rc::clone(&polls);
-    let (worker, entry, factory) = (Rc::clone(&stage.worker), Rc::clone(&stage.entry), Rc::clone(&alice));
+    let (worker, entry, factory) = (
+        Rc::clone(&stage.worker),
+        Rc::clone(&stage.entry),
+        Rc::clone(&alice),
+    );
     let story = async move {
         let client = tokio::task::spawn_local(async move {
-            let lookout = Checkout { worker: &worker, entry: &entry, factory: &factory };
+            let lookout = Checkout {
+                worker: &worker,
+                entry: &entry,
+                factory: &factory,
+            };
             let mut waits = pin!(lookout.wait());
             poll_fn(|cx| {
                 count.set(count.get() + 1);
@@ -158,7 +174,11 @@ async fn a_checkout_that_is_given_up_loses_nothing() {
     {
         let lookout = checkout(&stage, &alice);
         let mut waits = pin!(lookout.wait());
-        assert!(poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx))).await.is_pending());
+        assert!(
+            poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx)))
+                .await
+                .is_pending()
+        );
         drop(busy);
         // The permit is in its hands now, and it does not look.
     }
@@ -166,7 +186,11 @@ async fn a_checkout_that_is_given_up_loses_nothing() {
     {
         let lookout = checkout(&stage, &alice);
         let mut dials = pin!(lookout.wait());
-        assert!(poll_fn(|cx| std::task::Poll::Ready(dials.as_mut().poll(cx))).await.is_pending());
+        assert!(
+            poll_fn(|cx| std::task::Poll::Ready(dials.as_mut().poll(cx)))
+                .await
+                .is_pending()
+        );
         assert_eq!(stage.entry.limiter.in_use(), 1, "it dials");
     }
     assert_eq!((alice.open(), stage.entry.limiter.in_use()), (0, 0));

@@ -101,15 +101,25 @@ fn a_raised_limit_serves_waiters_at_once() {
 fn a_lowered_limit_closes_nothing_and_replaces_nothing() {
     let limiter = Limiter::new(2);
     let alice = holder("alice");
-    let both = [limiter.try_acquire(Some(&alice)), limiter.try_acquire(Some(&alice))];
+    let both = [
+        limiter.try_acquire(Some(&alice)),
+        limiter.try_acquire(Some(&alice)),
+    ];
     limiter.set_capacity(1);
     let mut ticket = limiter.enqueue(&holder("bob"));
     let [first, second] = both;
     drop(first);
-    assert!(ticket.permit.try_recv().is_err(), "one is in use, and one is allowed");
+    assert!(
+        ticket.permit.try_recv().is_err(),
+        "one is in use, and one is allowed"
+    );
     drop(second);
     assert!(ticket.permit.try_recv().is_ok());
-    assert_eq!((limiter.in_use(), limiter.capacity()), (0, 1), "the permit was dropped at once");
+    assert_eq!(
+        (limiter.in_use(), limiter.capacity()),
+        (0, 1),
+        "the permit was dropped at once"
+    );
 }
 
 #[test]
@@ -165,8 +175,13 @@ impl World {
             Act::Acquire(user) => {
                 let free = self.permits.len() < self.limiter.capacity() && self.tickets.is_empty();
                 let permit = self.limiter.try_acquire(Some(&Self::user(user)));
-                assert_eq!(permit.is_some(), free, "a permit at once just where there is room and nobody waits");
-                self.permits.extend(permit.map(|permit| (permit, Some(user))));
+                assert_eq!(
+                    permit.is_some(),
+                    free,
+                    "a permit at once just where there is room and nobody waits"
+                );
+                self.permits
+                    .extend(permit.map(|permit| (permit, Some(user))));
             }
             Act::Enqueue(user) => {
                 let ticket = self.limiter.enqueue(&Self::user(user));
@@ -204,7 +219,11 @@ impl World {
     /// Takes what has been granted: whose turn it was, and the oldest of theirs.
     fn collect(&mut self) {
         while let Some(next) = self.turns.front().copied() {
-            let oldest = self.tickets.iter().position(|(user, _)| *user == next).unwrap();
+            let oldest = self
+                .tickets
+                .iter()
+                .position(|(user, _)| *user == next)
+                .unwrap();
             let Ok(permit) = self.tickets[oldest].1.permit.try_recv() else {
                 break;
             };
@@ -219,13 +238,22 @@ impl World {
 
     fn check(&mut self) {
         assert!(
-            self.tickets.iter_mut().all(|(_, ticket)| ticket.permit.try_recv().is_err()),
+            self.tickets
+                .iter_mut()
+                .all(|(_, ticket)| ticket.permit.try_recv().is_err()),
             "somebody was served out of turn"
         );
         let (in_use, capacity) = (self.limiter.in_use(), self.limiter.capacity());
-        assert_eq!(in_use, self.permits.len(), "what is held is what is counted");
+        assert_eq!(
+            in_use,
+            self.permits.len(),
+            "what is held is what is counted"
+        );
         assert!(in_use <= self.most, "never more than was ever allowed");
-        assert!(self.tickets.is_empty() || in_use >= capacity, "somebody waits while there is room");
+        assert!(
+            self.tickets.is_empty() || in_use >= capacity,
+            "somebody waits while there is room"
+        );
         assert_eq!(self.limiter.has_waiters(), !self.tickets.is_empty());
         let mut held = BTreeMap::new();
         for (_, user) in &self.permits {
@@ -271,8 +299,12 @@ proptest! {
 fn who_holds_many_yields_to_who_holds_none_behind_one_who_holds_more() {
     let limiter = Limiter::new(5);
     let (alice, bob) = (holder("alice"), holder("bob"));
-    let _alices: Vec<_> = (0..2).map(|_| limiter.try_acquire(Some(&alice)).unwrap()).collect();
-    let _bobs: Vec<_> = (0..3).map(|_| limiter.try_acquire(Some(&bob)).unwrap()).collect();
+    let _alices: Vec<_> = (0..2)
+        .map(|_| limiter.try_acquire(Some(&alice)).unwrap())
+        .collect();
+    let _bobs: Vec<_> = (0..3)
+        .map(|_| limiter.try_acquire(Some(&bob)).unwrap())
+        .collect();
     let _first = limiter.enqueue(&bob);
     let _second = limiter.enqueue(&holder("dave"));
     assert!(limiter.should_yield(&alice));

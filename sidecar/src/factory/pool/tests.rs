@@ -105,13 +105,20 @@ async fn a_seat_that_becomes_free_goes_to_who_waits_for_one() {
     let factory = stage.factory("alice");
     let only = factory.try_seat(1).unwrap();
     assert!(factory.try_seat(1).is_none());
-    let (gone, mut has_one, mut first, mut second) =
-        (factory.wait(true), factory.wait(false), factory.wait(true), factory.wait(true));
+    let (gone, mut has_one, mut first, mut second) = (
+        factory.wait(true),
+        factory.wait(false),
+        factory.wait(true),
+        factory.wait(true),
+    );
     drop(gone);
     drop(only);
     let seat = within(&mut first).await.unwrap();
     assert!(matches!(seat, Grant::Seat(_)));
-    assert!(has_one.try_recv().is_err(), "it has a seat, and waits for a connection only");
+    assert!(
+        has_one.try_recv().is_err(),
+        "it has a seat, and waits for a connection only"
+    );
     assert_eq!(factory.open(), 1);
     assert!(second.try_recv().is_err());
     drop(seat);
@@ -142,7 +149,10 @@ async fn the_connection_that_was_idle_longest_goes_first() {
     let factory = stage.factory("alice");
     let _peers = parked(&stage, &factory, 2);
     assert!(factory.close_longest_idle());
-    assert_eq!(factory.take_idle(at(9), 0).unwrap().server.idle_since, at(1));
+    assert_eq!(
+        factory.take_idle(at(9), 0).unwrap().server.idle_since,
+        at(1)
+    );
     assert!(!factory.close_longest_idle());
 }
 
@@ -199,7 +209,10 @@ async fn a_row_says_what_there_is() {
     let _waits = factory.wait(true);
     let row = factory.row();
     assert_eq!(row.user_id, "alice");
-    assert_eq!((row.clients, row.server_connections, row.idle, row.waiting), (1, 2, 2, 1));
+    assert_eq!(
+        (row.clients, row.server_connections, row.idle, row.waiting),
+        (1, 2, 2, 1)
+    );
     assert_eq!((row.transactions, row.errors, row.timeouts), (1, 1, 1));
     assert_eq!(row.application_names, ["job", "web"]);
 }
@@ -219,8 +232,12 @@ async fn a_spare_brings_its_permit_to_its_user() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let (server, _peer) = stage.server();
-    let owned = Spare::new(server).claim(&factory.key, factory.try_seat(1).unwrap(), &factory.holder);
+    let owned =
+        Spare::new(server).claim(&factory.key, factory.try_seat(1).unwrap(), &factory.holder);
     let bob = stage.factory("bob").holder.clone();
-    assert_eq!(stage.entry.limiter.richer_than(&bob), vec![factory.holder.clone()]);
+    assert_eq!(
+        stage.entry.limiter.richer_than(&bob),
+        vec![factory.holder.clone()]
+    );
     drop(owned);
 }

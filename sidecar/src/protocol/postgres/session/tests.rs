@@ -104,7 +104,9 @@ async fn a_connection_of_the_upstream_before_is_not_handed_to_who_waits_under_th
         // Given: the upstream changes, and another client of the user's waits for the only seat.
         let (mut waits, _) = stage.client("alice");
         waits.expect("RKZ", None).await;
-        stage.entry.set_force(stage.next_force(|database| database.upstream.port = 5433));
+        stage
+            .entry
+            .set_force(stage.next_force(|database| database.upstream.port = 5433));
         waits.send(&[query("SELECT 2")]).await;
         settle().await;
         // When: the connection becomes free.
@@ -131,12 +133,20 @@ async fn a_cancel_that_failed_may_come_yet_and_the_connection_is_not_reused() {
         server.send(&[complete("SELECT 1"), ready(b'I')]).await;
         client.expect("CZ", None).await;
         settle().await;
-        assert_eq!(stage.factory("alice").idle(), 0, "not while the request is under way");
+        assert_eq!(
+            stage.factory("alice").idle(),
+            0,
+            "not while the request is under way"
+        );
         tokio::time::pause();
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
         tokio::time::resume();
         settle().await;
-        assert_eq!(stage.factory("alice").idle(), 0, "nor when nobody knows where it is");
+        assert_eq!(
+            stage.factory("alice").idle(),
+            0,
+            "nor when nobody knows where it is"
+        );
         drop(under_way);
     })
     .await;
@@ -166,7 +176,9 @@ async fn a_copy_whose_sync_may_be_answered_yet_keeps_its_connection() {
         server.expect("Q", None).await;
         server.send(&[message(b'G', &[0, 0, 0])]).await;
         client.expect("G", None).await;
-        client.send(&[message(b'd', b"bad"), sync(), message(b'c', &[])]).await;
+        client
+            .send(&[message(b'd', b"bad"), sync(), message(b'c', &[])])
+            .await;
         server.expect("dSc", None).await;
         // The server is behind with its second answer, that to the Sync.
         server.send(&[error("22P02"), ready(b'I')]).await;

@@ -10,7 +10,11 @@ fn force(limits: [u64; 3]) -> Arc<DatabaseForce> {
     let limit = |at: usize| (limits[at] > 0).then(|| Duration::from_secs(limits[at]));
     let stage = Stage::new(|policy| {
         let timeouts = &mut policy.databases[0].timeouts;
-        (timeouts.statement, timeouts.transaction, timeouts.idle_in_transaction) = (limit(0), limit(1), limit(2));
+        (
+            timeouts.statement,
+            timeouts.transaction,
+            timeouts.idle_in_transaction,
+        ) = (limit(0), limit(1), limit(2));
     });
     stage.entry.force()
 }
@@ -25,7 +29,11 @@ async fn the_first_of_what_runs_and_is_limited_is_due() {
         ([Some(0); 3], [0, 0, 0], None),
         ([Some(0), Some(0), None], [5, 9, 1], Some((5, Statement))),
         ([Some(6), Some(0), None], [5, 9, 1], Some((9, Transaction))),
-        ([None, Some(0), Some(3)], [5, 9, 1], Some((4, IdleInTransaction))),
+        (
+            [None, Some(0), Some(3)],
+            [5, 9, 1],
+            Some((4, IdleInTransaction)),
+        ),
         ([None, Some(0), Some(3)], [5, 9, 7], Some((9, Transaction))),
         ([Some(0), None, None], [0, 9, 1], None),
         ([Some(0), Some(0), None], [0, 9, 0], Some((9, Transaction))),
@@ -41,7 +49,11 @@ async fn the_first_of_what_runs_and_is_limited_is_due() {
             ..Clocks::default()
         };
         let expected = due.map(|(seconds, kind)| (at(seconds), kind));
-        assert_eq!(clocks.next(&force(limits)), expected, "{running:?} under {limits:?}");
+        assert_eq!(
+            clocks.next(&force(limits)),
+            expected,
+            "{running:?} under {limits:?}"
+        );
     }
 }
 
@@ -73,20 +85,38 @@ async fn once_a_timeout_has_fired_nothing_is_due_but_the_servers_return() {
         ..Clocks::default()
     };
     assert!(clocks.is_overdue());
-    assert_eq!(clocks.next(&force([1, 1, 1])), Some((start + RESTORE_LIMIT, Statement)));
+    assert_eq!(
+        clocks.next(&force([1, 1, 1])),
+        Some((start + RESTORE_LIMIT, Statement))
+    );
 }
 
 #[tokio::test]
 async fn each_timeout_names_its_setting_its_value_and_where_that_came_from() {
     let force = force([1, 2, 3]);
     for (kind, code, setting) in [
-        (Statement, "57014", "databases[main].timeouts.statement = 1s (environment staging"),
-        (Transaction, "25P04", "databases[main].timeouts.transaction = 2s"),
-        (IdleInTransaction, "25P03", "databases[main].timeouts.idleInTransaction = 3s"),
+        (
+            Statement,
+            "57014",
+            "databases[main].timeouts.statement = 1s (environment staging",
+        ),
+        (
+            Transaction,
+            "25P04",
+            "databases[main].timeouts.transaction = 2s",
+        ),
+        (
+            IdleInTransaction,
+            "25P03",
+            "databases[main].timeouts.idleInTransaction = 3s",
+        ),
     ] {
         let mut bytes = Vec::new();
         timeout_error(&force, kind).write(&mut bytes);
         let text = String::from_utf8_lossy(&bytes);
-        assert!(text.contains(&format!("C{code}\0")) && text.contains(setting), "{text}");
+        assert!(
+            text.contains(&format!("C{code}\0")) && text.contains(setting),
+            "{text}"
+        );
     }
 }

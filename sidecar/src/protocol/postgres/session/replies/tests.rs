@@ -118,7 +118,8 @@ fn each_expectation_takes_just_the_messages_that_the_protocol_gives_it() {
         T::CopyDone,
     ];
     // What leaves the front where it is, and what ends it; everything else but the asynchronous messages and errors is wrong.
-    let table: [(fn() -> Expect, Vec<T>, Vec<T>); 9] = [
+    type Row = (fn() -> Expect, Vec<T>, Vec<T>);
+    let table: [Row; 9] = [
         (parse, vec![], vec![T::ParseComplete]),
         (|| Expect::Bind, vec![], vec![T::BindComplete]),
         (
@@ -667,11 +668,17 @@ fn a_failed_copy_whose_sync_was_answered_after_all_lets_its_client_go_on() {
     // A COPY into a view is announced and fails before it reads the Sync that was sent with it.
     let mut replies = sent([Expect::Execute(None), Expect::Sync]);
     assert_eq!(
-        steps(&mut replies, &[T::CopyInResponse, T::ErrorResponse, T::ReadyForQuery]),
+        steps(
+            &mut replies,
+            &[T::CopyInResponse, T::ErrorResponse, T::ReadyForQuery]
+        ),
         [Forward, Forward, Forward]
     );
     assert!(!replies.is_skipping(), "the server reads on");
-    assert!(!replies.is_settled(), "whether that was the last answer is not known");
+    assert!(
+        !replies.is_settled(),
+        "whether that was the last answer is not known"
+    );
     replies.push(Expect::Query(None));
     assert_eq!(
         steps(&mut replies, &[T::CommandComplete, T::ReadyForQuery]),

@@ -18,7 +18,11 @@ fn one_text_is_one_statement_while_somebody_holds_it() {
     assert!(!Rc::ptr_eq(&first, &interner.intern(&body("SELECT 2"))));
     let id = first.id;
     drop(first);
-    assert_ne!(interner.intern(&body("SELECT 1")).id, id, "a number is never used again");
+    assert_ne!(
+        interner.intern(&body("SELECT 1")).id,
+        id,
+        "a number is never used again"
+    );
 }
 
 #[test]
@@ -42,7 +46,10 @@ fn what_nobody_holds_is_not_remembered_for_ever() {
 #[test]
 fn a_statement_that_is_not_looked_up_again_stays_out_of_the_books() {
     let interner = Interner::default();
-    let (first, second) = (interner.once(&body("SELECT 1")), interner.once(&body("SELECT 1")));
+    let (first, second) = (
+        interner.once(&body("SELECT 1")),
+        interner.once(&body("SELECT 1")),
+    );
     assert_ne!(first.id, second.id);
     assert!(interner.known.borrow().is_empty());
 }
@@ -51,8 +58,13 @@ fn a_statement_that_is_not_looked_up_again_stays_out_of_the_books() {
 fn a_change_is_read_where_it_stands_alone() {
     let interner = Interner::default();
     let change = |text: &str| interner.once(&body(text)).change.clone();
-    assert!(matches!(change("SET search_path TO app"), Some(Change::Set(set)) if set.name == "search_path"));
-    assert!(matches!(change("RESET ALL"), Some(Change::Reset(ResetStatement::All))));
+    assert!(
+        matches!(change("SET search_path TO app"), Some(Change::Set(set)) if set.name == "search_path")
+    );
+    assert!(matches!(
+        change("RESET ALL"),
+        Some(Change::Reset(ResetStatement::All))
+    ));
     assert_eq!(change("SET search_path TO app; SELECT 1"), None);
     assert_eq!(change("SELECT 1"), None);
 }
@@ -61,7 +73,10 @@ fn a_change_is_read_where_it_stands_alone() {
 fn a_server_name_is_its_number() {
     let interner = Interner::default();
     let first = interner.once(b"");
-    assert_eq!(first.server_name().as_bytes(), format!("bh_{:x}", first.id).as_bytes());
+    assert_eq!(
+        first.server_name().as_bytes(),
+        format!("bh_{:x}", first.id).as_bytes()
+    );
     for id in [0, 1, 15, 16, 0xdead_beef, u64::MAX] {
         assert_eq!(server_name(id).as_bytes(), format!("bh_{id:x}").as_bytes());
     }
@@ -70,7 +85,10 @@ fn a_server_name_is_its_number() {
 #[test]
 fn a_client_finds_its_statements_by_name_and_the_unnamed_one_apart() {
     let (interner, mut client) = (Interner::default(), ClientStatements::default());
-    let (named, unnamed) = (interner.intern(&body("SELECT 1")), interner.once(&body("SELECT 2")));
+    let (named, unnamed) = (
+        interner.intern(&body("SELECT 1")),
+        interner.once(&body("SELECT 2")),
+    );
     client.insert(name("a"), Rc::clone(&named));
     client.set_unnamed(Some(Rc::clone(&unnamed)));
     assert!(Rc::ptr_eq(client.get(b"a").unwrap(), &named));
@@ -88,7 +106,10 @@ fn a_client_finds_its_statements_by_name_and_the_unnamed_one_apart() {
 #[test]
 fn a_refused_statement_takes_its_name_back_only_while_the_name_means_it() {
     let (interner, mut client) = (Interner::default(), ClientStatements::default());
-    let (refused, later) = (interner.intern(&body("oops")), interner.intern(&body("SELECT 1")));
+    let (refused, later) = (
+        interner.intern(&body("oops")),
+        interner.intern(&body("SELECT 1")),
+    );
     client.insert(name("a"), Rc::clone(&later));
     client.forget(b"a", &refused);
     assert!(client.get(b"a").is_some());

@@ -14,7 +14,9 @@ async fn a_setting_whose_client_did_not_wait_for_the_answer_is_not_left_to_the_n
         drop(stage.cancel_request().await);
         // The cancel came too late: the server has carried it out.
         server.expect("S", None).await;
-        server.send(&[complete("SET"), ready(b'I'), ready(b'I')]).await;
+        server
+            .send(&[complete("SET"), ready(b'I'), ready(b'I')])
+            .await;
         let said = server.expect("Q", None).await;
         assert_eq!(said, b"DISCARD ALL\0");
         server.send(&[complete("DISCARD ALL"), ready(b'I')]).await;
@@ -51,9 +53,15 @@ async fn a_running_statement_is_cancelled_and_its_answer_read_by_nobody() {
         drop(client);
         let request = stage.cancel_request().await;
         server.expect("S", None).await;
-        server.send(&[message(b'1', &[]), ready(b'I'), ready(b'I')]).await;
+        server
+            .send(&[message(b'1', &[]), ready(b'I'), ready(b'I')])
+            .await;
         settle().await;
-        assert_eq!(stage.factory("alice").idle(), 0, "the cancel request is under way");
+        assert_eq!(
+            stage.factory("alice").idle(),
+            0,
+            "the cancel request is under way"
+        );
         drop(request);
         let said = server.expect("Q", None).await;
         assert_eq!(said, b"DISCARD ALL\0");

@@ -37,7 +37,9 @@ async fn the_servers_last_words_are_told_as_an_error_and_not_as_an_end() {
         let (mut client, mut server) = stage.greeted("alice").await;
         client.send(&[query("SELECT 1")]).await;
         server.expect("Q", None).await;
-        server.send(&[message(b'E', b"SFATAL\0VFATAL\0C57P01\0Mshutting down\0\0")]).await;
+        server
+            .send(&[message(b'E', b"SFATAL\0VFATAL\0C57P01\0Mshutting down\0\0")])
+            .await;
         drop(server);
         let body = client.expect("E", None).await;
         assert_eq!(code(&body), "57P01");
@@ -80,10 +82,18 @@ async fn a_failed_transaction_is_ended_by_the_extended_protocol_too() {
         run(&mut client, &mut server, "BEGIN", "BEGIN", b'T').await;
         drop(server);
         settle().await;
-        client.send(&[parse("", "SELECT 1"), bind(""), execute(), sync()]).await;
+        client
+            .send(&[parse("", "SELECT 1"), bind(""), execute(), sync()])
+            .await;
         client.expect("E", None).await;
-        assert_eq!(client.expect("Z", None).await, b"E", "one error, and the rest skipped");
-        client.send(&[parse("", "ROLLBACK"), bind(""), execute(), sync()]).await;
+        assert_eq!(
+            client.expect("Z", None).await,
+            b"E",
+            "one error, and the rest skipped"
+        );
+        client
+            .send(&[parse("", "ROLLBACK"), bind(""), execute(), sync()])
+            .await;
         client.expect("12C", None).await;
         assert_eq!(client.expect("Z", None).await, b"I");
     })

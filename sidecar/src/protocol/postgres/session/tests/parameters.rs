@@ -26,13 +26,26 @@ async fn a_setting_follows_its_client_and_not_the_connection() {
         let (mut first, mut server) = stage.greeted("alice").await;
         let (mut second, _) = stage.client("alice");
         second.expect("RKZ", None).await;
-        run(&mut first, &mut server, "SET search_path TO app", "SET", b'I').await;
+        run(
+            &mut first,
+            &mut server,
+            "SET search_path TO app",
+            "SET",
+            b'I',
+        )
+        .await;
         let others = told(&mut second, &mut server).await;
-        assert!(others.starts_with("RESET ALL;") && !others.contains("search_path"), "{others}");
+        assert!(
+            others.starts_with("RESET ALL;") && !others.contains("search_path"),
+            "{others}"
+        );
         let own = told(&mut first, &mut server).await;
         assert!(own.ends_with("SET \"search_path\" TO app;"), "{own}");
         assert_eq!(told(&mut first, &mut server).await, "", "once");
-        assert_eq!(told(&mut second, &mut server).await, "RESET \"search_path\";");
+        assert_eq!(
+            told(&mut second, &mut server).await,
+            "RESET \"search_path\";"
+        );
     })
     .await;
 }
@@ -42,7 +55,10 @@ async fn a_setting_that_was_reset_is_not_carried_on() {
     play(async {
         let stage = Stage::new(|_| {});
         let (mut client, mut server) = stage.greeted("alice").await;
-        for (text, tag) in [("SET search_path TO app", "SET"), ("RESET search_path", "RESET")] {
+        for (text, tag) in [
+            ("SET search_path TO app", "SET"),
+            ("RESET search_path", "RESET"),
+        ] {
             client.send(&[query(text)]).await;
             let mut said = server.expect("Q", None).await;
             if said.starts_with(b"RESET ALL;") {
@@ -66,7 +82,14 @@ async fn a_setting_inside_of_a_transaction_keeps_the_connection() {
         let stage = Stage::new(|_| {});
         let (mut client, mut server) = stage.greeted("alice").await;
         run(&mut client, &mut server, "BEGIN", "BEGIN", b'T').await;
-        run(&mut client, &mut server, "SET search_path TO app", "SET", b'T').await;
+        run(
+            &mut client,
+            &mut server,
+            "SET search_path TO app",
+            "SET",
+            b'T',
+        )
+        .await;
         run(&mut client, &mut server, "COMMIT", "COMMIT", b'I').await;
         assert_eq!(stage.factory("alice").idle(), 0);
     })
@@ -79,7 +102,14 @@ async fn a_setting_of_the_transaction_alone_keeps_nothing() {
         let stage = Stage::new(|_| {});
         let (mut client, mut server) = stage.greeted("alice").await;
         run(&mut client, &mut server, "BEGIN", "BEGIN", b'T').await;
-        run(&mut client, &mut server, "SET LOCAL search_path TO app", "SET", b'T').await;
+        run(
+            &mut client,
+            &mut server,
+            "SET LOCAL search_path TO app",
+            "SET",
+            b'T',
+        )
+        .await;
         run(&mut client, &mut server, "COMMIT", "COMMIT", b'I').await;
         assert_eq!(stage.factory("alice").idle(), 1);
         assert_eq!(told(&mut client, &mut server).await, "");
@@ -103,10 +133,23 @@ async fn discard_all_lets_a_pinned_connection_go() {
 #[tokio::test]
 async fn the_user_parameter_is_told_and_no_client_carries_it() {
     play(async {
-        let stage = Stage::new(|policy| policy.databases[0].user_parameter = Some("app.user_id".to_owned()));
+        let stage = Stage::new(|policy| {
+            policy.databases[0].user_parameter = Some("app.user_id".to_owned())
+        });
         let (mut client, mut server) = stage.greeted("alice").await;
-        run(&mut client, &mut server, "SET app.user_id TO bob", "SET", b'I').await;
-        assert_eq!(stage.factory("alice").idle(), 0, "what it has set is not carried to another connection");
+        run(
+            &mut client,
+            &mut server,
+            "SET app.user_id TO bob",
+            "SET",
+            b'I',
+        )
+        .await;
+        assert_eq!(
+            stage.factory("alice").idle(),
+            0,
+            "what it has set is not carried to another connection"
+        );
     })
     .await;
 }

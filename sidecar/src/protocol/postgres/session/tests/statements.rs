@@ -20,9 +20,13 @@ async fn a_statement_that_the_server_knows_is_answered_without_it() {
         // Another client of the user's, another name, the same text.
         let (mut second, _) = stage.client("alice");
         second.expect("", Some("Z")).await;
-        second.send(&[parse("b", "SELECT 1"), bind("b"), execute(), sync()]).await;
+        second
+            .send(&[parse("b", "SELECT 1"), bind("b"), execute(), sync()])
+            .await;
         server.expect("BES", None).await;
-        server.send(&[message(b'2', &[]), complete("SELECT 1"), ready(b'I')]).await;
+        server
+            .send(&[message(b'2', &[]), complete("SELECT 1"), ready(b'I')])
+            .await;
         second.expect("12CZ", None).await;
     })
     .await;
@@ -43,7 +47,12 @@ async fn a_statement_is_taught_to_each_connection_that_runs_it() {
         let mut other = stage.accept().await;
         other.expect("PBES", None).await;
         other
-            .send(&[message(b'1', &[]), message(b'2', &[]), complete("SELECT 1"), ready(b'I')])
+            .send(&[
+                message(b'1', &[]),
+                message(b'2', &[]),
+                complete("SELECT 1"),
+                ready(b'I'),
+            ])
             .await;
         client.expect("2CZ", None).await;
     })
@@ -55,9 +64,13 @@ async fn a_name_used_twice_and_a_name_never_given_are_refused_as_a_server_would(
     play(async {
         let stage = Stage::new(|_| {});
         let (mut client, mut server) = stage.greeted("alice").await;
-        client.send(&[parse("a", "SELECT 1"), parse("a", "SELECT 2"), sync()]).await;
+        client
+            .send(&[parse("a", "SELECT 1"), parse("a", "SELECT 2"), sync()])
+            .await;
         server.expect("PDS", None).await;
-        server.send(&[message(b'1', &[]), error("26000"), ready(b'I')]).await;
+        server
+            .send(&[message(b'1', &[]), error("26000"), ready(b'I')])
+            .await;
         client.expect("1", None).await;
         let body = client.expect("E", None).await;
         assert!(String::from_utf8_lossy(&body).contains("42P05"));
@@ -66,7 +79,9 @@ async fn a_name_used_twice_and_a_name_never_given_are_refused_as_a_server_would(
         server.expect("DES", None).await;
         server.send(&[error("26000"), ready(b'I')]).await;
         let body = client.expect("E", None).await;
-        assert!(String::from_utf8_lossy(&body).contains("\\\"nobody\\\"".replace('\\', "").as_str()));
+        assert!(
+            String::from_utf8_lossy(&body).contains("\\\"nobody\\\"".replace('\\', "").as_str())
+        );
         client.expect("Z", None).await;
     })
     .await;
@@ -106,7 +121,9 @@ async fn a_name_whose_parse_was_skipped_can_be_given_again() {
         server.send(&[message(b'1', &[]), ready(b'I')]).await;
         client.expect("1Z", None).await;
         // Given: a batch whose beginning fails, with a Parse behind it that needs no server.
-        client.send(&[parse("", "oops"), parse("b", "SELECT 1"), sync()]).await;
+        client
+            .send(&[parse("", "oops"), parse("b", "SELECT 1"), sync()])
+            .await;
         server.expect("PS", None).await;
         server.send(&[error("42601"), ready(b'I')]).await;
         client.expect("EZ", None).await;
@@ -131,7 +148,9 @@ async fn a_client_that_goes_behind_a_parse_that_needed_no_server_costs_no_connec
         settle().await;
         let (mut second, _) = stage.client("alice");
         second.expect("", Some("Z")).await;
-        second.send(&[parse("b", "SELECT 1"), message(b'X', &[])]).await;
+        second
+            .send(&[parse("b", "SELECT 1"), message(b'X', &[])])
+            .await;
         // The connection is put in order by a Sync of the sidecar's, whose answer is enough.
         drop(stage.cancel_request().await);
         server.expect("S", None).await;
