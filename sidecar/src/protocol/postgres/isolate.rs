@@ -37,3 +37,62 @@ pub fn effect(traits: Traits, repeatable: bool) -> Effect {
 pub fn may_change(traits: Traits) -> bool {
     traits.sets_parameter() || traits.sets_locally() || traits.resets_parameter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::statement_text::{classify, parse_reset, parse_set};
+    use super::*;
+
+    /// The effect of a text that stands alone, as the session judges it.
+    fn of(text: &str) -> (bool, bool) {
+        let traits = classify(text.as_bytes());
+        let repeatable = parse_set(text.as_bytes()).is_some() || parse_reset(text.as_bytes()).is_some();
+        let effect = effect(traits, repeatable);
+        (effect.pins, effect.unsettles)
+    }
+
+    #[test]
+    fn each_trait_has_its_effect() {
+        let (nothing, pins, unsettles, both) = ((false, false), (true, false), (false, true), (true, true));
+        let table = [
+            ("SELECT * FROM t WHERE a = 1", nothing),
+            ("INSERT INTO t VALUES (1)", nothing),
+            ("BEGIN", nothing),
+            ("UNLISTEN x", nothing),
+            ("EXECUTE p", nothing),
+            ("DEALLOCATE p", nothing),
+            ("DISCARD PLANS", nothing),
+            ("SET LOCAL x = 1", nothing),
+            ("DECLARE c CURSOR FOR SELECT 1", nothing),
+            ("SELECT pg_advisory_xact_lock(1)", nothing),
+            ("LISTEN x", pins),
+            ("PREPARE p AS SELECT 1", pins),
+            ("CREATE TEMP TABLE t (a int)", pins),
+            ("SELECT pg_advisory_lock(1)", pins),
+            ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", pins),
+            // A SET that can be repeated elsewhere need not stay here; one that cannot must.
+            ("SET search_path = app", nothing),
+            ("SET search_path = app; SELECT 1", pins),
+            ("RESET search_path", unsettles),
+            ("RESET search_path; SELECT 1", both),
+            ("SELECT set_config('a.b', 'c', false)", unsettles),
+        ];
+        for (text, expected) in table {
+            assert_eq!(of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tag_set_is_expected_of_just_the_texts_that_may_set() {
+        for (text, expected) in [
+            ("SET x = 1", true),
+            ("SET LOCAL x = 1", true),
+            ("RESET x", true),
+            ("SELECT 1; SET x = 1", true),
+            ("SELECT 1", false),
+            ("LISTEN x", false),
+        ] {
+            assert_eq!(may_change(classify(text.as_bytes())), expected, "{text}");
+        }
+    }
+}

@@ -178,6 +178,8 @@ fn push_identifier(sql: &mut String, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
@@ -240,5 +242,96 @@ mod tests {
         settings.set("timezone", Value::Text("CET".into()));
         assert_eq!(settings.iter().count(), 1);
         assert_eq!(settings.get("timezone"), Some(&Value::Text("CET".into())));
+    }
+
+    #[test]
+    fn a_value_of_the_start_that_is_not_wanted_is_left_as_it_is() {
+        let start = settings(&[("app.user_id", "alice")]);
+        assert_eq!(difference(&start, &start, &Settings::new()), "");
+        let now = settings(&[("app.user_id", "bob")]);
+        assert_eq!(
+            difference(&start, &now, &Settings::new()),
+            "RESET \"app\".\"user_id\";"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_whole() {
+        let wanted = settings(&[("a", "1"), ("b", "2")]);
+        assert_eq!(
+            assert_all(&wanted),
+            "RESET ALL;SELECT pg_catalog.set_config('a','1',false);SELECT pg_catalog.set_config('b','2',false);"
+        );
+        assert_eq!(assert_all(&Settings::new()), "RESET ALL;");
+    }
+
+    #[test]
+    fn names_are_quoted_so_that_they_stay_names() {
+        let mut wanted = Settings::new();
+        wanted.set("a\"; DROP", Value::Expression("1".into()));
+        assert_eq!(
+            difference(&Settings::new(), &Settings::new(), &wanted),
+            "SET \"a\"\"; drop\" TO 1;"
+        );
+    }
+
+    #[test]
+    fn what_is_laid_on_top_counts_and_what_is_taken_out_is_gone() {
+        let both = settings(&[("a", "1"), ("b", "1")]).with(&settings(&[("B", "2"), ("c", "3")]));
+        assert_eq!(both, settings(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        assert_eq!(both.bytes(), 6);
+        let mut less = both;
+        less.remove("A");
+        assert_eq!(less, settings(&[("b", "2"), ("c", "3")]));
+    }
+
+    fn some() -> impl Strategy<Value = Settings> {
+        prop::collection::btree_map("[a-d]", "[xy'\\\\]{1,2}", 0..4).prop_map(|pairs| {
+            let mut settings = Settings::new();
+            for (name, value) in pairs {
+                settings.set(&name, Value::Text(value.as_str().into()));
+            }
+            settings
+        })
+    }
+
+    /// What a server has after this SQL: as much of one as the SQL above needs.
+    fn after(start: &Settings, now: &Settings, sql: &str) -> Settings {
+        let mut session = now.clone();
+        for statement in sql.split(';').filter(|statement| !statement.is_empty()) {
+            if let Some(name) = statement.strip_prefix("RESET ") {
+                let name = name.trim_matches('"');
+                match start.get(name) {
+                    Some(value) => session.set(name, value.clone()),
+                    None => session.remove(name),
+                }
+                continue;
+            }
+            let given = statement.strip_prefix("SELECT pg_catalog.set_config('").unwrap();
+            let (name, rest) = given.split_once("',").unwrap();
+            let rest = rest.strip_suffix(",false)").unwrap().trim_start();
+            let (escaped, quoted) = match rest.strip_prefix('E') {
+                Some(quoted) => (true, quoted),
+                None => (false, rest),
+            };
+            let inner = quoted.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap();
+            let mut value = inner.replace("''", "'");
+            if escaped {
+                value = value.replace("\\\\", "\\");
+            }
+            session.set(name, Value::Text(value.as_str().into()));
+        }
+        session
+    }
+
+    proptest! {
+        #[test]
+        fn the_difference_leads_from_what_there_is_to_what_is_wanted(
+            start in some(), over in some(), wanted in some(),
+        ) {
+            let now = start.with(&over);
+            let reached = after(&start, &now, &difference(&start, &now, &wanted));
+            prop_assert_eq!(reached, start.with(&wanted));
+        }
     }
 }

@@ -61,4 +61,23 @@ mod tests {
             assert_eq!((worker(id), slot(id)), (w, s));
         }
     }
+
+    #[test]
+    fn a_key_is_random_and_as_long_as_the_protocol_allows() {
+        for (version, length) in [(3 << 16, SHORT_SECRET), ((3 << 16) | 2, LONG_SECRET)] {
+            let protocol = ProtocolVersion::from_code(version);
+            let (one, other) = (make(1, 7, protocol).unwrap(), make(1, 7, protocol).unwrap());
+            assert_eq!(one.secret().len(), length);
+            assert_eq!(one.process_id(), process_id(1, 7));
+            assert!(!one.matches(&other));
+        }
+    }
+
+    #[test]
+    fn a_process_id_that_nobody_gave_names_a_place_within_bounds() {
+        for id in [i32::MIN, -1, i32::MAX] {
+            assert!(worker(id) < 64);
+            assert!(slot(id) < 1 << SLOT_BITS);
+        }
+    }
 }

@@ -182,3 +182,6 @@ pub fn timeout_error(force: &DatabaseForce, kind: TimeoutKind) -> ErrorResponse 
     };
     ErrorResponse::error(code, format!("{what} {setting}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -297,3 +297,6 @@ impl ServerStatements {
 pub fn server_name(id: u64) -> ServerName {
     ServerName::new(id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod lost;
+mod parameters;
 mod statements;
 
 use tokio::task::LocalSet;

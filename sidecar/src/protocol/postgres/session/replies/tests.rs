@@ -118,7 +118,8 @@ fn each_expectation_takes_just_the_messages_that_the_protocol_gives_it() {
         T::CopyDone,
     ];
     // What leaves the front where it is, and what ends it; everything else but the asynchronous messages and errors is wrong.
-    let table: [(fn() -> Expect, Vec<T>, Vec<T>); 9] = [
+    type Row = (fn() -> Expect, Vec<T>, Vec<T>);
+    let table: [Row; 9] = [
         (parse, vec![], vec![T::ParseComplete]),
         (|| Expect::Bind, vec![], vec![T::BindComplete]),
         (
