@@ -62,6 +62,7 @@ struct Running {
 /// # Errors
 /// Why it did not start.
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
+    warm_random_numbers();
     let accepted = args.source().load().map_err(RunError::Policy)?;
     for warning in &accepted.warnings {
         warning.log();
@@ -120,6 +121,16 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         task.abort();
     }
     Ok(())
+}
+
+/// The first random number takes some 20 ms of gathering entropy: that is done while the policy is read, and not while the
+/// first client waits for its cancel key.
+fn warm_random_numbers() {
+    drop(tokio::task::spawn_blocking(|| {
+        let mut first = [0; 1];
+        // What fails here fails again where it matters, and is told there.
+        let _ = aws_lc_rs::rand::fill(&mut first);
+    }));
 }
 
 /// Opens the listeners and starts the workers.

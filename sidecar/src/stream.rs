@@ -3,6 +3,7 @@
 //! Both sides of the sidecar use it, so that the relay is written once and dispatches by an enum, never by a trait object.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -40,6 +41,31 @@ impl Stream {
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
     }
+
+    /// Moves the socket's registration to the runtime that this is called in. Until then the runtime that opened it hears of
+    /// every readiness first, and wakes the other one by a system call.
+    ///
+    /// # Errors
+    /// No file descriptor is left for the moment in which there are two.
+    pub fn settle_here(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => settle_tcp(tcp),
+            Self::Unix(unix) => {
+                let socket: std::os::unix::net::UnixStream =
+                    unix.as_fd().try_clone_to_owned()?.into();
+                *unix = UnixStream::from_std(socket)?;
+                Ok(())
+            }
+            Self::TlsServer(tls) => settle_tcp(tls.get_mut().0),
+            Self::TlsClient(tls) => settle_tcp(tls.get_mut().0),
+        }
+    }
+}
+
+fn settle_tcp(tcp: &mut TcpStream) -> io::Result<()> {
+    let socket: std::net::TcpStream = tcp.as_fd().try_clone_to_owned()?.into();
+    *tcp = TcpStream::from_std(socket)?;
+    Ok(())
 }
 
 impl AsyncRead for Stream {

@@ -24,6 +24,10 @@ pub struct Factory {
     pub holder: Holder,
     /// What the owner has done, for the `users` list.
     pub activity: Activity,
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection moves by its pointer, from pool to session and back"
+    )]
     idle: RefCell<Vec<Box<Owned>>>,
     seats: Rc<Seats>,
     clients: Cell<u32>,

@@ -253,7 +253,9 @@ async fn the_richest_closes_what_has_been_idle_longest() {
         reclaim_in(&mut stage.mailboxes[1]).holders,
         [holder("dave", 1)]
     );
-    stage.worker.answer_reclaim(ask(&[alice.holder.clone()]));
+    stage
+        .worker
+        .answer_reclaim(ask(std::slice::from_ref(&alice.holder)));
     assert_eq!(alice.idle(), 0);
     assert!(waits.permit.try_recv().is_ok());
     assert_eq!(stage.entry.metrics.evictions.get(), 1);

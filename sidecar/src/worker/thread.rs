@@ -85,7 +85,11 @@ async fn run(start: Start) {
 
 fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
     match letter {
-        Letter::Client(admitted) => {
+        Letter::Client(mut admitted) => {
+            if let Err(error) = admitted.login.stream.settle_here() {
+                // It is served all the same; the worker that accepted it goes on hearing of it first.
+                tracing::debug!(%error, "a client's socket could not be moved");
+            }
             spawn_local(session::serve(Rc::clone(worker), admitted));
         }
         Letter::Cancel(key) => worker.cancel(&key),

@@ -46,14 +46,16 @@ mod tests {
     /// The effect of a text that stands alone, as the session judges it.
     fn of(text: &str) -> (bool, bool) {
         let traits = classify(text.as_bytes());
-        let repeatable = parse_set(text.as_bytes()).is_some() || parse_reset(text.as_bytes()).is_some();
+        let repeatable =
+            parse_set(text.as_bytes()).is_some() || parse_reset(text.as_bytes()).is_some();
         let effect = effect(traits, repeatable);
         (effect.pins, effect.unsettles)
     }
 
     #[test]
     fn each_trait_has_its_effect() {
-        let (nothing, pins, unsettles, both) = ((false, false), (true, false), (false, true), (true, true));
+        let (nothing, pins, unsettles, both) =
+            ((false, false), (true, false), (false, true), (true, true));
         let table = [
             ("SELECT * FROM t WHERE a = 1", nothing),
             ("INSERT INTO t VALUES (1)", nothing),
@@ -75,7 +77,7 @@ mod tests {
             ("SET search_path = app; SELECT 1", pins),
             ("RESET search_path", unsettles),
             ("RESET search_path; SELECT 1", both),
-            ("SELECT set_config('a.b', 'c', false)", unsettles),
+            ("SELECT set_config('a.b', 'c', false)", both),
         ];
         for (text, expected) in table {
             assert_eq!(of(text), expected, "{text}");

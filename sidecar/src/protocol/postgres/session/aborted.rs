@@ -35,9 +35,9 @@ pub struct Aborted {
 impl Local {
     /// The state of a client whose transaction has been ended for this reason.
     #[must_use]
-    pub fn aborted(error: Box<ErrorResponse>) -> Self {
+    pub fn aborted(error: ErrorResponse) -> Self {
         Self::Aborted(Box::new(Aborted {
-            error: *error,
+            error,
             brief: false,
             skipping: false,
             ends: false,

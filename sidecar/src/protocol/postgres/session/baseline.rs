@@ -307,14 +307,20 @@ mod tests {
                 }
                 continue;
             }
-            let given = statement.strip_prefix("SELECT pg_catalog.set_config('").unwrap();
+            let given = statement
+                .strip_prefix("SELECT pg_catalog.set_config('")
+                .unwrap();
             let (name, rest) = given.split_once("',").unwrap();
             let rest = rest.strip_suffix(",false)").unwrap().trim_start();
             let (escaped, quoted) = match rest.strip_prefix('E') {
                 Some(quoted) => (true, quoted),
                 None => (false, rest),
             };
-            let inner = quoted.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap();
+            let inner = quoted
+                .strip_prefix('\'')
+                .unwrap()
+                .strip_suffix('\'')
+                .unwrap();
             let mut value = inner.replace("''", "'");
             if escaped {
                 value = value.replace("\\\\", "\\");

@@ -46,7 +46,8 @@ pub const fn worker(process_id: i32) -> usize {
 /// The slot that a process id names.
 #[must_use]
 pub const fn slot(process_id: i32) -> usize {
-    ((process_id & ((1 << SLOT_BITS) - 1)) as usize).wrapping_sub(1)
+    let mask = (1 << SLOT_BITS) - 1;
+    ((process_id & mask) as usize).wrapping_sub(1) & (mask as usize)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Session {
         if running {
             self.stop_statement(kind, error)?;
         } else {
-            self.abort_idle_transaction(error);
+            self.abort_idle_transaction(*error);
         }
         self.wind();
         Ok(Flow::Continue)
@@ -135,7 +135,7 @@ impl Session {
 
     /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,
     /// because an error to an idle client is not legal.
-    fn abort_idle_transaction(&mut self, error: Box<ErrorResponse>) {
+    fn abort_idle_transaction(&mut self, error: ErrorResponse) {
         self.roll_back();
         self.local = super::aborted::Local::aborted(error);
         self.clocks.silence = None;

@@ -62,7 +62,7 @@ impl Session {
         }
         self.local = match (open, more) {
             (true, skipping) if owed > 0 || more => Local::lost(error.clone(), skipping),
-            (true, _) => Local::aborted(Box::new(error.clone())),
+            (true, _) => Local::aborted(error.clone()),
             (false, true) => Local::Skipping,
             (false, false) => Local::Normal,
         };

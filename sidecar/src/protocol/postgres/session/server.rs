@@ -232,7 +232,7 @@ impl Session {
         {
             let error = super::clocks::timeout_error(&self.force, overdue.kind);
             self.roll_back();
-            self.local = Local::aborted(Box::new(error));
+            self.local = Local::aborted(error);
         }
         if self.reassert && !open && !waits && self.is_pinned() {
             self.assert_user_again();

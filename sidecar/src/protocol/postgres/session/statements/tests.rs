@@ -95,7 +95,7 @@ fn a_client_finds_its_statements_by_name_and_the_unnamed_one_apart() {
     assert!(Rc::ptr_eq(client.get(b"").unwrap(), &unnamed));
     assert!(client.get(b"b").is_none());
     assert_eq!(client.bytes(), named.body.len() + 1);
-    assert!(client.remove(b"a") && !client.remove(b"a"));
+    assert!(client.remove(b"a").is_some() && client.remove(b"a").is_none());
     assert_eq!(client.bytes(), 0);
     client.insert(name("a"), named);
     client.clear();
@@ -127,10 +127,10 @@ fn only_what_a_client_sent_itself_is_undone_for_it() {
         name,
         hidden: true,
     };
-    client.undo(&parse(None));
-    client.undo(&Expect::Bind);
+    client.undo(parse(None));
+    client.undo(Expect::Bind);
     assert!(client.get(b"a").is_some());
-    client.undo(&parse(Some(name("a"))));
+    client.undo(parse(Some(name("a"))));
     assert!(client.get(b"a").is_none());
 }
 

@@ -129,27 +129,3 @@ async fn discard_all_lets_a_pinned_connection_go() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn the_user_parameter_is_told_and_no_client_carries_it() {
-    play(async {
-        let stage = Stage::new(|policy| {
-            policy.databases[0].user_parameter = Some("app.user_id".to_owned())
-        });
-        let (mut client, mut server) = stage.greeted("alice").await;
-        run(
-            &mut client,
-            &mut server,
-            "SET app.user_id TO bob",
-            "SET",
-            b'I',
-        )
-        .await;
-        assert_eq!(
-            stage.factory("alice").idle(),
-            0,
-            "what it has set is not carried to another connection"
-        );
-    })
-    .await;
-}
