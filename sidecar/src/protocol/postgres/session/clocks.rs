@@ -148,6 +148,22 @@ impl Session {
         self.server_lost(error)
     }
 
+    /// The client has asked for its statement to be cancelled. A server whose output nobody reads hears of no cancel, so for a
+    /// client that does not read, the rest of it is discarded.
+    pub(super) fn cancel_on_request(&mut self) -> Result<(), Ending> {
+        if self.outbox.is_empty() || self.clocks.statement.is_none() || self.clocks.is_overdue() {
+            self.cancel_statement();
+            return Ok(());
+        }
+        let error = ErrorResponse::error(
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to user request",
+        );
+        self.stop_statement(TimeoutKind::Statement, Box::new(error))?;
+        self.wind();
+        Ok(())
+    }
+
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.
     pub(super) fn cancel_statement(&mut self) {
         let Some(owned) = &mut self.server else {

@@ -189,7 +189,7 @@ impl Session {
 
     fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
         match signal {
-            Signal::Cancel => self.cancel_statement(),
+            Signal::Cancel => self.cancel_on_request()?,
             Signal::Stop => return Err(Ending::drained()),
             Signal::Drain => self.draining = true,
         }
