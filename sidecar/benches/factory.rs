@@ -46,7 +46,7 @@ spec:
   databases:
   - name: main
     protocol: PostgreSQL
-    listen: {port: 5432, auth: {mode: Trust}}
+    listen: {port: 6432, auth: {mode: Trust}}
     upstream: {host: 127.0.0.1, port: 5432, tls: {mode: Disable}, credentialsSecretRef: {name: db}}
 ";
 

@@ -246,24 +246,6 @@ async fn many_application_names_need_no_server_connection_each() {
 }
 
 #[tokio::test]
-async fn a_client_may_come_by_a_unix_socket() {
-    let folder = bulkhead_tests::processes::folder("front");
-    let stage = Stage::start(
-        Policy::trusted().database(&format!("listen: {{socket: {}}}", folder.display())),
-    )
-    .await;
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host_path(&folder)
-        .port(stage.sidecar.port())
-        .user("chat_app+alice")
-        .dbname(&stage.database);
-    let session = bulkhead_tests::session::connect(&config).await.unwrap();
-    let seen = session.text("SELECT current_setting('app.user_id')").await;
-    assert_eq!(seen.as_deref(), Some("alice"));
-}
-
-#[tokio::test]
 async fn the_upstream_may_be_a_unix_socket() {
     let server = bulkhead_tests::postgres::Server::shared();
     let folder = server.place().socket.display().to_string();

@@ -97,6 +97,9 @@ impl Settings {
 /// which is just what RESET does.
 #[must_use]
 pub fn difference(start: &Settings, now: &Settings, wanted: &Settings) -> String {
+    if now == wanted {
+        return String::new();
+    }
     let mut sql = String::new();
     for (name, value) in now.iter() {
         if wanted.get(name).is_none() && start.get(name) != Some(value) {
