@@ -179,12 +179,6 @@ impl Outbox {
         self.buffer.is_empty()
     }
 
-    /// How many bytes wait for the peer.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.buffer.len() - self.sent
-    }
-
     /// Puts bytes at the end of what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);

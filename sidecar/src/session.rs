@@ -50,12 +50,6 @@ impl Admitted {
             Owner::User(_) | Owner::Shared => ConnectionOutcome::Accepted,
         }
     }
-
-    /// The name that the client gave its application.
-    #[must_use]
-    pub fn application_name(&self) -> &str {
-        application_name(&self.login)
-    }
 }
 
 /// The name that a client gave its application; empty where it gave none.

@@ -3,20 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::load::{LARGEST_FILE, LoadError};
 use bulkhead_crds::resolve::unknown_environment;
+use bulkhead_crds::wire::revision;
 use bulkhead_crds::{Finding, load, resolve, validate};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::store::Accepted;
 use super::unserved::unserved;
-
-/// Hexadecimal digits of a revision's id: 64 bits, ample to tell the revisions of one policy apart.
-const ID_DIGITS: usize = 16;
 
 /// Where the policy comes from, and for which environment.
 #[derive(Clone, Debug)]
@@ -85,21 +81,12 @@ pub fn judge(text: &str, environment: &str) -> Result<Accepted, Vec<Diagnostic>>
     }
     match resolved {
         Ok(policy) if found.iter().all(|f| f.severity == Severity::Warning) => Ok(Accepted {
-            id: id_of(&policy)?,
+            id: revision(&policy).into(),
             policy,
             warnings: found,
         }),
         _ => Err(found),
     }
-}
-
-/// Names the content: policies that resolve alike have the same id, however their files are written.
-fn id_of(policy: &EffectivePolicy) -> Result<Arc<str>, Vec<Diagnostic>> {
-    let text = serde_json::to_vec(policy)
-        .map_err(|error| vec![Diagnostic::of_file("Unserializable", error.to_string())])?;
-    let mut id = hex(digest(&SHA256, &text).as_ref());
-    id.truncate(ID_DIGITS);
-    Ok(id.into())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -152,6 +139,9 @@ fn of_finding(finding: Finding) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hexadecimal digits of a revision's id: 64 bits, ample to tell the revisions of one policy apart.
+    const ID_DIGITS: usize = 16;
     use crate::policy::fixtures::POLICY;
 
     #[test]

@@ -262,24 +262,28 @@ pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
 /// The server's own error, passed on with its code and its words.
 fn server_error(body: &[u8]) -> ErrorResponse {
     let fields = NoticeFields::read(body).ok();
-    let text = |field| {
-        let bytes = fields
-            .and_then(|fields| fields.get(field))
-            .unwrap_or_default();
-        String::from_utf8_lossy(bytes).into_owned()
-    };
-    let code = fields.and_then(|fields| fields.sqlstate().copied());
-    let code = code.map_or(SqlState::CONNECTION_FAILURE, SqlState::new);
-    let mut error =
-        ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)));
+    let mut error = server_words(fields);
     for (field, slot) in [
         (Field::Detail, &mut error.detail),
         (Field::Hint, &mut error.hint),
     ] {
-        let words = text(field);
+        let words = text_of(fields, field);
         if !words.is_empty() {
             *slot = Some(words.into());
         }
     }
     error
+}
+
+/// What the server has said, with its code, as an error of this session.
+pub(super) fn server_words(fields: Option<NoticeFields<'_>>) -> ErrorResponse {
+    let code = fields.and_then(|fields| fields.sqlstate().copied());
+    let code = code.map_or(SqlState::CONNECTION_FAILURE, SqlState::new);
+    let message = text_of(fields, Field::Message);
+    ErrorResponse::error(code, format!("the server said: {message}"))
+}
+
+fn text_of(fields: Option<NoticeFields<'_>>, field: Field) -> String {
+    let bytes = fields.and_then(|fields| fields.get(field));
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }

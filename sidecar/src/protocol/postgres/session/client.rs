@@ -73,7 +73,9 @@ impl Session {
         let Some(owned) = &self.server else {
             return Ok(self.without_server(tag, header));
         };
+        // A connection that has just been checked out was judged there.
         if begins_work(tag)
+            && self.is_pinned()
             && owned.server.backend.is_idle()
             && let Err(error) = self.begin_on_held_server()
         {

@@ -5,8 +5,9 @@
 //! client's own.
 
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
-use super::super::message::{self, Field, NoticeFields, TransactionStatus};
+use super::super::message::{self, NoticeFields, TransactionStatus};
 use super::aborted::Local;
+use super::attach;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::telemetry::ErrorClass;
@@ -71,7 +72,7 @@ impl Session {
     /// What the client is told: the server's own last words if it had any, as an error instead of a FATAL.
     fn loss_error(&self, words: Option<&[u8]>) -> ErrorResponse {
         let fields = words.and_then(|body| NoticeFields::read(body).ok());
-        let Some(fields) = fields else {
+        if fields.is_none() {
             return ErrorResponse::error(
                 SqlState::CONNECTION_FAILURE,
                 format!(
@@ -80,15 +81,8 @@ impl Session {
                 ),
             )
             .with_hint("Whether the statement took effect is not known. Try the transaction again.");
-        };
-        let text = |field| {
-            let bytes = fields.get(field).unwrap_or_default();
-            String::from_utf8_lossy(bytes).into_owned()
-        };
-        let code = fields
-            .sqlstate()
-            .map_or(SqlState::CONNECTION_FAILURE, |code| SqlState::new(*code));
-        ErrorResponse::error(code, format!("the server said: {}", text(Field::Message)))
+        }
+        attach::server_words(fields)
             .with_hint("The transaction was lost with the server connection. Try it again.")
     }
 }

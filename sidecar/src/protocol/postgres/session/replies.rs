@@ -189,12 +189,6 @@ impl Replies {
         !matches!(self.queue.front(), Some(Expect::Own))
     }
 
-    /// How many answers are outstanding.
-    #[must_use]
-    pub fn outstanding(&self) -> usize {
-        self.queue.len()
-    }
-
     /// Whether the client waits for an answer: statements of the sidecar's own do not count.
     #[must_use]
     pub fn client_waits(&self) -> bool {

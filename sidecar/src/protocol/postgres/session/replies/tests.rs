@@ -625,7 +625,7 @@ fn a_cleared_queue_owes_nothing() {
     let mut replies = sent([parse(), Expect::Query(None), Expect::Bind]);
     replies.clear();
     assert!(replies.is_settled());
-    assert_eq!(replies.outstanding(), 0);
+    assert_eq!(replies.queue.len(), 0);
 }
 
 #[test]
