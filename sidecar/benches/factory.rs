@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_crds::{load, resolve};
-use bulkhead_sidecar::factory::checkout::Checkout;
 use bulkhead_sidecar::factory::key::{FactoryKey, Owner};
 use bulkhead_sidecar::factory::server::{Server, Spare};
 use bulkhead_sidecar::force::Force;
@@ -141,14 +140,11 @@ fn checkout(criterion: &mut Criterion) {
         tokio::time::Instant::now(),
     );
     let force = entry.force();
-    let way = Checkout {
-        worker: &worker,
-        entry: &entry,
-        factory: &factory,
-    };
     criterion.bench_function("an idle connection taken and given back", |bencher| {
         bencher.iter(|| {
-            let owned = way.at_once(&force).unwrap();
+            let owned = factory
+                .take_idle(tokio::time::Instant::now(), force.epoch)
+                .unwrap();
             factory.park(black_box(owned), tokio::time::Instant::now());
         });
     });

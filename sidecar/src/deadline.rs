@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep};
 
-/// One deadline at a time.
+/// One deadline at a time, of one task: whoever polls it first is who is woken.
 #[derive(Debug, Default)]
 pub struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -31,6 +31,10 @@ impl LazyTimer {
             return Poll::Pending;
         };
         let sleep = match &mut self.sleep {
+            // Its waker has been entered when it was armed.
+            Some(sleep) if sleep.deadline() <= wanted && !sleep.is_elapsed() => {
+                return Poll::Pending;
+            }
             Some(sleep) => {
                 if sleep.deadline() > wanted {
                     sleep.as_mut().reset(wanted);

@@ -1,7 +1,8 @@
 //! What the relay holds between two sockets: borrowed buffers, an inbox a side and an outbox a side.
 //!
 //! An idle connection holds no buffer: the inbox borrows one from the worker's [`Slab`] only for as long as it has unread
-//! bytes, and the outbox for as long as its peer has not taken them. Memory is bounded because a side is not read while
+//! bytes, and the outbox for as long as its peer has not taken them. The buffer that was given back last is lent first: it is
+//! the one that the processor still has in its cache. Memory is bounded because a side is not read while
 //! the other side's outbox is not empty; nothing here knows a protocol.
 
 use std::cell::RefCell;
@@ -20,21 +21,42 @@ const SPARE_BUFFERS: usize = 64;
 
 /// The buffers of one worker.
 #[derive(Clone, Debug, Default)]
-pub struct Slab {
-    free: Rc<RefCell<Vec<Vec<u8>>>>,
+pub struct Slab(Rc<Free>);
+
+#[derive(Debug, Default)]
+struct Free {
+    /// Of full length, so that a read may write anywhere in them.
+    inboxes: RefCell<Vec<Vec<u8>>>,
+    /// Empty, so that a message is written behind the one before.
+    outboxes: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Slab {
-    /// A zeroed buffer of at least [`BUFFER_BYTES`]; its whole length may be written to.
-    fn borrow(&self) -> Vec<u8> {
-        let kept = self.free.borrow_mut().pop();
+    /// A buffer of [`BUFFER_BYTES`]; its whole length may be written to.
+    fn lend_inbox(&self) -> Vec<u8> {
+        let kept = self.0.inboxes.borrow_mut().pop();
         kept.unwrap_or_else(|| vec![0; BUFFER_BYTES])
     }
 
     /// Takes a buffer back; one that has grown goes to the allocator instead.
-    fn give_back(&self, buffer: Vec<u8>) {
-        let mut free = self.free.borrow_mut();
+    fn take_inbox(&self, buffer: Vec<u8>) {
+        let mut free = self.0.inboxes.borrow_mut();
         if buffer.len() == BUFFER_BYTES && free.len() < SPARE_BUFFERS {
+            free.push(buffer);
+        }
+    }
+
+    /// An empty buffer with room for [`BUFFER_BYTES`].
+    fn lend_outbox(&self) -> Vec<u8> {
+        let kept = self.0.outboxes.borrow_mut().pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Takes a buffer back; one that has grown goes to the allocator instead.
+    fn take_outbox(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut free = self.0.outboxes.borrow_mut();
+        if buffer.capacity() == BUFFER_BYTES && free.len() < SPARE_BUFFERS {
             free.push(buffer);
         }
     }
@@ -59,6 +81,12 @@ impl Inbox {
             start: 0,
             end: 0,
         }
+    }
+
+    /// Where its buffers come from.
+    #[must_use]
+    pub fn slab(&self) -> Slab {
+        self.slab.clone()
     }
 
     /// The unread bytes.
@@ -86,7 +114,7 @@ impl Inbox {
             self.start = 0;
             self.end = 0;
             if !self.buffer.is_empty() {
-                self.slab.give_back(std::mem::take(&mut self.buffer));
+                self.slab.take_inbox(std::mem::take(&mut self.buffer));
             }
         }
     }
@@ -131,7 +159,7 @@ impl Inbox {
 
     fn make_room(&mut self, count: usize) {
         if self.buffer.is_empty() {
-            self.buffer = self.slab.borrow();
+            self.buffer = self.slab.lend_inbox();
         }
         if self.buffer.len() - self.end >= count.max(1) {
             return;
@@ -148,7 +176,7 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         if !self.buffer.is_empty() {
-            self.slab.give_back(std::mem::take(&mut self.buffer));
+            self.slab.take_inbox(std::mem::take(&mut self.buffer));
         }
     }
 }
@@ -156,18 +184,17 @@ impl Drop for Inbox {
 /// Bytes on their way to a peer.
 #[derive(Debug)]
 pub struct Outbox {
+    slab: Slab,
     buffer: Vec<u8>,
     sent: usize,
 }
 
-/// An outbox keeps its buffer between messages up to this many bytes, so that a small reply does not allocate.
-const OUTBOX_KEPT_BYTES: usize = 512;
-
 impl Outbox {
     /// An empty outbox, holding nothing.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new(slab: Slab) -> Self {
         Self {
+            slab,
             buffer: Vec::new(),
             sent: 0,
         }
@@ -181,11 +208,14 @@ impl Outbox {
 
     /// Puts bytes at the end of what waits.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.writer().extend_from_slice(bytes);
     }
 
     /// Where message writers append.
-    pub const fn writer(&mut self) -> &mut Vec<u8> {
+    pub fn writer(&mut self) -> &mut Vec<u8> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.slab.lend_outbox();
+        }
         &mut self.buffer
     }
 
@@ -200,6 +230,9 @@ impl Outbox {
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.buffer.capacity() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         while self.sent < self.buffer.len() {
             let written = ready!(Pin::new(&mut *stream).poll_write(cx, &self.buffer[self.sent..]))?;
             if written == 0 {
@@ -207,18 +240,19 @@ impl Outbox {
             }
             self.sent += written;
         }
+        // Only TLS holds something back, and then keeps the buffer until that has gone too.
+        ready!(Pin::new(stream).poll_flush(cx))?;
         self.sent = 0;
-        self.buffer.clear();
-        if self.buffer.capacity() > OUTBOX_KEPT_BYTES {
-            self.buffer = Vec::new();
-        }
-        Pin::new(stream).poll_flush(cx)
+        self.slab.take_outbox(std::mem::take(&mut self.buffer));
+        Poll::Ready(Ok(()))
     }
 }
 
-impl Default for Outbox {
-    fn default() -> Self {
-        Self::new()
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if self.buffer.capacity() > 0 {
+            self.slab.take_outbox(std::mem::take(&mut self.buffer));
+        }
     }
 }
 
@@ -239,9 +273,9 @@ mod tests {
         let slab = Slab::default();
         let mut inbox = Inbox::new(slab.clone());
         assert_eq!(fill(&mut inbox, b"abc"), 3);
-        assert!(slab.free.borrow().is_empty());
+        assert!(slab.0.inboxes.borrow().is_empty());
         inbox.consume(3);
-        assert_eq!(slab.free.borrow().len(), 1);
+        assert_eq!(slab.0.inboxes.borrow().len(), 1);
     }
 
     #[test]
@@ -249,7 +283,7 @@ mod tests {
         let slab = Slab::default();
         let mut inbox = Inbox::new(slab.clone());
         assert_eq!(fill(&mut inbox, b""), 0);
-        assert_eq!(slab.free.borrow().len(), 1);
+        assert_eq!(slab.0.inboxes.borrow().len(), 1);
     }
 
     #[test]
@@ -266,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_outbox_keeps_what_the_peer_has_not_taken() {
-        let mut outbox = Outbox::new();
+        let mut outbox = Outbox::new(Slab::default());
         outbox.push(b"hello");
         let mut sink = Vec::new();
         let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -40,6 +40,18 @@ impl Stream {
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
+    }
+
+    /// Whether the runtime knows that nothing has come: one atomic load, where a read would enter a waker. `false` is no
+    /// answer, and TLS has none, because it may hold bytes that have come.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let ready = match self {
+            Self::Tcp(tcp) => tcp.try_io(Interest::READABLE, || Ok(())),
+            Self::Unix(unix) => unix.try_io(Interest::READABLE, || Ok(())),
+            Self::TlsServer(_) | Self::TlsClient(_) => return false,
+        };
+        ready.is_err()
     }
 
     /// Moves the socket's registration to the runtime that this is called in. Until then the runtime that opened it hears of

@@ -5,67 +5,75 @@ use std::sync::Arc;
 use crate::execution::ExecutionState;
 use crate::telemetry::Metrics;
 
-/// A piece of work that has not ended. Dropping it counts it as dead: nobody can say how it ended.
+/// A session's work: none, or the piece that is under way. One that is dropped under way counts as dead: nobody can say how
+/// it ended.
 #[derive(Debug)]
 pub struct Work {
-    state: ExecutionState,
+    state: Option<ExecutionState>,
     metrics: Arc<Metrics>,
 }
 
 impl Work {
-    /// Work that waits for a server connection.
+    /// No work yet.
     #[must_use]
-    pub fn pending(metrics: &Arc<Metrics>) -> Self {
-        metrics.execution(None, ExecutionState::Pending);
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
         Self {
-            state: ExecutionState::Pending,
+            state: None,
             metrics: Arc::clone(metrics),
         }
     }
 
-    /// Work whose server connection was there at once.
+    /// Whether a piece is under way.
     #[must_use]
-    pub fn running(metrics: &Arc<Metrics>) -> Self {
-        metrics.execution(None, ExecutionState::Running);
-        Self {
-            state: ExecutionState::Running,
-            metrics: Arc::clone(metrics),
-        }
+    pub const fn is_under_way(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// A piece begins: `Pending` where it waits for a server connection, `Running` where it has one. One that is under way
+    /// is dead.
+    pub fn begin(&mut self, at: ExecutionState) {
+        self.end(ExecutionState::Dead);
+        self.metrics.execution(None, at);
+        self.state = Some(at);
     }
 
     /// Takes the next state; one that may not follow is passed over, and the work stays where it is.
     pub fn advance(&mut self, to: ExecutionState) {
-        let from = self.state;
-        if self.state.advance(to).is_ok() {
+        let Some(state) = &mut self.state else {
+            return;
+        };
+        let from = *state;
+        if state.advance(to).is_ok() {
             self.metrics.execution(Some(from), to);
         }
     }
 
     /// The server has confirmed the end.
-    pub fn complete(mut self) {
-        let from = self.state;
-        let through = self.state.advance(ExecutionState::Completing);
-        if through
-            .and_then(|()| self.state.advance(ExecutionState::Completed))
-            .is_ok()
-        {
-            self.metrics
-                .execution(Some(from), ExecutionState::Completed);
-        }
+    pub fn complete(&mut self) {
+        let Some(from) = self.state.take() else {
+            return;
+        };
+        let mut state = from;
+        let through = state.advance(ExecutionState::Completing);
+        let ended = through.and_then(|()| state.advance(ExecutionState::Completed));
+        let to = if ended.is_ok() {
+            ExecutionState::Completed
+        } else {
+            ExecutionState::Dead
+        };
+        self.metrics.execution(Some(from), to);
     }
 
     /// It has ended otherwise.
-    pub fn end(mut self, how: ExecutionState) {
+    pub fn end(&mut self, how: ExecutionState) {
         self.advance(how);
+        self.state = None;
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        if !self.state.is_final() {
-            self.metrics
-                .execution(Some(self.state), ExecutionState::Dead);
-        }
+        self.end(ExecutionState::Dead);
     }
 }
 
@@ -82,8 +90,9 @@ mod tests {
     #[test]
     fn work_is_counted_where_it_stands_and_where_it_ended() {
         let metrics = Metrics::new().unwrap();
-        let mut waits = Work::pending(&metrics);
-        let runs = Work::running(&metrics);
+        let (mut waits, mut runs) = (Work::new(&metrics), Work::new(&metrics));
+        waits.begin(ExecutionState::Pending);
+        runs.begin(ExecutionState::Running);
         assert_eq!(counts(&metrics), [("pending", 1), ("running", 1)]);
         waits.advance(ExecutionState::Starting);
         waits.advance(ExecutionState::Running);
@@ -95,7 +104,9 @@ mod tests {
     #[test]
     fn work_that_is_dropped_is_dead() {
         let metrics = Metrics::new().unwrap();
-        drop(Work::pending(&metrics));
+        let mut work = Work::new(&metrics);
+        work.begin(ExecutionState::Pending);
+        drop(work);
         assert_eq!(counts(&metrics), [("dead", 1)]);
     }
 }

@@ -1,4 +1,4 @@
-//! From a factory to a server connection: the pool first, then a permit, then a spare, then a dial.
+//! From a factory whose pool is empty to a server connection: room within the owner's limit, a spare, a permit, a dial.
 //!
 //! `acquire` bounds the wait for room and permit; `connect` begins when they are granted.
 
@@ -52,19 +52,13 @@ pub struct Checkout<'a> {
 }
 
 impl Checkout<'_> {
-    /// An idle connection of this factory, without waiting: the common case.
-    #[must_use]
-    pub fn at_once(&self, force: &DatabaseForce) -> Option<Box<Owned>> {
-        self.factory.take_idle(Instant::now(), force.epoch)
-    }
-
     /// A server connection for this factory.
     ///
     /// Cancel safe: what has been granted meanwhile is passed on.
     ///
     /// # Errors
     /// See [`CheckoutError`].
-    pub async fn wait(&self) -> Result<Box<Owned>, CheckoutError> {
+    pub async fn wait(&self) -> Result<Owned, CheckoutError> {
         let force = self.entry.force();
         let began = Instant::now();
         let deadline = began + force.settings.timeouts.acquire;
@@ -174,11 +168,11 @@ impl Checkout<'_> {
         }
     }
 
-    fn claim(&self, spare: Spare, seat: Seat) -> Box<Owned> {
+    fn claim(&self, spare: Spare, seat: Seat) -> Owned {
         spare.claim(&self.factory.key, seat, &self.factory.holder)
     }
 
-    fn granted(&self, owned: Box<Owned>, began: Instant) -> Box<Owned> {
+    fn granted(&self, owned: Owned, began: Instant) -> Owned {
         let waited = began.elapsed().as_secs_f64();
         self.entry.metrics.acquire_seconds.observe(waited);
         owned
@@ -186,7 +180,7 @@ impl Checkout<'_> {
 }
 
 enum Room {
-    Connection(Box<Owned>),
+    Connection(Owned),
     Permit(Permit),
 }
 

@@ -89,7 +89,7 @@ impl Lane {
 
     /// An idle connection of another factory, to be cleaned.
     #[must_use]
-    pub fn take_resettable(&self) -> Option<Box<Owned>> {
+    pub fn take_resettable(&self) -> Option<Owned> {
         loop {
             let weak = self.resettable.borrow_mut().pop()?;
             let Some(factory) = weak.upgrade() else {

@@ -24,11 +24,7 @@ pub struct Factory {
     pub holder: Holder,
     /// What the owner has done, for the `users` list.
     pub activity: Activity,
-    #[expect(
-        clippy::vec_box,
-        reason = "a connection moves by its pointer, from pool to session and back"
-    )]
-    idle: RefCell<Vec<Box<Owned>>>,
+    idle: RefCell<Vec<Owned>>,
     seats: Rc<Seats>,
     clients: Cell<u32>,
     offered: Cell<bool>,
@@ -71,7 +67,7 @@ pub struct Seat(Rc<Seats>);
 #[derive(Debug)]
 pub enum Grant {
     /// A connection that another client of the same owner has just given back.
-    Connection(Box<Owned>),
+    Connection(Owned),
     /// Room to open one.
     Seat(Seat),
 }
@@ -98,7 +94,7 @@ impl Factory {
     /// The idle connection that was used last, if it may still be used: it must be of the upstream's present settings
     /// (`epoch`), young enough, and alive.
     #[must_use]
-    pub fn take_idle(&self, now: Instant, epoch: u64) -> Option<Box<Owned>> {
+    pub fn take_idle(&self, now: Instant, epoch: u64) -> Option<Owned> {
         loop {
             let mut owned = self.idle.borrow_mut().pop()?;
             let server = &mut owned.server;
@@ -113,7 +109,7 @@ impl Factory {
     ///
     /// A connection of another owner is closed, and the attempt counted: the types do not let it happen, and if a change
     /// should, the count must not stay 0.
-    pub fn park(&self, mut owned: Box<Owned>, now: Instant) {
+    pub fn park(&self, mut owned: Owned, now: Instant) {
         if *owned.key() != self.key && **owned.key() != *self.key {
             owned.server.count_handoff();
             return;
@@ -196,7 +192,7 @@ impl Factory {
 
     /// Takes out the idle connections for which `judge` gives a verdict, and hands each with its verdict to the caller.
     #[must_use]
-    pub fn sweep<V>(&self, mut judge: impl FnMut(&mut Owned) -> Option<V>) -> Vec<(V, Box<Owned>)> {
+    pub fn sweep<V>(&self, mut judge: impl FnMut(&mut Owned) -> Option<V>) -> Vec<(V, Owned)> {
         let mut idle = self.idle.borrow_mut();
         let mut out = Vec::new();
         let mut index = 0;
@@ -217,7 +213,7 @@ impl Factory {
 
     /// Takes one idle connection out, for tier `Reset` to clean for somebody else; and whether more are left.
     #[must_use]
-    pub fn give_up_idle(&self) -> (Option<Box<Owned>>, bool) {
+    pub fn give_up_idle(&self) -> (Option<Owned>, bool) {
         let mut idle = self.idle.borrow_mut();
         let given = idle.pop();
         self.offered.set(!idle.is_empty());

@@ -54,7 +54,7 @@ pub struct Spare {
     last_owner: Option<Owner>,
 }
 
-/// A connection that belongs to one owner.
+/// A connection that belongs to one owner. Moves as three pointers, from pool to session and back.
 #[derive(Debug)]
 pub struct Owned {
     /// The connection.
@@ -85,8 +85,8 @@ impl Server {
         metrics.server_connections(ServerState::Spare).inc();
         Self {
             stream,
+            outbox: Outbox::new(inbox.slab()),
             inbox,
-            outbox: Outbox::new(),
             backend,
             cancels: Cancels::default(),
             expires,
@@ -142,6 +142,9 @@ impl Server {
         if !self.inbox.is_empty() {
             return true;
         }
+        if self.stream.is_quiet() {
+            return false;
+        }
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             match self.inbox.poll_fill(&mut self.stream, &mut cx) {
@@ -174,17 +177,17 @@ impl Spare {
 
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
-    pub fn claim(mut self, key: &Rc<FactoryKey>, seat: Seat, holder: &Holder) -> Box<Owned> {
+    pub fn claim(mut self, key: &Rc<FactoryKey>, seat: Seat, holder: &Holder) -> Owned {
         if self.last_owner.take().is_some_and(|last| last != key.owner) {
             self.server.count_handoff();
         }
         self.server.permit.assign(holder);
         self.server.show_as(ServerState::Active);
-        Box::new(Owned {
+        Owned {
             server: self.server,
             key: Rc::clone(key),
             _seat: seat,
-        })
+        }
     }
 }
 

@@ -33,7 +33,11 @@ pub enum IdError {
 
 /// A verified user context. Cloning shares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserContext(Arc<Verified>);
+pub struct UserContext {
+    verified: Arc<Verified>,
+    /// Looked at for every transaction, and therefore not behind the pointer.
+    expires_at: Option<SystemTime>,
+}
 
 /// What verification found out.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,61 +101,64 @@ pub(super) fn check_id(text: &str) -> Result<(), IdError> {
 
 impl UserContext {
     pub(super) fn new(verified: Verified) -> Self {
-        Self(Arc::new(verified))
+        Self {
+            expires_at: verified.expires_at,
+            verified: Arc::new(verified),
+        }
     }
 
     /// The end user.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
-        &self.0.user_id
+        &self.verified.user_id
     }
 
     /// The conversation that the work belongs to.
     #[must_use]
     pub fn thread_id(&self) -> Option<&Arc<str>> {
-        self.0.thread_id.as_ref()
+        self.verified.thread_id.as_ref()
     }
 
     /// The agent run that the work belongs to.
     #[must_use]
     pub fn run_id(&self) -> Option<&Arc<str>> {
-        self.0.run_id.as_ref()
+        self.verified.run_id.as_ref()
     }
 
     /// The request that the work belongs to.
     #[must_use]
     pub fn request_id(&self) -> Option<&Arc<str>> {
-        self.0.request_id.as_ref()
+        self.verified.request_id.as_ref()
     }
 
     /// The live session (claim `sid`) that the token was made for.
     #[must_use]
     pub fn session_id(&self) -> Option<&Arc<str>> {
-        self.0.session_id.as_ref()
+        self.verified.session_id.as_ref()
     }
 
     /// The token's own id (claim `jti`).
     #[must_use]
     pub fn token_id(&self) -> Option<&Arc<str>> {
-        self.0.token_id.as_ref()
+        self.verified.token_id.as_ref()
     }
 
     /// The key that signed the token, where it has a name.
     #[must_use]
     pub fn key_id(&self) -> Option<&Arc<str>> {
-        self.0.key_id.as_ref()
+        self.verified.key_id.as_ref()
     }
 
     /// When the context ends: the token's `exp` plus the policy's leeway. `None` for a bare id, which never ends.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.0.expires_at
+        self.expires_at
     }
 
     /// Whether no new transaction may start under this context.
     #[must_use]
     pub fn is_expired(&self, now: SystemTime) -> bool {
-        self.0.expires_at.is_some_and(|end| now >= end)
+        self.expires_at.is_some_and(|end| now >= end)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One database entry of the policy on one worker: its revision in force, its lanes, and how it is dialled.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,12 @@ impl Entry {
     #[must_use]
     pub fn force(&self) -> Arc<DatabaseForce> {
         Arc::clone(&self.force.borrow())
+    }
+
+    /// The same without a share in it, for a moment: its count of owners is a cache line that all workers write to.
+    #[must_use]
+    pub fn force_now(&self) -> Ref<'_, Arc<DatabaseForce>> {
+        self.force.borrow()
     }
 
     /// Puts another revision in force, for new work.

@@ -43,7 +43,10 @@ pub fn start(start: Start) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker-{}", start.index))
         .spawn(move || {
+            // Whoever else wants the processor goes first: they may be about to send. A worker that then finds several sockets
+            // ready has slept less often, and nobody had to wake it. Costs a system call only where nothing is left to do.
             let built = Builder::new_current_thread()
+                .on_thread_park(std::thread::yield_now)
                 .enable_all()
                 .build_local(LocalOptions::default());
             match built {

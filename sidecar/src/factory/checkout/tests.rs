@@ -20,20 +20,6 @@ fn small(connections: u32) -> Stage {
 }
 
 #[tokio::test]
-async fn an_idle_connection_of_the_owners_is_taken_without_waiting() {
-    let stage = Stage::new(|_| {});
-    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
-    let (owned, _peer) = stage.owned(&alice);
-    alice.park(owned, Instant::now());
-    let force = stage.entry.force();
-    assert!(
-        checkout(&stage, &bob).at_once(&force).is_none(),
-        "it is not bob's"
-    );
-    assert!(checkout(&stage, &alice).at_once(&force).is_some());
-}
-
-#[tokio::test]
 async fn a_spare_is_taken_before_one_is_dialled() {
     let stage = Stage::new(|_| {});
     let alice = stage.factory("alice");

@@ -4,7 +4,7 @@ use super::*;
 use crate::factory::server::Spare;
 use crate::worker::fixtures::{Peer, Stage, settle, within};
 
-fn connection(grant: Grant) -> Box<Owned> {
+fn connection(grant: Grant) -> Owned {
     match grant {
         Grant::Connection(owned) => owned,
         Grant::Seat(_) => panic!("a seat, and no connection"),

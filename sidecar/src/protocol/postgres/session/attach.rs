@@ -20,30 +20,60 @@ use crate::factory::server::{Owned, Server};
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::upstream::ConnectError;
-use crate::work::Work;
 use crate::worker::Signal;
 
 /// Parameters that are never a client's to carry from one server connection to the next.
 const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
 
+/// Whether a session has got a server connection without waiting.
+pub(super) enum Attached {
+    /// It has.
+    Yes,
+    /// It must wait: for a connection, or for what the one that was found must be told first.
+    NotYet(Option<Owned>),
+}
+
 impl Session {
-    /// Gets the client's next message a server connection, or answers it with the reason why not.
+    /// The common case of [`Session::attach`]: an idle connection of this user's, as this client's work must find it.
+    pub(super) fn attach_at_once(&mut self) -> Attached {
+        self.renew_force();
+        if self.context_has_expired() {
+            return Attached::NotYet(None);
+        }
+        let Some(mut owned) = self.factory.take_idle(Instant::now(), self.force.epoch) else {
+            return Attached::NotYet(None);
+        };
+        self.work.begin(ExecutionState::Running);
+        let now = &owned.server.backend.now;
+        if !now
+            .as_ref()
+            .is_some_and(|now| Rc::ptr_eq(now, &self.wanted))
+        {
+            return Attached::NotYet(Some(owned));
+        }
+        self.assert_user(&mut owned.server);
+        self.server = Some(owned);
+        Attached::Yes
+    }
+
+    /// Gets the client's next message a server connection, or answers it with the reason why not. `found`: one that
+    /// [`Session::attach_at_once`] has taken.
     ///
     /// # Errors
     /// The session's end, where the sidecar stops meanwhile.
-    pub(super) async fn attach(&mut self) -> Result<(), Ending> {
+    pub(super) async fn attach(&mut self, found: Option<Owned>) -> Result<(), Ending> {
         let handle = Rc::clone(&self.handle);
         let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
         let outcome = tokio::select! {
             biased;
-            outcome = self.acquire() => outcome,
+            outcome = self.acquire(found) => outcome,
             signal = interrupted => match signal {
                 Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
                 Signal::Stop | Signal::Drain => return Err(Ending::drained()),
             },
         };
         if let Err(error) = outcome {
-            self.end_work(match error.code {
+            self.work.end(match error.code {
                 SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
                 SqlState::TOO_MANY_CONNECTIONS => ExecutionState::TimedOut,
                 _ => ExecutionState::Failed,
@@ -57,33 +87,31 @@ impl Session {
     ///
     /// # Errors
     /// What the client is told.
-    pub(super) async fn acquire(&mut self) -> Result<(), Box<ErrorResponse>> {
+    pub(super) async fn acquire(&mut self, found: Option<Owned>) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
-        let mut owned = self
-            .check_out()
-            .await
-            .map_err(|error| self.checkout_error(&error))?;
+        let mut owned = match found {
+            Some(owned) => owned,
+            None => self
+                .check_out()
+                .await
+                .map_err(|error| self.checkout_error(&error))?,
+        };
         self.prepare(&mut owned).await?;
-        self.advance_work(ExecutionState::Running);
+        self.work.advance(ExecutionState::Running);
         self.server = Some(owned);
         Ok(())
     }
 
-    async fn check_out(&mut self) -> Result<Box<Owned>, CheckoutError> {
+    async fn check_out(&mut self) -> Result<Owned, CheckoutError> {
         let checkout = Checkout {
             worker: &self.worker,
             entry: &self.entry,
             factory: &self.factory,
         };
-        let metrics = &self.worker.process.metrics;
-        if let Some(owned) = checkout.at_once(&self.force) {
-            self.work = Some(Work::running(metrics));
-            return Ok(owned);
-        }
-        self.work = Some(Work::pending(metrics));
+        self.work.begin(ExecutionState::Pending);
         let owned = checkout.wait().await?;
-        self.advance_work(ExecutionState::Starting);
+        self.work.advance(ExecutionState::Starting);
         Ok(owned)
     }
 
@@ -92,27 +120,23 @@ impl Session {
     pub(super) fn begin_on_held_server(&mut self) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
-        if self.work.is_none() {
-            self.work = Some(Work::running(&self.worker.process.metrics));
+        if !self.work.is_under_way() {
+            self.work.begin(ExecutionState::Running);
         }
         Ok(())
     }
 
     /// New work begins under the revision that is in force now.
     fn renew_force(&mut self) {
-        let force = self.entry.force();
-        if !Arc::ptr_eq(&force, &self.force) {
-            self.force = force;
+        if !Arc::ptr_eq(&self.entry.force_now(), &self.force) {
+            self.force = self.entry.force();
             self.set_baseline(Settings::clone(&self.baseline));
         }
     }
 
     /// A context that has expired begins nothing new; a transaction that is open may finish.
     fn check_context(&self) -> Result<(), Box<ErrorResponse>> {
-        let expired = self.context.as_ref().is_some_and(|context| {
-            context.expires_at().is_some() && context.is_expired(SystemTime::now())
-        });
-        if !expired {
+        if !self.context_has_expired() {
             return Ok(());
         }
         Err(Box::new(
@@ -122,6 +146,12 @@ impl Session {
             )
             .with_hint("Connect again with a fresh token: options=-c bulkhead.context=TOKEN."),
         ))
+    }
+
+    fn context_has_expired(&self) -> bool {
+        self.context.as_ref().is_some_and(|context| {
+            context.expires_at().is_some() && context.is_expired(SystemTime::now())
+        })
     }
 
     /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers.
@@ -152,19 +182,6 @@ impl Session {
         }
         server.backend.now = Some(Rc::clone(&self.wanted));
         Ok(())
-    }
-
-    fn advance_work(&mut self, to: ExecutionState) {
-        if let Some(work) = &mut self.work {
-            work.advance(to);
-        }
-    }
-
-    /// The work under way has ended, and not well.
-    pub(super) fn end_work(&mut self, how: ExecutionState) {
-        if let Some(work) = self.work.take() {
-            work.end(how);
-        }
     }
 
     /// Says again who the user is, ahead of the client's own first message and in the same write: a function may have changed

@@ -99,7 +99,7 @@ impl Session {
         }
         self.entry.metrics.timeout(kind);
         self.factory.activity.count_timeout();
-        self.end_work(ExecutionState::TimedOut);
+        self.work.end(ExecutionState::TimedOut);
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();
         if running {

@@ -35,7 +35,7 @@ pub(super) struct Home {
 /// Ends a session.
 pub(super) async fn finish(mut session: Session, ending: Ending) {
     if matches!(ending, Ending::ClientGone) {
-        session.end_work(ExecutionState::Cancelled);
+        session.work.end(ExecutionState::Cancelled);
     }
     let home = session.home();
     if let Some(owned) = session.server.take() {
@@ -95,9 +95,7 @@ impl Session {
         }
         if let Some(owned) = self.server.take() {
             self.bound = None;
-            if let Some(work) = self.work.take() {
-                work.complete();
-            }
+            self.work.complete();
             if owned.server.cancels.is_empty() {
                 park(&self.entry, &self.factory, owned, Instant::now());
             } else {
@@ -108,10 +106,13 @@ impl Session {
 }
 
 /// Puts a clean connection into its owner's pool, or closes it for somebody who has less.
-pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Box<Owned>, now: Instant) {
-    let force = entry.force();
+pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: Instant) {
+    let (epoch, tier) = {
+        let force = entry.force_now();
+        (force.epoch, force.tier())
+    };
     let server = &owned.server;
-    if server.epoch != force.epoch || !server.is_young(now) || server.cancels.is_lost() {
+    if server.epoch != epoch || !server.is_young(now) || server.cancels.is_lost() {
         return;
     }
     let limiter = &entry.limiter;
@@ -120,7 +121,7 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Box<Owned>, 
         return;
     }
     factory.park(owned, now);
-    if force.tier() == Tier::Reset && factory.offers_once() {
+    if tier == Tier::Reset && factory.offers_once() {
         entry.lane(&factory.key).offer(factory);
     }
 }
@@ -129,7 +130,7 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Box<Owned>, 
 ///
 /// `partial`: a message to the server was cut off, which nothing can mend. `has_state`: the session holds what the next
 /// client must not find.
-async fn take_home(home: Home, mut owned: Box<Owned>, partial: bool, has_state: bool) {
+async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
     if partial {
         // What the server runs meanwhile, if anything, ends with the connection.
         return;

@@ -25,6 +25,7 @@ use crate::force::DatabaseForce;
 use crate::relay::{Inbox, Outbox};
 use crate::session::{Admitted, send_fatal};
 use crate::telemetry::ConnectionOutcome;
+use crate::work::Work;
 use crate::worker::{Entry, Handle, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
@@ -106,7 +107,7 @@ fn open(
             context,
             client: login.stream,
             inbox: Inbox::new(worker.slab.clone()),
-            outbox: Outbox::new(),
+            outbox: Outbox::new(worker.slab.clone()),
             rest: Rest::default(),
             server: None,
             mode: force.settings.pool.mode,
@@ -121,7 +122,7 @@ fn open(
             baseline,
             local: Local::Normal,
             clocks: Clocks::default(),
-            work: None,
+            work: Work::new(&worker.process.metrics),
             timer: LazyTimer::default(),
             turns: 0,
             lost_words: None,
@@ -184,7 +185,7 @@ impl Session {
             self.baseline = baseline;
             return Ok(reported);
         }
-        self.acquire().await?;
+        self.acquire(None).await?;
         let reported: Reported = match &self.server {
             Some(owned) => owned.server.backend.reported().into(),
             None => Rc::default(),

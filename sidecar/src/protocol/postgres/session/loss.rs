@@ -22,7 +22,7 @@ impl Session {
         let Some(mut owned) = self.server.take() else {
             return Ok(Flow::Continue);
         };
-        self.end_work(ExecutionState::Dead);
+        self.work.end(ExecutionState::Dead);
         self.clocks = super::clocks::Clocks::default();
         self.wind();
         let words = self.lost_words.take();

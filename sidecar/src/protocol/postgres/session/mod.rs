@@ -48,6 +48,7 @@ use crate::stream::Stream;
 use crate::work::Work;
 use crate::worker::{Entry, Handle, Signal, Worker};
 use aborted::Local;
+use attach::Attached;
 use backend::Rest;
 use baseline::Settings;
 use clocks::Clocks;
@@ -70,7 +71,7 @@ pub struct Session {
     outbox: Outbox,
     /// What is left of a client's message that is dealt with in pieces.
     rest: Rest,
-    server: Option<Box<Owned>>,
+    server: Option<Owned>,
     /// How the session holds its server connection: as the policy said at its login.
     mode: PoolMode,
     pinned: bool,
@@ -90,7 +91,7 @@ pub struct Session {
     local: Local,
     clocks: Clocks,
     /// The piece of work under way, as the metrics show it.
-    work: Option<Work>,
+    work: Work,
     timer: LazyTimer,
     turns: u8,
     /// The last words of a server that has said goodbye and not gone yet.
@@ -165,9 +166,13 @@ impl Session {
             let event = poll_fn(|cx| self.poll_event(cx)).await;
             let mut flow = self.handle_event(event);
             while let Ok(Flow::Attach) = flow {
-                flow = match Box::pin(self.attach()).await {
-                    Ok(()) => self.client_bytes(),
-                    Err(ending) => Err(ending),
+                flow = match self.attach_at_once() {
+                    Attached::Yes => self.client_bytes(),
+                    // A checkout that waits has a large future, which is not part of every session.
+                    Attached::NotYet(found) => match Box::pin(self.attach(found)).await {
+                        Ok(()) => self.client_bytes(),
+                        Err(ending) => Err(ending),
+                    },
                 };
             }
             if let Err(ending) = flow {

@@ -13,7 +13,6 @@ use super::restore::RESTORE_LIMIT;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::telemetry::{ErrorClass, TimeoutKind};
-use crate::work::Work;
 
 /// A message whose body is read (errors, command tags, parameters) is taken whole up to this length; a longer one passes
 /// unread.
@@ -213,11 +212,9 @@ impl Session {
         let open = status != TransactionStatus::Idle;
         if !open {
             self.factory.activity.count_transaction(now);
-            if let Some(work) = self.work.take() {
-                work.complete();
-            }
+            self.work.complete();
             if waits {
-                self.work = Some(Work::running(&self.worker.process.metrics));
+                self.work.begin(ExecutionState::Running);
             }
         }
         self.clocks.copying = false;
@@ -279,7 +276,7 @@ impl Session {
         let code = fields.sqlstate().map_or(&b""[..], |code| &code[..]);
         self.entry.metrics.error(ErrorClass::of_sqlstate(code));
         self.factory.activity.count_error();
-        self.end_work(if code == SqlState::QUERY_CANCELED.bytes() {
+        self.work.end(if code == SqlState::QUERY_CANCELED.bytes() {
             ExecutionState::Cancelled
         } else {
             ExecutionState::Failed
