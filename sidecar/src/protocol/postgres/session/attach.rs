@@ -40,10 +40,9 @@ impl Session {
         if self.context_has_expired() {
             return Attached::NotYet(None);
         }
-        let Some(mut owned) = self.factory.take_idle(Instant::now(), self.force.epoch) else {
+        let Some(mut owned) = self.take_idle() else {
             return Attached::NotYet(None);
         };
-        self.work.begin(ExecutionState::Running);
         let now = &owned.server.backend.now;
         if !now
             .as_ref()
@@ -103,13 +102,22 @@ impl Session {
         Ok(())
     }
 
+    fn take_idle(&mut self) -> Option<Owned> {
+        let owned = self.factory.take_idle(Instant::now(), self.force.epoch)?;
+        self.work.begin(ExecutionState::Running);
+        Some(owned)
+    }
+
     async fn check_out(&mut self) -> Result<Owned, CheckoutError> {
+        if let Some(owned) = self.take_idle() {
+            return Ok(owned);
+        }
+        self.work.begin(ExecutionState::Pending);
         let checkout = Checkout {
             worker: &self.worker,
             entry: &self.entry,
             factory: &self.factory,
         };
-        self.work.begin(ExecutionState::Pending);
         let owned = checkout.wait().await?;
         self.work.advance(ExecutionState::Starting);
         Ok(owned)
