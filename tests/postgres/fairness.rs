@@ -1,7 +1,7 @@
 //! Limits, and whose turn it is when they are reached.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::refusal::Refusal;
@@ -152,9 +152,7 @@ async fn a_connection_in_a_transaction_is_never_taken_away() {
 #[tokio::test]
 async fn more_users_than_allowed_are_refused_by_name_of_the_limit_and_let_in_when_others_have_gone()
 {
-    let policy = Policy::trusted()
-        .spec("limits: {maxUsers: 2}")
-        .timeouts("idle: 200ms");
+    let policy = Policy::trusted().spec("limits: {maxUsers: 2}");
     let stage = Stage::start(policy).await;
     let (alice, bob) = (stage.user("alice").await, stage.user("bob").await);
     alice.run("SELECT 1").await;
@@ -282,5 +280,45 @@ async fn users_who_differ_in_one_letter_or_in_case_are_different_users() {
             pids.insert(session.server_pid().await),
             "{user} shares a server connection"
         );
+    }
+}
+
+#[tokio::test]
+async fn users_behind_a_storm_are_served_whoever_has_come_and_gone_before_them() {
+    // Given a storm that would have every connection, without an end,
+    let policy = Policy::trusted()
+        .pool("maxConnections: 3, perUser: {max: 3}")
+        .timeouts("acquire: 4s, statement: 30s");
+    let stage = Stage::start(policy).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut storm = Vec::new();
+    for _ in 0..30 {
+        let client = stage.user("storm").await;
+        let over = Arc::clone(&over);
+        storm.push(tokio::spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                client.run("SELECT pg_sleep(0.02)").await;
+            }
+        }));
+    }
+
+    // when more users than there are connections come, work a little at a time, and leave a connection behind,
+    let calm = (0..5).map(|number| {
+        let stage = &stage;
+        async move {
+            let client = stage.user(&format!("calm-{number}")).await;
+            for _ in 0..20 {
+                client.run("SELECT 1").await;
+            }
+            client.close().await;
+        }
+    });
+    let calm = futures_util::future::join_all(calm);
+    wait::within("everybody's work", calm).await;
+
+    // then nobody has waited for as long as `acquire`, neither they nor the storm.
+    over.store(true, Ordering::Relaxed);
+    for work in storm {
+        wait::within("the storm's end", work).await.unwrap();
     }
 }

@@ -129,7 +129,7 @@ pub struct Isolation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Users with a connection factory at one time, in one pod. Default: 10000.
+    /// Users that are connected at one time, in one pod. Default: 10000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_users: Option<u32>,
     /// Bytes that one user's buffers and statements may hold: a cap, not a reservation. Default: 1Mi.

@@ -1,16 +1,18 @@
 //! The upstream's connection limit, shared by all workers, and who gets the next permit.
 //!
-//! Waiters queue per user and are served round-robin, so that one user's storm delays only that user. Touched when a
+//! Waiters queue per user, and who has least is served first ([`super::turns`]), so that one user's storm delays only that user.
+//! Touched when a
 //! connection is opened, closed or waited for, never for a transaction that finds a connection in its own factory: there
 //! one atomic load says whether anybody waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::key::Holder;
+use super::turns::Turns;
 
 /// The limit of one upstream.
 #[derive(Debug)]
@@ -24,6 +26,17 @@ pub struct Limiter {
 pub struct Permit {
     limiter: Arc<Limiter>,
     holder: Option<Holder>,
+}
+
+/// What a factory needs of a connection that one of its clients gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Another of its clients waits for it.
+    Waiting,
+    /// Its clients will want it again.
+    Idle,
+    /// Nothing: none of its clients is left.
+    None,
 }
 
 /// A place in the queue.
@@ -48,9 +61,7 @@ struct Books {
     capacity: usize,
     in_use: usize,
     held: HashMap<Holder, usize>,
-    turns: VecDeque<Holder>,
-    queues: HashMap<Holder, VecDeque<(u64, oneshot::Sender<Permit>)>>,
-    next_number: u64,
+    turns: Turns<oneshot::Sender<Permit>>,
 }
 
 impl Limiter {
@@ -89,13 +100,8 @@ impl Limiter {
         let (sender, permit) = oneshot::channel();
         let mut books = self.books();
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let number = books.next_number;
-        books.next_number += 1;
-        let queue = books.queues.entry(holder.clone()).or_default();
-        queue.push_back((number, sender));
-        if queue.len() == 1 {
-            books.turns.push_back(holder.clone());
-        }
+        let held = books.count(holder);
+        let number = books.turns.enter(holder, held, sender);
         drop(books);
         self.grant();
         Ticket {
@@ -115,25 +121,25 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, or to itself
-    /// where the waiter is one of its other factories (`served_here`: its own waiters take the connection anyway).
+    /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, to anybody where
+    /// none of the factory's clients is left, or to itself where the waiter is one of its other factories.
     #[must_use]
-    pub fn should_yield(&self, holder: &Holder, served_here: bool) -> bool {
+    pub fn should_yield(&self, holder: &Holder, need: Need) -> bool {
         let books = self.books();
         books.in_use >= books.capacity
-            && books.turns.front().is_some_and(|next| {
-                if next == holder {
-                    !served_here
-                } else {
-                    books.count(next) < books.count(holder)
-                }
+            && books.turns.first().is_some_and(|next| match need {
+                Need::None => true,
+                // Its own waiters take the connection anyway.
+                Need::Waiting if next == holder => false,
+                Need::Idle if next == holder => true,
+                Need::Waiting | Need::Idle => books.count(next) < books.count(holder),
             })
     }
 
     /// Whose turn is next.
     #[must_use]
     pub fn next_in_turn(&self) -> Option<Holder> {
-        self.books().turns.front().cloned()
+        self.books().turns.first().cloned()
     }
 
     /// Who holds more connections than `holder`, those with most first, and then `holder` itself, for another of its factories:
@@ -170,7 +176,7 @@ impl Limiter {
         }
     }
 
-    /// Serves waiters while there is room: one a user, in turn.
+    /// Serves waiters while there is room, in turn.
     fn grant(self: &Arc<Self>) {
         loop {
             let (sender, holder) = {
@@ -178,7 +184,7 @@ impl Limiter {
                 if books.in_use >= books.capacity {
                     return;
                 }
-                let Some((holder, sender)) = books.next_waiter() else {
+                let Some((holder, sender)) = books.turns.next() else {
                     return;
                 };
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -204,6 +210,7 @@ impl Books {
         self.in_use += 1;
         if let Some(holder) = holder {
             *self.held.entry(holder.clone()).or_default() += 1;
+            self.turns.recount(holder, self.count(holder));
         }
     }
 
@@ -216,34 +223,8 @@ impl Books {
             if *held == 0 {
                 self.held.remove(holder);
             }
+            self.turns.recount(holder, self.count(holder));
         }
-    }
-
-    fn next_waiter(&mut self) -> Option<(Holder, oneshot::Sender<Permit>)> {
-        let holder = self.turns.pop_front()?;
-        let queue = self.queues.get_mut(&holder)?;
-        let (_, sender) = queue.pop_front()?;
-        if queue.is_empty() {
-            self.queues.remove(&holder);
-        } else {
-            self.turns.push_back(holder.clone());
-        }
-        Some((holder, sender))
-    }
-
-    /// Removes a waiter that has given up; whether it was still there.
-    fn abandon(&mut self, holder: &Holder, number: u64) -> bool {
-        let Some(queue) = self.queues.get_mut(holder) else {
-            return false;
-        };
-        let before = queue.len();
-        queue.retain(|(other, _)| *other != number);
-        let found = queue.len() < before;
-        if queue.is_empty() {
-            self.queues.remove(holder);
-            self.turns.retain(|other| other != holder);
-        }
-        found
     }
 }
 
@@ -267,7 +248,12 @@ impl Drop for Permit {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.limiter.books().abandon(&self.holder, self.number) {
+        if self
+            .limiter
+            .books()
+            .turns
+            .abandon(&self.holder, self.number)
+        {
             self.limiter.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }

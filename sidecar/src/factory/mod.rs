@@ -19,3 +19,4 @@ pub mod key;
 pub mod lane;
 pub mod pool;
 pub mod server;
+mod turns;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::fairness::Need;
 use super::key::{FactoryKey, Holder};
 use super::server::Owned;
 use crate::admin::UserRow;
@@ -164,6 +165,18 @@ impl Factory {
             .iter()
             .filter(|waiter| !waiter.grant.is_closed())
             .count()
+    }
+
+    /// What it needs of a connection that is given back.
+    #[must_use]
+    pub fn need(&self) -> Need {
+        if self.waiting() > 0 {
+            Need::Waiting
+        } else if self.clients() > 0 {
+            Need::Idle
+        } else {
+            Need::None
+        }
     }
 
     /// Connections that exist or are being opened.

@@ -127,7 +127,7 @@ impl Stage {
 
     /// A user's factory.
     pub(crate) fn factory(&self, user: &str) -> Rc<Factory> {
-        self.worker.factory(&self.entry, self.key(user)).unwrap()
+        self.worker.factory(&self.entry, self.key(user))
     }
 
     /// A server connection that nobody has used, and the server's end of it.

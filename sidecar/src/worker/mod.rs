@@ -49,6 +49,7 @@ pub struct Worker {
     pub stopping: Cell<bool>,
     entries: RefCell<Vec<Rc<Entry>>>,
     factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
+    /// The clients of each user who is connected.
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
     wrong_keys: Cell<u32>,
@@ -99,22 +100,43 @@ impl Worker {
         self.entries.borrow_mut().push(entry);
     }
 
-    /// The factory of this key, created on demand.
+    /// Lets a client in: it joins the factory of this key. [`Worker::dismiss`] is the other end.
     ///
     /// # Errors
-    /// Its user would be one more than `limits.maxUsers`.
-    pub fn factory(&self, entry: &Entry, key: FactoryKey) -> Result<Rc<Factory>, TooManyUsers> {
-        if let Some(factory) = self.factories.borrow().get(&key) {
-            return Ok(Rc::clone(factory));
-        }
+    /// Its user would be one more than `limits.maxUsers` that are connected.
+    pub fn admit(&self, entry: &Entry, key: FactoryKey) -> Result<Rc<Factory>, TooManyUsers> {
         if let Owner::User(user) = &key.owner {
-            self.enter_user(user, entry.force().policy.limits.max_users)?;
+            self.enter_user(user, entry.force_now().policy.limits.max_users)?;
+        }
+        let factory = self.factory(entry, key);
+        factory.client_joins();
+        Ok(factory)
+    }
+
+    /// A client has left. A factory without clients keeps its idle connections for the next one, unless somebody else waits for
+    /// them.
+    pub fn dismiss(&self, entry: &Entry, factory: &Factory) {
+        factory.client_leaves();
+        if let Owner::User(user) = &factory.key.owner {
+            self.leave_user(user);
+        }
+        while factory.clients() == 0 && entry.limiter.has_waiters() && factory.close_longest_idle()
+        {
+            entry.metrics.evictions.inc();
+        }
+        self.release_factory(entry, factory);
+    }
+
+    /// The factory of this key, created on demand.
+    pub fn factory(&self, entry: &Entry, key: FactoryKey) -> Rc<Factory> {
+        if let Some(factory) = self.factories.borrow().get(&key) {
+            return Rc::clone(factory);
         }
         let factory = Rc::new(Factory::new(key.clone(), self.index));
         entry.metrics.factories.inc();
         entry.metrics.factories_created.inc();
         self.factories.borrow_mut().insert(key, Rc::clone(&factory));
-        Ok(factory)
+        factory
     }
 
     /// Frees a factory if nobody needs it any more.
@@ -126,9 +148,6 @@ impl Worker {
         }
         self.factories.borrow_mut().remove(&*factory.key);
         entry.metrics.factories.dec();
-        if let Owner::User(user) = &factory.key.owner {
-            self.leave_user(user);
-        }
     }
 
     /// The factories of one entry.
@@ -211,6 +230,7 @@ impl Worker {
         let closed = if reclaim.spares.front() == Some(&self.index) {
             reclaim.spares.pop_front();
             entry.lanes().iter().any(|lane| lane.close_spare())
+                || self.close_abandoned(&reclaim.entry)
         } else if let Some(holder) = reclaim.holders.pop_front() {
             self.close_longest_idle(&reclaim.entry, &holder)
         } else {
@@ -239,16 +259,26 @@ impl Worker {
         self.process.send(next, Letter::Reclaim(reclaim));
     }
 
+    fn close_abandoned(&self, entry: &str) -> bool {
+        self.close_idle_of(entry, |factory| factory.clients() == 0)
+    }
+
     fn close_longest_idle(&self, entry: &str, holder: &Holder) -> bool {
-        let factories = self.factories_of(entry);
-        let mut of_holder = factories.iter().filter(|factory| factory.holder == *holder);
-        of_holder.any(|factory| factory.close_longest_idle())
+        self.close_idle_of(entry, |factory| factory.holder == *holder)
+    }
+
+    fn close_idle_of(&self, entry: &str, which: impl Fn(&Factory) -> bool) -> bool {
+        let factories = self.factories.borrow();
+        let mut of_entry = factories
+            .values()
+            .filter(|factory| *factory.key.upstream == *entry && which(factory));
+        of_entry.any(|factory| factory.close_longest_idle())
     }
 
     fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {
         let mut users = self.users.borrow_mut();
-        if let Some(factories) = users.get_mut(user) {
-            *factories += 1;
+        if let Some(clients) = users.get_mut(user) {
+            *clients += 1;
             return Ok(());
         }
         if !self.process.enter_user(max) {
@@ -260,9 +290,9 @@ impl Worker {
 
     fn leave_user(&self, user: &UserId) {
         let mut users = self.users.borrow_mut();
-        if let Some(factories) = users.get_mut(user) {
-            *factories -= 1;
-            if *factories == 0 {
+        if let Some(clients) = users.get_mut(user) {
+            *clients -= 1;
+            if *clients == 0 {
                 users.remove(user);
                 self.process.leave_user();
             }

@@ -66,7 +66,7 @@ async fn each_part_of_a_key_tells_factories_apart() {
     ];
     let first = stage.factory("alice");
     for other in others {
-        let factory = stage.worker.factory(&stage.entry, other).unwrap();
+        let factory = stage.worker.factory(&stage.entry, other);
         assert!(!Rc::ptr_eq(&first, &factory));
     }
 }
@@ -74,29 +74,26 @@ async fn each_part_of_a_key_tells_factories_apart() {
 #[tokio::test]
 async fn a_user_too_many_gets_no_factory_and_one_who_leaves_makes_room() {
     let stage = Stage::new(|policy| policy.limits.max_users = 1);
-    let alice = stage.factory("alice");
+    let admit = |key| stage.worker.admit(&stage.entry, key);
+    let alice = admit(stage.key("alice")).unwrap();
     // The same user in another database is not another user.
     let mut key = stage.key("alice");
     key.database = "other".into();
-    let other = stage.worker.factory(&stage.entry, key).unwrap();
-    assert_eq!(
-        stage.worker.factory(&stage.entry, stage.key("bob")).err(),
-        Some(TooManyUsers)
-    );
+    let other = admit(key).unwrap();
+    assert_eq!(admit(stage.key("bob")).err(), Some(TooManyUsers));
     assert_eq!(
         stage.entry.metrics.factories.get(),
         2,
         "nothing is left of the refusal"
     );
-    stage.worker.release_factory(&stage.entry, &alice);
-    assert!(
-        stage
-            .worker
-            .factory(&stage.entry, stage.key("bob"))
-            .is_err()
-    );
-    stage.worker.release_factory(&stage.entry, &other);
-    assert!(stage.worker.factory(&stage.entry, stage.key("bob")).is_ok());
+    stage.worker.dismiss(&stage.entry, &alice);
+    assert!(admit(stage.key("bob")).is_err());
+    // What they leave idle is for their return, and does not count.
+    let (owned, _peer) = stage.owned(&other);
+    other.park(owned, tokio::time::Instant::now());
+    stage.worker.dismiss(&stage.entry, &other);
+    assert_eq!(other.idle(), 1);
+    assert!(admit(stage.key("bob")).is_ok());
 }
 
 #[tokio::test]
@@ -107,8 +104,23 @@ async fn work_of_no_user_is_not_counted_as_one() {
             owner,
             ..stage.key("")
         };
-        assert!(stage.worker.factory(&stage.entry, key).is_ok());
+        assert!(stage.worker.admit(&stage.entry, key).is_ok());
     }
+}
+
+#[tokio::test]
+async fn what_a_user_who_has_left_keeps_idle_is_given_to_who_waits() {
+    let stage = Stage::new(|policy| policy.databases[0].pool.max_connections = 1);
+    let alice = stage
+        .worker
+        .admit(&stage.entry, stage.key("alice"))
+        .unwrap();
+    let (owned, _peer) = stage.owned(&alice);
+    alice.park(owned, tokio::time::Instant::now());
+    let mut ticket = stage.entry.limiter.enqueue(&stage.factory("bob").holder);
+    stage.worker.dismiss(&stage.entry, &alice);
+    assert!(ticket.permit.try_recv().is_ok());
+    assert_eq!(stage.entry.metrics.evictions.get(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Permits and turns: stories, and random traffic against what must always hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -71,10 +71,42 @@ fn who_holds_more_than_the_next_in_turn_yields() {
         limiter.try_acquire(Some(&alice)).unwrap(),
         limiter.try_acquire(Some(&alice)).unwrap(),
     ];
-    assert!(!limiter.should_yield(&alice, false), "nobody waits");
+    assert!(!limiter.should_yield(&alice, Need::Idle), "nobody waits");
     let _ticket = limiter.enqueue(&bob);
-    assert!(limiter.should_yield(&alice, false));
+    assert!(limiter.should_yield(&alice, Need::Idle));
     assert_eq!(limiter.richer_than(&bob), vec![alice]);
+}
+
+#[test]
+fn a_turn_goes_to_who_has_least_and_a_storm_stands_in_nobodys_way() {
+    let limiter = Limiter::new(2);
+    let (alice, bob) = (holder("alice"), holder("bob"));
+    let [_kept, given] = [
+        limiter.try_acquire(Some(&alice)).unwrap(),
+        limiter.try_acquire(Some(&alice)).unwrap(),
+    ];
+    let mut storm = limiter.enqueue(&alice);
+    let mut quiet = limiter.enqueue(&bob);
+    assert!(
+        limiter.should_yield(&alice, Need::Waiting),
+        "bob has none, and so it is his turn"
+    );
+    drop(given);
+    let _bobs = quiet.permit.try_recv().unwrap();
+    assert!(storm.permit.try_recv().is_err());
+}
+
+#[test]
+fn a_connection_whose_clients_have_all_gone_is_anybodys() {
+    let limiter = Limiter::new(2);
+    let (alice, bob) = (holder("alice"), holder("bob"));
+    let _both = [
+        limiter.try_acquire(Some(&alice)).unwrap(),
+        limiter.try_acquire(Some(&bob)).unwrap(),
+    ];
+    let _ticket = limiter.enqueue(&alice);
+    assert!(!limiter.should_yield(&bob, Need::Idle), "alice has as much");
+    assert!(limiter.should_yield(&bob, Need::None));
 }
 
 #[test]
@@ -218,7 +250,7 @@ impl World {
 
     /// Takes what has been granted: whose turn it was, and the oldest of theirs.
     fn collect(&mut self) {
-        while let Some(next) = self.turns.front().copied() {
+        while let Some(next) = self.next() {
             let oldest = self
                 .tickets
                 .iter()
@@ -229,11 +261,20 @@ impl World {
             };
             drop(self.tickets.remove(oldest));
             self.permits.push((permit, Some(next)));
-            self.turns.pop_front();
+            self.turns.retain(|other| *other != next);
             if self.tickets.iter().any(|(user, _)| *user == next) {
                 self.turns.push_back(next);
             }
         }
+    }
+
+    /// Who has least, and among those whose turn comes first.
+    fn next(&self) -> Option<u8> {
+        let held = |user: &u8| {
+            let theirs = self.permits.iter().filter(|(_, of)| *of == Some(*user));
+            theirs.count()
+        };
+        self.turns.iter().copied().min_by_key(held)
     }
 
     fn check(&mut self) {

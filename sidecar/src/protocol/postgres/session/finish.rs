@@ -80,8 +80,7 @@ impl Session {
     fn leave(&self) {
         self.worker.leave_session(self.slot);
         self.entry.metrics.connections.dec();
-        self.factory.client_leaves();
-        self.worker.release_factory(&self.entry, &self.factory);
+        self.worker.dismiss(&self.entry, &self.factory);
     }
 
     /// Gives the server connection back, if the transaction is over and nothing keeps it here.
@@ -116,7 +115,7 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
         return;
     }
     let limiter = &entry.limiter;
-    if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.waiting() > 0) {
+    if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.need()) {
         entry.metrics.evictions.inc();
         return;
     }

@@ -91,7 +91,6 @@ fn open(
         Ok(factory) => factory,
         Err(error) => return Err(Box::new(Refused { login, error })),
     };
-    factory.client_joins();
     if let Some(Value::Text(name)) = baseline.get("application_name") {
         factory.activity.note_application(name);
     }
@@ -233,7 +232,7 @@ fn factory_of(
         role: role.into(),
         owner,
     };
-    worker.factory(entry, key).map_err(|_| {
+    worker.admit(entry, key).map_err(|_| {
         let limit = force.policy.limits.max_users;
         let origin = force.policy.origins.of("limits.maxUsers");
         let environment = &force.policy.environment;
