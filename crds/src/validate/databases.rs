@@ -1,7 +1,7 @@
 //! Rules about what the sidecar dials, and how much of it.
 
 use super::identity::is_loopback;
-use super::{Complaint, Complaints, complain, database};
+use super::rule::{Complaint, Complaints, complain, database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy, EffectiveUpstream, Origin};
 use crate::kinds::{Protocol, Tier, TlsMode};
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::identity::is_loopback;
-use super::{Complaint, Complaints, complain, database, web_socket};
+use super::rule::{Complaint, Complaints, complain, database, web_socket};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
 use crate::kinds::{AuthMode, IdentitySource, ListenTls, Protocol};
 
