@@ -229,6 +229,20 @@ const fn continues_number(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_'
 }
 
+/// Whether a text begins with a word, in any case.
+pub(super) fn starts_with(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// Whether a text ends with a word, in any case.
+pub(super) fn ends_with(text: &[u8], word: &[u8]) -> bool {
+    let start = text.len().checked_sub(word.len());
+    start
+        .and_then(|start| text.get(start..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(word))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
