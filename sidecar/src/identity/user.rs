@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 /// The longest id, in bytes.
-pub const MAX_ID: usize = 256;
+const MAX_ID: usize = 256;
 
-/// The id of one end user: 1 to [`MAX_ID`] bytes of UTF-8 without control characters, kept exactly as it came.
+/// The id of one end user: 1 to `MAX_ID` bytes of UTF-8 without control characters, kept exactly as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
@@ -23,7 +23,7 @@ pub enum IdError {
     /// No bytes at all.
     #[error("it is empty")]
     Empty,
-    /// More than [`MAX_ID`] bytes.
+    /// More than `MAX_ID` bytes.
     #[error("it has {0} bytes, more than the {MAX_ID} allowed")]
     TooLong(usize),
     /// A control character, NUL included.
