@@ -111,16 +111,6 @@ impl Metrics {
         self.application_names.count(application_name);
     }
 
-    /// Client connections that are open, of all upstreams. Takes a lock.
-    #[must_use]
-    pub fn client_connections(&self) -> i64 {
-        let upstreams = self
-            .upstreams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        upstreams.values().map(|of| of.connections.get()).sum()
-    }
-
     /// Counts an execution that takes the state `to`, out of `from` or new. One that has ended stays counted in the state
     /// that it ended in.
     pub fn execution(&self, from: Option<ExecutionState>, to: ExecutionState) {

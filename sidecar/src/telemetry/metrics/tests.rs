@@ -118,17 +118,6 @@ fn an_execution_is_counted_where_it_is_and_then_where_it_ended() {
 }
 
 #[test]
-fn client_connections_are_those_of_all_upstreams() {
-    let metrics = Metrics::new().expect("names are legal");
-    let main = metrics.upstream("main", Protocol::PostgreSQL);
-    let jobs = metrics.upstream("jobs", Protocol::PostgreSQL);
-    main.connections.inc();
-    jobs.connections.inc();
-    jobs.connections.inc();
-    assert_eq!(metrics.client_connections(), 3);
-}
-
-#[test]
 fn only_the_newest_revision_is_shown() {
     let metrics = fed();
     metrics.policy_revision("c3d4");
