@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::Problem;
 use super::metadata;
-use super::problems::Problems;
+use super::problems::{Problems, path_of};
 use super::scalars::address;
 use super::words::{article, kind_of, shown, told};
 use crate::kinds::IsolationPolicy;
@@ -109,13 +109,6 @@ impl Problems {
     }
 
     fn object(&mut self, schema: &Value, fields: &Map<String, Value>, path: &str) {
-        let join = |field: &str| {
-            if path.is_empty() {
-                field.to_owned()
-            } else {
-                format!("{path}.{field}")
-            }
-        };
         let known = schema["properties"].as_object();
         for (field, value) in fields {
             match (
@@ -124,10 +117,12 @@ impl Problems {
             ) {
                 // As the API server does: an empty field is a field left out. A required one is missed below.
                 (Some(_), _) if value.is_null() => {}
-                (Some(child), _) => self.value(child, value, &join(field)),
-                (None, Value::Object(_)) => {
-                    self.value(&schema["additionalProperties"], value, &join(field))
-                }
+                (Some(child), _) => self.value(child, value, &path_of(path, field)),
+                (None, Value::Object(_)) => self.value(
+                    &schema["additionalProperties"],
+                    value,
+                    &path_of(path, field),
+                ),
                 (None, _) => {
                     let names = known
                         .into_iter()
@@ -144,7 +139,7 @@ impl Problems {
         {
             if fields.get(field).is_none_or(Value::is_null) {
                 self.add(
-                    &join(field),
+                    &path_of(path, field),
                     format!(
                         "is missing, and required: {}",
                         told(&schema["properties"][field])

@@ -33,11 +33,6 @@ impl Problems {
         known: impl Iterator<Item = &'a str> + Clone,
         schemas: Option<&Map<String, Value>>,
     ) {
-        let path = if parent.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{parent}.{field}")
-        };
         let below = schemas
             .into_iter()
             .flatten()
@@ -47,6 +42,14 @@ impl Problems {
             (None, Some((outer, _))) => format!("did you mean `{outer}.{field}`?"),
             (None, None) => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
         };
-        self.add(&path, format!("unknown field; {hint}"));
+        self.add(&path_of(parent, field), format!("unknown field; {hint}"));
     }
+}
+
+/// The path of a field.
+pub(super) fn path_of(parent: &str, field: &str) -> String {
+    if parent.is_empty() {
+        return field.to_owned();
+    }
+    format!("{parent}.{field}")
 }

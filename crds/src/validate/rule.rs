@@ -1,6 +1,6 @@
 //! What a rule is, what it looks at, and how it complains.
 
-use crate::effective::EffectivePolicy;
+use crate::effective::{EffectiveDatabase, EffectivePolicy};
 use crate::findings::{Finding, Severity};
 use crate::kinds::IsolationPolicy;
 
@@ -62,4 +62,12 @@ pub(super) fn database(name: &str, field: &str) -> String {
 /// The path of a WebSocket listener's field.
 pub(super) fn web_socket(name: &str, field: &str) -> String {
     format!("webSockets[{name}].{field}")
+}
+
+/// What `check` has to say of each database.
+pub(super) fn per_database(
+    policy: &EffectivePolicy,
+    check: impl Fn(&EffectiveDatabase) -> Option<Complaint>,
+) -> Complaints {
+    policy.databases.iter().filter_map(check).collect()
 }
