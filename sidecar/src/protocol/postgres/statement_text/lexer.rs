@@ -68,6 +68,18 @@ impl<'a> Lexer<'a> {
         ahead.next()
     }
 
+    /// A parameter's name whose first part has been taken: its parts, divided by dots.
+    pub(super) fn dotted_name(&mut self, first: Token<'_>) -> Option<String> {
+        let mut name = String::from_utf8(first.name()?).ok()?;
+        while self.peek() == Some(Token::Symbol(b'.')) {
+            self.next();
+            let part = String::from_utf8(self.next()?.name()?).ok()?;
+            name.push('.');
+            name.push_str(&part);
+        }
+        Some(name)
+    }
+
     /// Passes this word if it comes next.
     pub(super) fn eat(&mut self, word: &str) -> bool {
         let found = self.peek().is_some_and(|token| token.is(word));
