@@ -50,3 +50,12 @@ pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
         Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
 }
+
+/// Fails where more than `limit` has gone by since `start`.
+///
+/// # Panics
+/// Then.
+pub fn no_longer_than(limit: Duration, start: Instant) {
+    let took = start.elapsed();
+    assert!(took < limit, "it took {took:?}");
+}
