@@ -16,6 +16,12 @@ async fn until_closed_to_newcomers(stage: &Stage) {
     .await;
 }
 
+/// The sidecar ends by itself, and not as one that has failed.
+fn ends_well(stage: &mut Stage) {
+    let status = stage.sidecar.wait(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0));
+}
+
 #[tokio::test]
 async fn an_open_transaction_finishes_and_then_its_client_is_told_to_go() {
     // Given a transaction that is open when the end is announced,
@@ -44,13 +50,8 @@ async fn an_open_transaction_finishes_and_then_its_client_is_told_to_go() {
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
     assert_eq!(end.refusal().severity, "FATAL");
     let start = Instant::now();
-    let status = stage.sidecar.wait(Duration::from_secs(10));
-    assert_eq!(status.code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it waited {:?}",
-        start.elapsed()
-    );
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(5), start);
     assert_eq!(
         admin.text("SELECT body FROM notes").await.as_deref(),
         Some("kept")
@@ -69,12 +70,8 @@ async fn idle_clients_are_told_to_go_at_once() {
         let end = wire.until_closed().await;
         assert_eq!(end.refusal().code, "57P01", "{end:?}");
     }
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it waited {:?}",
-        start.elapsed()
-    );
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(5), start);
 }
 
 #[tokio::test]
@@ -83,14 +80,12 @@ async fn a_running_statement_finishes() {
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     wire.send(send::query("SELECT pg_sleep(0.7), 'done'")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
     stage.sidecar.terminate();
     let answer = wire.until_ready().await;
     assert_eq!(answer.rows()[0][1].as_deref(), Some("done"));
     assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -103,9 +98,7 @@ async fn what_does_not_end_in_time_is_ended_and_rolled_back() {
         .await;
     let mut busy = stage.wire_of("bob").await;
     busy.send(send::query("SELECT pg_sleep(60)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     let start = Instant::now();
     stage.sidecar.terminate();
@@ -113,17 +106,10 @@ async fn what_does_not_end_in_time_is_ended_and_rolled_back() {
         let end = wire.until_closed().await;
         assert_eq!(end.refusal().code, "57P01", "{end:?}");
     }
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
     assert!(start.elapsed() >= Duration::from_millis(500));
-    assert!(
-        start.elapsed() < Duration::from_secs(6),
-        "it took {:?}",
-        start.elapsed()
-    );
-    wait::until("the server sessions' end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    wait::no_longer_than(Duration::from_secs(6), start);
+    stage.until_no_server_session(&admin).await;
     assert_eq!(
         admin.text("SELECT count(*) FROM notes").await.as_deref(),
         Some("0")
@@ -146,7 +132,7 @@ async fn the_admin_port_says_that_it_is_not_ready_any_more() {
     .await;
     assert_eq!(stage.sidecar.get("/healthz").unwrap().0, 200);
     wire.query("ROLLBACK").await;
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -167,7 +153,7 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
     assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
     stage.sidecar.terminate();
     assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -179,16 +165,9 @@ async fn a_sidecar_without_clients_leaves_at_once() {
     let admin = stage.admin().await;
     let start = Instant::now();
     stage.sidecar.terminate();
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "it took {:?}",
-        start.elapsed()
-    );
-    wait::until("the spares' end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(3), start);
+    stage.until_no_server_session(&admin).await;
 }
 
 #[tokio::test]
@@ -204,5 +183,5 @@ async fn clients_in_session_mode_are_told_to_go_between_transactions() {
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
     wire.query("COMMIT").await;
     assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
 }

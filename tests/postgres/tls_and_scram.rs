@@ -15,22 +15,18 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 
-/// What the client of a policy without a working upstream is told first.
-async fn first_refusal(stage: &Stage) -> Refusal {
-    first_refusal_of(stage, APP_ROLE).await
-}
-
-async fn first_refusal_of(stage: &Stage, role: &str) -> Refusal {
-    match stage.try_name(&format!("{role}+alice")).await {
-        Ok(session) => session.refused("SELECT 1").await,
-        Err(error) => error.into(),
-    }
-}
-
 fn upstream(tls: &str, host: &str) -> Policy {
     Policy::trusted().database(&format!(
         "upstream: {{host: {host}, tls: {{mode: {tls}, caSecretRef: {{name: ca}}}}}}"
     ))
+}
+
+/// The message must name the field.
+fn names_tls(refusal: &Refusal) {
+    assert!(
+        refusal.says("databases[main].upstream.tls"),
+        "the field is not named: {refusal:?}"
+    );
 }
 
 /// Whether the server connection that answers is encrypted.
@@ -60,12 +56,9 @@ async fn verify_full_refuses_a_certificate_for_another_name() {
         .unready()
         .start()
         .await;
-    let refusal = first_refusal(&stage).await;
+    let refusal = stage.first_refusal("chat_app+alice").await;
     assert_eq!(refusal.code, "08001", "{refusal:?}");
-    assert!(
-        refusal.says("databases[main].upstream.tls"),
-        "the field is not named: {refusal:?}"
-    );
+    names_tls(&refusal);
 }
 
 #[tokio::test]
@@ -77,12 +70,9 @@ async fn verify_ca_refuses_an_authority_that_the_policy_does_not_name() {
             .unready()
             .start()
             .await;
-        let refusal = first_refusal(&stage).await;
+        let refusal = stage.first_refusal("chat_app+alice").await;
         assert_eq!(refusal.code, "08001", "{mode}: {refusal:?}");
-        assert!(
-            refusal.says("databases[main].upstream.tls"),
-            "the field is not named: {refusal:?}"
-        );
+        names_tls(&refusal);
     }
 }
 
@@ -94,12 +84,9 @@ async fn tls_is_never_given_up_for_an_upstream_that_has_none() {
         .unready()
         .start()
         .await;
-    let refusal = first_refusal(&stage).await;
+    let refusal = stage.first_refusal("chat_app+alice").await;
     assert_eq!(refusal.code, "08001", "{refusal:?}");
-    assert!(
-        refusal.says("databases[main].upstream.tls"),
-        "the field is not named: {refusal:?}"
-    );
+    names_tls(&refusal);
     let heard = plain.heard();
     assert!(
         !String::from_utf8_lossy(&heard).contains(APP_ROLE),
@@ -117,7 +104,7 @@ async fn an_upstream_that_sends_plaintext_behind_its_yes_to_tls_is_refused() {
         .unready()
         .start()
         .await;
-    assert_eq!(first_refusal(&stage).await.code, "08001");
+    assert_eq!(stage.first_refusal("chat_app+alice").await.code, "08001");
 }
 
 fn with_role(policy: Policy, role: &str) -> Setting<'static> {
@@ -142,15 +129,12 @@ async fn a_cleartext_password_is_sent_over_tls_alone() {
         .unready()
         .start()
         .await;
-    let refusal = first_refusal_of(&stage, "chat_clear").await;
+    let refusal = stage.first_refusal("chat_clear+alice").await;
     assert!(
         refusal.code.starts_with("08") || refusal.code.starts_with("28"),
         "{refusal:?}"
     );
-    assert!(
-        refusal.says("databases[main].upstream.tls"),
-        "the field is not named: {refusal:?}"
-    );
+    names_tls(&refusal);
 
     let stage = with_role(upstream("VerifyFull", "localhost"), "chat_clear")
         .start()
@@ -174,7 +158,7 @@ async fn a_role_that_must_use_tls_logs_in_with_it() {
         .unready()
         .start()
         .await;
-    let refusal = first_refusal_of(&stage, "chat_tls").await;
+    let refusal = stage.first_refusal("chat_tls+alice").await;
     assert!(
         refusal.says("pg_hba"),
         "the server's word is lost: {refusal:?}"
@@ -188,7 +172,7 @@ async fn a_wrong_upstream_password_is_told_and_a_new_one_is_read() {
         .unready()
         .start()
         .await;
-    let refusal = first_refusal(&stage).await;
+    let refusal = stage.first_refusal("chat_app+alice").await;
     assert!(
         ["28P01", "08001"].contains(&refusal.code.as_str()),
         "{refusal:?}"
@@ -395,15 +379,8 @@ async fn a_cancel_reaches_an_upstream_that_is_reached_by_tls() {
     let stage = Stage::start(upstream("VerifyFull", "localhost")).await;
     let admin = stage.admin().await;
     let alice = stage.user("alice").await;
-    let token = alice.cancel_token();
-    let cancel = async {
-        stage
-            .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-            .await;
-        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
-    };
-    let (ended, ()) = tokio::join!(alice.simple_query("SELECT pg_sleep(20)"), cancel);
-    assert_eq!(Refusal::from(ended.unwrap_err()).code, "57014");
+    let refusal = stage.cancelled_asleep(&admin, &alice).await;
+    assert_eq!(refusal.code, "57014");
 }
 
 #[tokio::test]
