@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wait;
-use bulkhead_tests::wire::send;
+use bulkhead_tests::wire::{Wire, send};
 use tokio::net::TcpStream;
 
 async fn until_closed_to_newcomers(stage: &Stage) {
@@ -14,6 +14,12 @@ async fn until_closed_to_newcomers(stage: &Stage) {
         TcpStream::connect(("127.0.0.1", port)).await.is_err()
     })
     .await;
+}
+
+/// The client hears that it must go, and nothing after it.
+async fn told_to_go(wire: &mut Wire) {
+    let end = wire.until_closed().await;
+    assert_eq!(end.refusal().code, "57P01", "{end:?}");
 }
 
 /// The sidecar ends by itself, and not as one that has failed.
@@ -67,8 +73,7 @@ async fn idle_clients_are_told_to_go_at_once() {
     let start = Instant::now();
     stage.sidecar.terminate();
     for wire in [&mut idle, &mut used] {
-        let end = wire.until_closed().await;
-        assert_eq!(end.refusal().code, "57P01", "{end:?}");
+        told_to_go(wire).await;
     }
     ends_well(&mut stage);
     wait::no_longer_than(Duration::from_secs(5), start);
@@ -84,7 +89,7 @@ async fn a_running_statement_finishes() {
     stage.sidecar.terminate();
     let answer = wire.until_ready().await;
     assert_eq!(answer.rows()[0][1].as_deref(), Some("done"));
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
+    told_to_go(&mut wire).await;
     ends_well(&mut stage);
 }
 
@@ -103,8 +108,7 @@ async fn what_does_not_end_in_time_is_ended_and_rolled_back() {
     let start = Instant::now();
     stage.sidecar.terminate();
     for wire in [&mut idle, &mut busy] {
-        let end = wire.until_closed().await;
-        assert_eq!(end.refusal().code, "57P01", "{end:?}");
+        told_to_go(wire).await;
     }
     ends_well(&mut stage);
     assert!(start.elapsed() >= Duration::from_millis(500));
@@ -152,7 +156,7 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
     // A pre-stop hook asks while traffic still comes: it is served until the signal.
     assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
     stage.sidecar.terminate();
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
+    told_to_go(&mut wire).await;
     ends_well(&mut stage);
 }
 
@@ -182,6 +186,6 @@ async fn clients_in_session_mode_are_told_to_go_between_transactions() {
     until_closed_to_newcomers(&stage).await;
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
     wire.query("COMMIT").await;
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
+    told_to_go(&mut wire).await;
     ends_well(&mut stage);
 }

@@ -7,7 +7,7 @@ mod names;
 
 use bulkhead_tests::session::Session;
 use bulkhead_tests::stage::Stage;
-use bulkhead_tests::wire::Wire;
+use bulkhead_tests::wire::{Replies, Wire, send};
 
 /// Takes away the server connection that `wire` would come back to, so that its next query finds another.
 async fn change_server(stage: &Stage, admin: &Session) {
@@ -24,4 +24,14 @@ async fn run(wire: &mut Wire, statement: &str, parameters: &[&str]) -> Option<St
     let answer = wire.execute(statement, parameters).await;
     assert_eq!(answer.tags(), "2DCZ", "{answer:?}");
     answer.value()
+}
+
+/// Prepares `a` and `b`, which say their own names.
+async fn prepare_both(wire: &mut Wire) -> Replies {
+    wire.exchange(&[
+        send::parse("a", "SELECT 'a'"),
+        send::parse("b", "SELECT 'b'"),
+        send::sync(),
+    ])
+    .await
 }

@@ -4,7 +4,7 @@ use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wire::send;
 
-use super::{change_server, run};
+use super::{change_server, prepare_both, run};
 
 #[tokio::test]
 async fn deallocate_forgets_one_and_deallocate_all_forgets_all() {
@@ -17,12 +17,7 @@ async fn deallocate_forgets_one_and_deallocate_all_forgets_all() {
         " /* note */ DISCARD ALL;",
     ] {
         let mut wire = stage.wire_of("alice").await;
-        let both = [
-            send::parse("a", "SELECT 'a'"),
-            send::parse("b", "SELECT 'b'"),
-            send::sync(),
-        ];
-        wire.exchange(&both).await;
+        prepare_both(&mut wire).await;
         let done = wire.query(forget).await;
         assert_eq!(done.tags(), "CZ", "{forget}: {done:?}");
         for name in ["a", "b"] {
@@ -30,7 +25,8 @@ async fn deallocate_forgets_one_and_deallocate_all_forgets_all() {
             assert_eq!(gone.refusal().code, "26000", "{forget}");
         }
         // The names are free again, here and on another server connection.
-        assert_eq!(wire.exchange(&both).await.tags(), "11Z", "{forget}");
+        let anew = prepare_both(&mut wire).await;
+        assert_eq!(anew.tags(), "11Z", "{forget}");
         change_server(&stage, &admin).await;
         assert_eq!(run(&mut wire, "b", &[]).await.as_deref(), Some("b"));
     }
@@ -40,12 +36,7 @@ async fn deallocate_forgets_one_and_deallocate_all_forgets_all() {
 async fn deallocate_by_name_reaches_a_statement_of_the_protocol() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
-    wire.exchange(&[
-        send::parse("a", "SELECT 'a'"),
-        send::parse("b", "SELECT 'b'"),
-        send::sync(),
-    ])
-    .await;
+    prepare_both(&mut wire).await;
     let done = wire.query("DEALLOCATE a").await;
     assert_eq!(done.tags(), "CZ", "{done:?}");
     let gone = wire.bind("a").await;

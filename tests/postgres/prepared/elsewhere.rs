@@ -4,7 +4,7 @@ use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wire::send;
 
-use super::{change_server, run};
+use super::{change_server, prepare_both, run};
 
 #[tokio::test]
 async fn a_statement_is_learnt_again_by_every_server_connection() {
@@ -57,12 +57,7 @@ async fn a_parse_learnt_behind_the_clients_back_is_not_answered_to_it() {
     let stage = Stage::start(Policy::trusted()).await;
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
-    wire.exchange(&[
-        send::parse("a", "SELECT 'a'"),
-        send::parse("b", "SELECT 'b'"),
-        send::sync(),
-    ])
-    .await;
+    prepare_both(&mut wire).await;
     change_server(&stage, &admin).await;
     let answer = wire
         .exchange(&[
