@@ -9,13 +9,18 @@
 //!
 //! - [`kinds`]: the types, with bounds and what CEL can check. [`schema`]: the schema that they make, the only list of fields.
 //! - [`mod@load`]: text to a policy; hostile YAML, unknown fields and values of the wrong type end here.
-//! - [`mod@validate`]: one table of rules, for the webhook, the command line and the sidecar alike.
-//! - [`mod@resolve`]: base + overlay + defaults to an [`effective::EffectivePolicy`], each field with its origin.
+//! - `assemble`: base + overlay + defaults to an [`effective::EffectivePolicy`], each field with its origin, and no judgement yet.
+//! - [`mod@validate`]: one table of rules, for the webhook, the command line and the sidecar alike; it judges what is written and what is
+//!   assembled, and says so in `findings`.
+//! - [`mod@resolve`]: what is assembled for one environment, if it is sound.
 //! - [`wire`]: the versioned snapshot by which the operator hands that to a sidecar.
 //!
-//! Everything here is pure: no I/O, no clock, no cluster.
+//! Each looks only at those named before it: names, kinds, schema, load, effective, assemble, validate, resolve, wire. Everything here is
+//! pure: no I/O, no clock, no cluster.
 
+mod assemble;
 pub mod effective;
+mod findings;
 pub mod kinds;
 pub mod load;
 pub mod names;
@@ -25,7 +30,8 @@ pub mod validate;
 pub mod wire;
 
 pub use effective::EffectivePolicy;
+pub use findings::{Finding, Severity};
 pub use kinds::IsolationPolicy;
 pub use load::{LoadError, load};
 pub use resolve::{compare, explain, resolve};
-pub use validate::{Finding, Severity, validate};
+pub use validate::validate;

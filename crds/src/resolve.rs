@@ -1,21 +1,21 @@
-//! From a policy and the name of an environment to an effective policy: select the overlay, merge it over the base, fill the defaults,
-//! and remember where each value came from.
+//! From a policy and the name of an environment to an effective policy that is sound: judged as it is written, assembled, and judged as
+//! a whole. Beside it, what an effective policy says in rows for people.
 //!
-//! Pure: no I/O, no clock, no cluster. Bulkhead's defaults are values in `resolve/defaults.rs` and nowhere else.
+//! Pure: no I/O, no clock, no cluster.
 
-mod defaults;
 mod explain;
-mod merge;
 mod render;
-mod select;
 
 pub use explain::{ComparedRow, ExplainRow, compare, explain};
 pub use render::{render, render_comparison};
-pub use select::unknown_environment;
 
-use crate::effective::{EffectivePolicy, Origin};
-use crate::kinds::{IsolationPolicy, Selector};
-use crate::validate::{self, Finding, Severity};
+pub use crate::assemble::unknown_environment;
+
+use crate::assemble::assemble;
+use crate::effective::EffectivePolicy;
+use crate::findings::{Finding, Severity};
+use crate::kinds::IsolationPolicy;
+use crate::validate;
 
 /// Resolves a policy for one environment: base + overlay + defaults. An environment without an overlay gets the base.
 ///
@@ -37,44 +37,5 @@ pub fn resolve(
         Ok(effective)
     } else {
         Err(findings)
-    }
-}
-
-/// Resolves without judging the result.
-///
-/// # Errors
-/// A result that lacks a required field, which only an overlay for an entry that the base does not have brings about.
-pub(crate) fn assemble(
-    policy: &IsolationPolicy,
-    environment: &str,
-) -> Result<EffectivePolicy, Finding> {
-    let mut base = policy.spec.clone();
-    base.selector = Selector::default();
-    base.environments = None;
-    let mut layers = merge::Layers::default();
-    layers
-        .lay(&base, &Origin::Base)
-        .map_err(|error| incomplete(&error))?;
-    if let Some(overlay) = select::overlay(policy, environment) {
-        let mut overlay = overlay.clone();
-        let origin = Origin::Environment(std::mem::take(&mut overlay.name));
-        layers
-            .lay(&overlay, &origin)
-            .map_err(|error| incomplete(&error))?;
-    }
-    let (tree, origins) = layers.finish();
-    let spec = serde_path_to_error::deserialize(tree).map_err(|error| Finding {
-        path: format!("spec.environments[{environment}].{}", error.path()),
-        ..incomplete(error.inner())
-    })?;
-    Ok(defaults::fill(policy, environment, spec, origins))
-}
-
-fn incomplete(error: &serde_json::Error) -> Finding {
-    Finding {
-        path: "spec".to_owned(),
-        reason: "Incomplete",
-        message: format!("the policy and its overlay do not make a whole: {error}"),
-        severity: Severity::Error,
     }
 }

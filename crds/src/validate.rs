@@ -11,90 +11,31 @@ mod environments;
 mod identity;
 mod listeners;
 mod managed;
+mod rule;
 mod table;
 mod timeouts;
 mod web_sockets;
 mod written;
 
 pub use application::application_env;
+pub use rule::Rule;
 pub use table::RULES;
 
+use crate::assemble::assemble;
 use crate::effective::{EffectivePolicy, Origin};
+use crate::findings::{Finding, Severity};
 use crate::kinds::IsolationPolicy;
-use crate::resolve;
-
-use Check::{Across, Effective, Written};
-use Severity::{Error, Warning};
-
-/// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The policy cannot be put in force.
-    Error,
-    /// Legal, and unwise.
-    Warning,
-}
-
-/// One thing that is wrong or unwise in a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The field (`spec.databases[main].timeouts.statement`, or `spec.environments[staging].databases[main]…` where an overlay wrote it).
-    pub path: String,
-    /// The rule that found it, in one CamelCase word.
-    pub reason: &'static str,
-    /// What is wrong, and how to mend it.
-    pub message: String,
-    /// How grave it is.
-    pub severity: Severity,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let severity = match self.severity {
-            Error => "error",
-            Warning => "warning",
-        };
-        write!(
-            f,
-            "{severity}: {}: {} ({})",
-            self.path, self.message, self.reason
-        )
-    }
-}
-
-/// One rule of the table.
-pub struct Rule {
-    /// What it is called, in one CamelCase word.
-    pub reason: &'static str,
-    /// How grave its findings are.
-    pub severity: Severity,
-    check: Check,
-}
-
-/// What a rule looks at.
-enum Check {
-    /// The policy as it is written.
-    Written(fn(&IsolationPolicy) -> Complaints),
-    /// What one environment would get.
-    Effective(fn(&EffectivePolicy) -> Complaints),
-    /// What all environments would get, the base first.
-    Across(fn(&[EffectivePolicy]) -> Complaints),
-}
-
-/// A field, relative to the spec, and what is wrong with it.
-struct Complaint {
-    path: String,
-    message: String,
-}
-
-type Complaints = Vec<Complaint>;
+use rule::Check::{Across, Effective, Written};
+use rule::{BASE, Complaint};
 
 /// Judges a policy: as it is written, what the base and each environment would get, and the environments beside each other. Errors come
 /// first. What the base is blamed for is not repeated for each environment.
 #[must_use]
 pub fn validate(policy: &IsolationPolicy) -> Vec<Finding> {
     let mut findings = written(policy);
-    let broken = findings.iter().any(|finding| finding.severity == Error);
+    let broken = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
     let environments = policy
         .spec
         .environments
@@ -103,7 +44,7 @@ pub fn validate(policy: &IsolationPolicy) -> Vec<Finding> {
         .map(|environment| environment.name.as_str());
     let mut resolved = Vec::new();
     for environment in std::iter::once(BASE).chain(environments) {
-        match resolve::assemble(policy, environment) {
+        match assemble(policy, environment) {
             Ok(effective) => resolved.push(effective),
             // What is written wrongly has been reported, and is why the parts do not fit.
             Err(_) if broken => {}
@@ -130,9 +71,6 @@ pub fn validate(policy: &IsolationPolicy) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
-
-/// The name under which the base is resolved; no environment can have it.
-const BASE: &str = "";
 
 /// What is wrong with a policy as it is written.
 pub(crate) fn written(policy: &IsolationPolicy) -> Vec<Finding> {
@@ -210,34 +148,4 @@ impl Judged {
         }
         rule.finding(complaint)
     }
-}
-
-impl Rule {
-    fn finding(&self, complaint: Complaint) -> Finding {
-        let dot = if complaint.path.is_empty() { "" } else { "." };
-        Finding {
-            path: format!("spec{dot}{}", complaint.path),
-            reason: self.reason,
-            message: complaint.message,
-            severity: self.severity,
-        }
-    }
-}
-
-/// A complaint.
-fn complain(path: impl Into<String>, message: impl Into<String>) -> Complaint {
-    Complaint {
-        path: path.into(),
-        message: message.into(),
-    }
-}
-
-/// The path of a database's field.
-fn database(name: &str, field: &str) -> String {
-    format!("databases[{name}].{field}")
-}
-
-/// The path of a WebSocket listener's field.
-fn web_socket(name: &str, field: &str) -> String {
-    format!("webSockets[{name}].{field}")
 }

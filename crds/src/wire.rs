@@ -82,12 +82,6 @@ impl Snapshot {
         &self.policy
     }
 
-    /// The policy by itself.
-    #[must_use]
-    pub fn into_policy(self) -> EffectivePolicy {
-        self.policy
-    }
-
     /// As JSON.
     ///
     /// # Errors

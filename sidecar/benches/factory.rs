@@ -157,20 +157,28 @@ fn texts(criterion: &mut Criterion) {
     });
 }
 
+/// Walks the answers to what was asked, up to the last.
+fn settle(replies: &mut Replies, tags: &[T]) {
+    for tag in tags {
+        black_box(replies.step(*tag, drop).unwrap());
+    }
+    assert!(replies.is_settled());
+}
+
 fn answers(criterion: &mut Criterion) {
     let mut replies = Replies::default();
     criterion.bench_function("the answers to a simple query", |bencher| {
         bencher.iter(|| {
             replies.push(Expect::Query(None));
-            for tag in [
-                T::RowDescription,
-                T::DataRow,
-                T::CommandComplete,
-                T::ReadyForQuery,
-            ] {
-                black_box(replies.step(tag, drop).unwrap());
-            }
-            assert!(replies.is_settled());
+            settle(
+                &mut replies,
+                &[
+                    T::RowDescription,
+                    T::DataRow,
+                    T::CommandComplete,
+                    T::ReadyForQuery,
+                ],
+            );
         });
     });
     criterion.bench_function("the answers to an extended query", |bencher| {
@@ -179,16 +187,16 @@ fn answers(criterion: &mut Criterion) {
             replies.push(Expect::DescribePortal);
             replies.push(Expect::Execute(None));
             replies.push_sync();
-            for tag in [
-                T::BindComplete,
-                T::RowDescription,
-                T::DataRow,
-                T::CommandComplete,
-                T::ReadyForQuery,
-            ] {
-                black_box(replies.step(tag, drop).unwrap());
-            }
-            assert!(replies.is_settled());
+            settle(
+                &mut replies,
+                &[
+                    T::BindComplete,
+                    T::RowDescription,
+                    T::DataRow,
+                    T::CommandComplete,
+                    T::ReadyForQuery,
+                ],
+            );
         });
     });
 }

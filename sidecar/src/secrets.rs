@@ -1,106 +1,22 @@
 //! Secret references, read from files: `{name: X}` and a key K are the file `DIR/X/K`, which is how a Secret volume looks.
 //!
-//! Lives here: finding, bounding and reading the file, and wrapper types that never print what they hold. May not live
-//! here: what a secret means. Nothing is cached; who reads again sees what the file says now.
+//! Lives here: finding, bounding and reading the file. May not live here: what a secret means. Nothing is cached; who reads
+//! again sees what the file says now.
 
-use std::fmt;
+mod error;
+mod value;
+
+pub use error::{MAX_BYTES, MAX_NAME, SecretError};
+pub use value::{SecretBytes, SecretText};
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-use thiserror::Error;
-
-/// The largest secret that is read, in bytes: what Kubernetes allows for a whole Secret.
-pub const MAX_BYTES: u64 = 1024 * 1024;
-
-/// The longest name or key, in bytes, as Kubernetes has it.
-pub const MAX_NAME: usize = 253;
 
 /// Where secret references are looked up.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     dir: Option<PathBuf>,
-}
-
-/// The bytes of one secret. `Debug` shows nothing of them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretBytes(Vec<u8>);
-
-/// A secret that is text. `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(String);
-
-/// Why a secret could not be read. The text names the reference and the file, never the content.
-#[derive(Debug, Error)]
-pub enum SecretError {
-    /// The policy refers to a secret, and the process was given no directory.
-    #[error(
-        "secret {name}/{key} cannot be read: start the sidecar with --secrets DIR, and put it at DIR/{name}/{key}"
-    )]
-    NoDirectory {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-    },
-    /// A name or key that could leave the directory, or that Kubernetes would refuse.
-    #[error(
-        "secret reference: {what} is not a valid name: use 1 to {MAX_NAME} letters, digits, '-', '_' or '.', not starting with '..'"
-    )]
-    BadName {
-        /// Which part it is, and its text where that is short enough to show.
-        what: String,
-    },
-    /// No such file.
-    #[error("secret {name}/{key} is missing: there is no file {path}; create it, or mend the reference in the policy", path = path.display())]
-    Missing {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// More than [`MAX_BYTES`].
-    #[error("secret {name}/{key} is too large: {path} has more than {MAX_BYTES} bytes", path = path.display())]
-    TooLarge {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// Text was asked for, and the file is not UTF-8.
-    #[error("secret {name}/{key} is not text: {path} is not UTF-8", path = path.display())]
-    NotText {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is there and cannot be read.
-    #[error("secret {name}/{key} cannot be read from {path}: {source}; check that it is a file and that this user may read it", path = path.display())]
-    Unreadable {
-        /// The Secret's name.
-        name: String,
-        /// The key in it.
-        key: String,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl SecretError {
-    /// Whether the secret is simply not there (as against there and unusable).
-    #[must_use]
-    pub const fn is_missing(&self) -> bool {
-        matches!(self, Self::NoDirectory { .. } | Self::Missing { .. })
-    }
 }
 
 impl Secrets {
@@ -123,7 +39,7 @@ impl Secrets {
     pub fn read(&self, name: &str, key: &str) -> Result<SecretBytes, SecretError> {
         let path = self.path(name, key)?;
         match read_capped(&path) {
-            Ok(Some(bytes)) => Ok(SecretBytes(bytes)),
+            Ok(Some(bytes)) => Ok(SecretBytes::from(bytes)),
             Ok(None) => Err(SecretError::TooLarge {
                 name: name.into(),
                 key: key.into(),
@@ -149,7 +65,7 @@ impl Secrets {
     /// See [`SecretError`].
     pub fn read_text(&self, name: &str, key: &str) -> Result<SecretText, SecretError> {
         let bytes = self.read(name, key)?;
-        let Ok(mut text) = String::from_utf8(bytes.0) else {
+        let Ok(mut text) = String::from_utf8(bytes.into_vec()) else {
             let path = self.path(name, key)?;
             return Err(SecretError::NotText {
                 name: name.into(),
@@ -163,7 +79,7 @@ impl Secrets {
                 text.pop();
             }
         }
-        Ok(SecretText(text))
+        Ok(SecretText::from(text))
     }
 
     fn path(&self, name: &str, key: &str) -> Result<PathBuf, SecretError> {
@@ -212,46 +128,6 @@ fn read_capped(path: &Path) -> io::Result<Option<Vec<u8>>> {
         .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= MAX_BYTES).then_some(bytes))
-}
-
-impl SecretBytes {
-    /// The bytes, for the moment of use.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl SecretText {
-    /// The text, for the moment of use.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for SecretBytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl From<String> for SecretText {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretBytes(redacted)")
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(redacted)")
-    }
 }
 
 #[cfg(test)]

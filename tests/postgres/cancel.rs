@@ -77,9 +77,7 @@ async fn a_forged_key_cancels_nothing() {
         .parse()
         .unwrap();
     alice.send(send::query("SELECT pg_sleep(30)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     let flipped: Vec<u8> = secret.iter().map(|byte| byte ^ 0x55).collect();
     let longer = [&secret[..], &[0; 28]].concat();
@@ -137,9 +135,7 @@ async fn protocol_3_2_has_a_key_of_32_bytes_that_counts_whole() {
     let (pid, secret) = alice.key.clone().unwrap();
     assert_eq!(secret.len(), 32);
     alice.send(send::query("SELECT pg_sleep(30)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     let mut flipped = secret.clone();
     flipped[31] ^= 1;
@@ -187,9 +183,7 @@ async fn a_late_cancel_hits_nobody_who_has_the_connection_now() {
     let mut two = login(&stage, "alice", V3_0).await;
     one.query("SELECT 1").await;
     two.send(send::query("SELECT pg_sleep(1)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     // when the one whose query is over is cancelled,
     let (pid, secret) = one.key.clone().unwrap();

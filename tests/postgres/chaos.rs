@@ -5,21 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use bulkhead_tests::dice::Dice;
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use tokio_postgres::{Client, Config, NoTls};
-
-/// A deterministic source of choices.
-struct Dice(u32);
-
-impl Dice {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0 % bound
-    }
-}
 
 /// One piece of work. `Ok` says that every answer was right; an error is the chaos, and is allowed.
 async fn work(client: &Client, user: &str, dice: &mut Dice) -> Result<(), tokio_postgres::Error> {
@@ -202,26 +191,23 @@ async fn settled(stage: &Stage) {
     assert_eq!(wrong.as_deref(), Some("0"));
 }
 
-fn handoffs(stage: &Stage) -> f64 {
-    stage
-        .sidecar
-        .metric("bulkhead_cross_user_handoffs_total", &[])
-}
-
 #[tokio::test]
 async fn whatever_happens_an_answer_is_the_askers_own() {
     let stage = chaos(Policy::trusted()).await;
-    assert!(handoffs(&stage).abs() < 0.5);
+    assert!(stage.cross_user_handoffs().abs() < 0.5);
 }
 
 #[tokio::test]
 async fn whatever_happens_in_session_mode_an_answer_is_the_askers_own() {
     let stage = chaos(Policy::trusted().in_session_mode()).await;
-    assert!(handoffs(&stage).abs() < 0.5);
+    assert!(stage.cross_user_handoffs().abs() < 0.5);
 }
 
 #[tokio::test]
 async fn whatever_happens_in_tier_reset_an_answer_is_the_askers_own() {
     let stage = chaos(Policy::trusted().tier("Reset")).await;
-    assert!(handoffs(&stage) > 0.5, "nothing crossed: nothing was tried");
+    assert!(
+        stage.cross_user_handoffs() > 0.5,
+        "nothing crossed: nothing was tried"
+    );
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wait;
-use bulkhead_tests::wire::send;
+use bulkhead_tests::wire::{Wire, send};
 use tokio::net::TcpStream;
 
 async fn until_closed_to_newcomers(stage: &Stage) {
@@ -14,6 +14,18 @@ async fn until_closed_to_newcomers(stage: &Stage) {
         TcpStream::connect(("127.0.0.1", port)).await.is_err()
     })
     .await;
+}
+
+/// The client hears that it must go, and nothing after it.
+async fn told_to_go(wire: &mut Wire) {
+    let end = wire.until_closed().await;
+    assert_eq!(end.refusal().code, "57P01", "{end:?}");
+}
+
+/// The sidecar ends by itself, and not as one that has failed.
+fn ends_well(stage: &mut Stage) {
+    let status = stage.sidecar.wait(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
@@ -44,13 +56,8 @@ async fn an_open_transaction_finishes_and_then_its_client_is_told_to_go() {
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
     assert_eq!(end.refusal().severity, "FATAL");
     let start = Instant::now();
-    let status = stage.sidecar.wait(Duration::from_secs(10));
-    assert_eq!(status.code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it waited {:?}",
-        start.elapsed()
-    );
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(5), start);
     assert_eq!(
         admin.text("SELECT body FROM notes").await.as_deref(),
         Some("kept")
@@ -66,15 +73,10 @@ async fn idle_clients_are_told_to_go_at_once() {
     let start = Instant::now();
     stage.sidecar.terminate();
     for wire in [&mut idle, &mut used] {
-        let end = wire.until_closed().await;
-        assert_eq!(end.refusal().code, "57P01", "{end:?}");
+        told_to_go(wire).await;
     }
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it waited {:?}",
-        start.elapsed()
-    );
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(5), start);
 }
 
 #[tokio::test]
@@ -83,14 +85,12 @@ async fn a_running_statement_finishes() {
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     wire.send(send::query("SELECT pg_sleep(0.7), 'done'")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
     stage.sidecar.terminate();
     let answer = wire.until_ready().await;
     assert_eq!(answer.rows()[0][1].as_deref(), Some("done"));
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    told_to_go(&mut wire).await;
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -103,27 +103,17 @@ async fn what_does_not_end_in_time_is_ended_and_rolled_back() {
         .await;
     let mut busy = stage.wire_of("bob").await;
     busy.send(send::query("SELECT pg_sleep(60)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     let start = Instant::now();
     stage.sidecar.terminate();
     for wire in [&mut idle, &mut busy] {
-        let end = wire.until_closed().await;
-        assert_eq!(end.refusal().code, "57P01", "{end:?}");
+        told_to_go(wire).await;
     }
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
     assert!(start.elapsed() >= Duration::from_millis(500));
-    assert!(
-        start.elapsed() < Duration::from_secs(6),
-        "it took {:?}",
-        start.elapsed()
-    );
-    wait::until("the server sessions' end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    wait::no_longer_than(Duration::from_secs(6), start);
+    stage.until_no_server_session(&admin).await;
     assert_eq!(
         admin.text("SELECT count(*) FROM notes").await.as_deref(),
         Some("0")
@@ -146,7 +136,7 @@ async fn the_admin_port_says_that_it_is_not_ready_any_more() {
     .await;
     assert_eq!(stage.sidecar.get("/healthz").unwrap().0, 200);
     wire.query("ROLLBACK").await;
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -166,8 +156,8 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
     // A pre-stop hook asks while traffic still comes: it is served until the signal.
     assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
     stage.sidecar.terminate();
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    told_to_go(&mut wire).await;
+    ends_well(&mut stage);
 }
 
 #[tokio::test]
@@ -179,16 +169,9 @@ async fn a_sidecar_without_clients_leaves_at_once() {
     let admin = stage.admin().await;
     let start = Instant::now();
     stage.sidecar.terminate();
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "it took {:?}",
-        start.elapsed()
-    );
-    wait::until("the spares' end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    ends_well(&mut stage);
+    wait::no_longer_than(Duration::from_secs(3), start);
+    stage.until_no_server_session(&admin).await;
 }
 
 #[tokio::test]
@@ -203,6 +186,6 @@ async fn clients_in_session_mode_are_told_to_go_between_transactions() {
     until_closed_to_newcomers(&stage).await;
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
     wire.query("COMMIT").await;
-    assert_eq!(wire.until_closed().await.refusal().code, "57P01");
-    assert_eq!(stage.sidecar.wait(Duration::from_secs(10)).code(), Some(0));
+    told_to_go(&mut wire).await;
+    ends_well(&mut stage);
 }

@@ -229,13 +229,7 @@ async fn warm_spares_are_ready_and_given_to_newcomers_unused() {
         stage.server_sessions(&admin).await == 3
     })
     .await;
-    assert!(
-        stage
-            .sidecar
-            .metric("bulkhead_cross_user_handoffs_total", &[])
-            .abs()
-            < 0.5
-    );
+    assert!(stage.cross_user_handoffs().abs() < 0.5);
 }
 
 #[tokio::test]

@@ -1,23 +1,12 @@
 //! Two hundred users at once: every row that anybody reads is their own.
 
+use bulkhead_tests::dice::Dice;
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wait;
 use tokio_postgres::Client;
 
 const USERS: u32 = 200;
-
-/// A deterministic source of choices.
-struct Dice(u32);
-
-impl Dice {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0 % bound
-    }
-}
 
 /// What one user does: some transactions of every kind, each checked.
 async fn live(
@@ -109,13 +98,7 @@ async fn crowd(policy: Policy, transactions: u32) -> Stage {
         admin.text("SELECT count(*) FROM notes").await,
         Some(written.to_string())
     );
-    assert!(
-        stage
-            .sidecar
-            .metric("bulkhead_cross_user_handoffs_total", &[])
-            .abs()
-            < 0.5
-    );
+    assert!(stage.cross_user_handoffs().abs() < 0.5);
     // When all have gone, no factory keeps a client.
     wait::until("the clients' end to be counted", || async {
         stage.sidecar.metric("bulkhead_connections", &[]).abs() < 0.5

@@ -184,16 +184,9 @@ async fn state_made_through_the_extended_protocol_stays_too() {
         one.exchange(&[send::run_unnamed(make), send::sync()]).await;
         // And by a named statement.
         let again = make.replace("mine", "mine_too").replace("7MB", "6MB");
-        one.exchange(&[send::parse("make", &again), send::sync()])
-            .await;
-        one.exchange(&[
-            send::bind("", "make", &[]),
-            send::execute("", 0),
-            send::sync(),
-        ])
-        .await;
-        one.exchange(&[send::close_statement("make"), send::sync()])
-            .await;
+        one.prepare("make", &again).await;
+        one.execute("make", &[]).await;
+        one.close("make").await;
     }
     two.run("SELECT 1").await;
     let tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'mine%' AND relnamespace = pg_my_temp_schema()";

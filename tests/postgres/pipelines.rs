@@ -85,9 +85,7 @@ async fn an_error_skips_until_sync_and_undoes_the_batch() {
     let second = wire.until_ready().await;
     assert_eq!(second.value().as_deref(), Some("0"));
     // A Parse that was skipped has prepared nothing.
-    let unknown = wire
-        .exchange(&[send::bind("", "never", &[]), send::sync()])
-        .await;
+    let unknown = wire.bind("never").await;
     assert_eq!(unknown.refusal().code, "26000");
 }
 

@@ -3,7 +3,22 @@
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::refusal::Refusal;
 use bulkhead_tests::stage::Stage;
-use bulkhead_tests::wire::V3_0;
+use bulkhead_tests::wire::{V3_0, Wire};
+
+/// Logs alice in with a start-up parameter of her own.
+async fn alice_with(
+    wire: &mut Wire,
+    stage: &Stage,
+    parameter: (&str, &str),
+) -> Result<(), Refusal> {
+    let database = stage.database.as_str();
+    wire.login(&[
+        ("user", "chat_app+alice"),
+        ("database", database),
+        parameter,
+    ])
+    .await
+}
 
 #[tokio::test]
 async fn start_up_parameters_are_the_clients_own() {
@@ -77,14 +92,8 @@ async fn a_parameter_that_does_not_exist_is_the_servers_word() {
         ("work_mem", "much", "22023"),
     ] {
         let mut wire = stage.wire().await;
-        let refusal = wire
-            .login(&[
-                ("user", "chat_app+alice"),
-                ("database", &stage.database),
-                (name, value),
-            ])
-            .await
-            .unwrap_err();
+        let login = alice_with(&mut wire, &stage, (name, value)).await;
+        let refusal = login.unwrap_err();
         assert_eq!(refusal.code, code, "{refusal:?}");
     }
     // It has spoilt nothing for others.
@@ -104,12 +113,7 @@ async fn nobody_starts_as_another_role_or_another_user() {
         ("session_authorization", "postgres"),
     ] {
         let mut wire = stage.wire().await;
-        let login = [
-            ("user", "chat_app+alice"),
-            ("database", stage.database.as_str()),
-            parameter,
-        ];
-        if wire.login(&login).await.is_ok() {
+        if alice_with(&mut wire, &stage, parameter).await.is_ok() {
             let seen = wire
                 .query("SELECT current_setting('app.user_id'), current_user, session_user")
                 .await;
@@ -148,12 +152,7 @@ async fn reserved_parameters_are_read_or_refused_and_never_passed_on() {
         ("BULKHEAD.User", "bob"),
     ] {
         let mut wire = stage.wire().await;
-        let login = [
-            ("user", "chat_app+alice"),
-            ("database", stage.database.as_str()),
-            parameter,
-        ];
-        if wire.login(&login).await.is_ok() {
+        if alice_with(&mut wire, &stage, parameter).await.is_ok() {
             for name in ["bulkhead.user", "bulkhead.unknown"] {
                 let seen = wire
                     .query(&format!(
@@ -258,16 +257,9 @@ async fn the_upstream_may_be_a_unix_socket() {
         .await;
     assert_eq!(address, [[None]]);
     // Cancels find their way too.
-    let token = alice.cancel_token();
     let admin = stage.admin().await;
-    let cancel = async {
-        stage
-            .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-            .await;
-        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
-    };
-    let (ended, ()) = tokio::join!(alice.simple_query("SELECT pg_sleep(20)"), cancel);
-    assert_eq!(Refusal::from(ended.unwrap_err()).code, "57014");
+    let refusal = stage.cancelled_asleep(&admin, &alice).await;
+    assert_eq!(refusal.code, "57014");
 }
 
 #[tokio::test]

@@ -248,3 +248,14 @@ async fn a_client_that_leaves_inside_a_transaction_is_rolled_back_at_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn set_local_ends_with_its_transaction() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let alice = stage.user("alice").await;
+    let before = alice.text("SHOW work_mem").await;
+    alice.run("BEGIN; SET LOCAL work_mem = '7MB'").await;
+    assert_eq!(alice.text("SHOW work_mem").await.as_deref(), Some("7MB"));
+    alice.run("COMMIT").await;
+    assert_eq!(alice.text("SHOW work_mem").await, before);
+}

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::postgres::Server;
 use bulkhead_tests::stage::Stage;
-use bulkhead_tests::wait;
 use bulkhead_tests::wire::send;
 use tokio_postgres::AsyncMessage;
 
@@ -131,14 +130,8 @@ async fn an_idle_client_hears_nothing_of_its_servers_end() {
     let stage = Stage::start(Policy::trusted()).await;
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
-    let pid = wire.query("SELECT pg_backend_pid()").await.value().unwrap();
-    admin
-        .run(&format!("SELECT pg_terminate_backend({pid})"))
-        .await;
-    wait::until("the server connection's end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    let pid = wire.server_pid().await;
+    stage.terminate_the_only_server(&admin, pid).await;
     // then it is told nothing, and served by another.
     assert!(!wire.says_something(Duration::from_millis(50)).await);
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
@@ -149,10 +142,8 @@ async fn a_pinned_client_whose_server_is_terminated_is_told_so() {
     let stage = Stage::start(Policy::trusted().in_session_mode()).await;
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
-    let pid = wire.query("SELECT pg_backend_pid()").await.value().unwrap();
-    admin
-        .run(&format!("SELECT pg_terminate_backend({pid})"))
-        .await;
+    let pid = wire.server_pid().await;
+    admin.terminate(pid).await;
     let end = wire.until_closed().await;
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
     assert_eq!(end.refusal().severity, "FATAL");

@@ -39,9 +39,7 @@ async fn a_server_killed_in_mid_query_ends_that_query_and_a_restart_mends_everyt
     carol.query("BEGIN").await;
     carol.query("SELECT 1").await;
     alice.send(send::query("SELECT pg_sleep(60)")).await;
-    stage
-        .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-        .await;
+    stage.until_asleep(&admin).await;
 
     // when the server is killed,
     server.kill();
@@ -69,14 +67,8 @@ async fn a_client_in_a_lost_transaction_is_never_told_that_it_goes_on() {
     wire.query("BEGIN").await;
     wire.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')")
         .await;
-    let pid = wire.query("SELECT pg_backend_pid()").await.value().unwrap();
-    admin
-        .run(&format!("SELECT pg_terminate_backend({pid})"))
-        .await;
-    wait::until("the server connection's end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    let pid = wire.server_pid().await;
+    stage.terminate_the_only_server(&admin, pid).await;
 
     // Whether the connection ends or stays in a failed transaction: nothing may be done in it.
     let _ = wire
@@ -111,13 +103,7 @@ async fn a_pooled_connection_that_was_terminated_is_not_handed_out() {
     let alice = stage.user("alice").await;
     for _ in 0..5 {
         let pid = alice.server_pid().await;
-        admin
-            .run(&format!("SELECT pg_terminate_backend({pid})"))
-            .await;
-        wait::until("the server connection's end", || async {
-            stage.server_sessions(&admin).await == 0
-        })
-        .await;
+        stage.terminate_the_only_server(&admin, pid).await;
         assert_eq!(alice.text("SELECT 1").await.as_deref(), Some("1"));
     }
 }
@@ -130,10 +116,7 @@ async fn a_link_that_is_cut_while_idle_is_noticed_before_it_is_used() {
     let alice = stage.user("alice").await;
     alice.run("SELECT 1").await;
     link.cut();
-    wait::until("the server connection's end", || async {
-        stage.server_sessions(&admin).await == 0
-    })
-    .await;
+    stage.until_no_server_session(&admin).await;
     assert_eq!(alice.text("SELECT 1").await.as_deref(), Some("1"));
 }
 
@@ -147,12 +130,8 @@ async fn one_users_lost_connection_is_no_other_users_trouble() {
     let hers = alice.server_pid().await;
     let sleep = alice.simple_query("SELECT pg_sleep(30)");
     let kill = async {
-        stage
-            .until_server(&admin, "state = 'active' AND query LIKE 'SELECT pg_sleep%'")
-            .await;
-        admin
-            .run(&format!("SELECT pg_terminate_backend({hers})"))
-            .await;
+        stage.until_asleep(&admin).await;
+        admin.terminate(hers).await;
     };
     let (ended, ()) = tokio::join!(wait::within("alice's end", sleep), kill);
     let refusal = Refusal::from(ended.unwrap_err());

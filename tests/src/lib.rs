@@ -19,6 +19,7 @@
 )]
 
 pub mod certificates;
+pub mod dice;
 pub mod listeners;
 pub mod logs;
 pub mod metrics;

@@ -109,6 +109,15 @@ impl Session {
             .unwrap()
     }
 
+    /// Ends the server process `pid`, as a superuser may.
+    ///
+    /// # Panics
+    /// When it may not.
+    pub async fn terminate(&self, pid: i32) {
+        self.run(&format!("SELECT pg_terminate_backend({pid})"))
+            .await;
+    }
+
     /// Says goodbye and waits until it is said.
     ///
     /// # Panics

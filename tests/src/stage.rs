@@ -1,11 +1,14 @@
 //! One test's world: a database of its own, and a sidecar in front of it.
 
+mod sessions;
+
 use std::collections::BTreeMap;
 
 use tokio_postgres::{Config, Error};
 
 use crate::policy::Policy;
 use crate::postgres::{APP_ROLE, PASSWORD, Place, Server, admin};
+use crate::refusal::Refusal;
 use crate::session::{Session, connect};
 use crate::sidecar::{Launch, Sidecar};
 use crate::wait;
@@ -92,6 +95,15 @@ impl Stage {
         connect(self.config().user(name)).await
     }
 
+    /// What a client without options is told as the PostgreSQL user `name`: at the login or by the first query, whichever needs the
+    /// upstream.
+    pub async fn first_refusal(&self, name: &str) -> Refusal {
+        match self.try_name(name).await {
+            Ok(session) => session.refused("SELECT 1").await,
+            Err(error) => error.into(),
+        }
+    }
+
     /// What a tokio-postgres client needs to reach the sidecar as the application's role.
     #[must_use]
     pub fn config(&self) -> Config {
@@ -136,44 +148,11 @@ impl Stage {
         &self.place
     }
 
-    /// Waits until a server session of the application satisfies `condition`, an expression over `pg_stat_activity`.
-    pub async fn until_server(&self, admin: &Session, condition: &str) {
-        let query = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-             AND usename <> 'postgres' AND ({condition})"
-        );
-        wait::until(condition, || async {
-            admin.text(&query).await.as_deref() != Some("0")
-        })
-        .await;
-    }
-
-    /// Waits until a server session of the application can write nothing more, because nobody reads what it has written. A
-    /// session that writes much waits for a moment now and then: only one that is seen waiting many times in a row is stuck.
-    pub async fn until_stuck_in_write(&self, admin: &Session) {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                     AND usename <> 'postgres' AND wait_event = 'ClientWrite'";
-        let seen = std::cell::Cell::new(0);
-        wait::until("a server session that can write nothing more", || async {
-            let waits = admin.text(query).await.as_deref() != Some("0");
-            seen.set(if waits { seen.get() + 1 } else { 0 });
-            seen.get() >= 30
-        })
-        .await;
-    }
-
-    /// How many server sessions the application's roles have in this stage's database.
-    ///
-    /// # Panics
-    /// When the server cannot be asked.
-    pub async fn server_sessions(&self, admin: &Session) -> u32 {
-        let count = admin
-            .text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                 AND usename <> 'postgres'",
-            )
-            .await;
-        count.unwrap().parse().unwrap()
+    /// How often a server connection has gone from one user to another.
+    #[must_use]
+    pub fn cross_user_handoffs(&self) -> f64 {
+        self.sidecar
+            .metric("bulkhead_cross_user_handoffs_total", &[])
     }
 
     /// Waits until a metric has the value `value`.

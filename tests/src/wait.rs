@@ -8,40 +8,22 @@ use crate::PATIENCE;
 /// The pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` gives a value.
+/// Waits until `condition` is true.
 ///
 /// # Panics
-/// When it has given none within [`PATIENCE`]; the message says what was waited for.
-pub async fn until_some<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
+/// When it was not within [`PATIENCE`]; the message says what was waited for.
+pub async fn until<F>(what: &str, mut condition: impl FnMut() -> F)
 where
-    F: Future<Output = Option<T>>,
+    F: Future<Output = bool>,
 {
     let start = Instant::now();
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
+    while !condition().await {
         assert!(
             start.elapsed() < PATIENCE,
             "waited {PATIENCE:?} in vain for {what}"
         );
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Waits until `condition` is true.
-///
-/// # Panics
-/// When it was not within [`PATIENCE`].
-pub async fn until<F>(what: &str, mut condition: impl FnMut() -> F)
-where
-    F: Future<Output = bool>,
-{
-    until_some(what, || {
-        let met = condition();
-        async move { met.await.then_some(()) }
-    })
-    .await;
 }
 
 /// Waits, without a runtime, until `condition` gives a value or `patience` is over.
@@ -67,4 +49,13 @@ pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
+}
+
+/// Fails where more than `limit` has gone by since `start`.
+///
+/// # Panics
+/// Then.
+pub fn no_longer_than(limit: Duration, start: Instant) {
+    let took = start.elapsed();
+    assert!(took < limit, "it took {took:?}");
 }

@@ -16,7 +16,7 @@ use super::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Database {
     /// The entry's name, by which overlays, metrics and messages speak of it.
-    #[schemars(length(min = 1, max = 63), regex(pattern = crate::schema::LABEL))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = super::bounds::LABEL))]
     pub name: String,
     /// The wire protocol: `PostgreSQL`, `Redis` or `ClickHouse`.
     pub protocol: Protocol,
@@ -45,7 +45,7 @@ pub struct Listen {
     #[schemars(
         with = "Option<String>",
         length(min = 2, max = 45),
-        regex(pattern = crate::schema::ADDRESS)
+        regex(pattern = super::bounds::ADDRESS)
     )]
     pub address: Option<IpAddr>,
     /// The port; 0 lets the kernel choose, which only a test wants. Default: the upstream's port.
@@ -81,7 +81,7 @@ pub struct ListenAuth {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Upstream {
     /// A host name, an address, or (with a leading `/`) the folder of a Unix socket.
-    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::HOST))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::HOST))]
     pub host: String,
     /// The port. Default: 5432 for PostgreSQL, 6379 for Redis, 8123 for ClickHouse.
     #[schemars(range(min = 1))]

@@ -1,6 +1,6 @@
 //! `spec.environments`: what one environment has different. All-optional twins of the base's types, where those have a required field.
 //!
-//! The twins carry no schema of their own: `schema.rs` derives the overlay's schema from the base's, so a bound or
+//! The twins carry no schema of their own: `finish.rs` derives the overlay's schema from the base's, so a bound or
 //! a description that changes there changes here. A test holds the twins' fields to it.
 
 use serde::{Deserialize, Serialize};

@@ -89,7 +89,7 @@ pub struct SignedContext {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Trusted {
     /// A run-time parameter by which the application already names its user in SQL, such as `app.current_user_id`. Default: none.
-    #[schemars(length(min = 3, max = 127), regex(pattern = crate::schema::PARAMETER))]
+    #[schemars(length(min = 3, max = 127), regex(pattern = super::bounds::PARAMETER))]
     pub setting: Option<String>,
 }
 

@@ -14,7 +14,7 @@ use super::OptOut;
 pub struct Inject {
     /// Environment variables, for an application that is told where its database is rather than finding it by a host alias
     /// (`PGHOST: 127.0.0.1`). Default: none.
-    #[schemars(extend("maxProperties" = 32), transform = crate::schema::bound_values)]
+    #[schemars(extend("maxProperties" = 32), transform = super::bounds::bound_values)]
     pub env: Option<BTreeMap<String, String>>,
 }
 

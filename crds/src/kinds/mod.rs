@@ -4,9 +4,11 @@
 //! and set by [`mod@crate::resolve`]. No rule that needs two parts of a policy at once is here either: those are in
 //! [`mod@crate::validate`].
 
+pub(crate) mod bounds;
 mod choices;
 mod database;
 mod environment;
+mod finish;
 mod identity;
 mod injection;
 mod policy;

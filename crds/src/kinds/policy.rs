@@ -76,7 +76,7 @@ use crate::names::Quantity;
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = crate::schema::complete)]
+#[schemars(transform = super::finish::complete)]
 #[x_kube(validation = Rule::new("!has(self.environments) || self.environments.all(e, !has(e.databases) || e.databases.all(d, has(self.databases) && self.databases.exists(b, b.name == d.name)))")
     .message("an environment overrides a database that the policy does not have").field_path(".environments"))]
 #[x_kube(validation = Rule::new("!has(self.environments) || self.environments.all(e, !has(e.webSockets) || e.webSockets.all(w, has(self.webSockets) && self.webSockets.exists(b, b.name == w.name)))")
@@ -93,13 +93,13 @@ pub struct IsolationPolicySpec {
     /// Bounds for the whole sidecar.
     pub limits: Option<Limits>,
     /// The databases that the application reaches through the sidecar. Default: none.
-    #[schemars(length(max = 16), transform = crate::schema::list_by_name)]
+    #[schemars(length(max = 16), transform = super::bounds::list_by_name)]
     pub databases: Option<Vec<Database>>,
     /// The WebSocket listeners in front of the application. Default: none.
-    #[schemars(length(max = 16), transform = crate::schema::list_by_name)]
+    #[schemars(length(max = 16), transform = super::bounds::list_by_name)]
     pub web_sockets: Option<Vec<WebSocket>>,
     /// What single environments have different. Lists merge by name, everything else field by field.
-    #[schemars(with = "Option<Vec<serde_json::Value>>", length(max = 16), transform = crate::schema::list_by_name)]
+    #[schemars(with = "Option<Vec<serde_json::Value>>", length(max = 16), transform = super::bounds::list_by_name)]
     pub environments: Option<Vec<Environment>>,
     /// What injection adds to the application's containers.
     pub inject: Option<Inject>,

@@ -86,7 +86,7 @@ pub struct Breaker {
 pub struct Session {
     /// A run-time parameter that the sidecar sets to the user's id, such as `app.user_id`, for row-level security to read. SQL can
     /// overwrite it: a convenience, no boundary. Default: none.
-    #[schemars(length(min = 3, max = 127), regex(pattern = crate::schema::PARAMETER))]
+    #[schemars(length(min = 3, max = 127), regex(pattern = super::bounds::PARAMETER))]
     pub user_parameter: Option<String>,
     /// How row-level security learns who the user is: `Parameter` (from `userParameter`) or `Signed` (from a claim that SQL cannot
     /// forge; not with identity `Trusted`). Default: `Parameter`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct SecretRef {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::OBJECT_NAME))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::OBJECT_NAME))]
     pub name: String,
 }
 
@@ -20,9 +20,9 @@ pub struct SecretRef {
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct SecretKeyRef {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::OBJECT_NAME))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::OBJECT_NAME))]
     pub name: String,
     /// The key; which one is meant without it is said where the reference stands.
-    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::SECRET_KEY))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::SECRET_KEY))]
     pub key: Option<String>,
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {
     /// Labels that a pod must have, with these values.
-    #[schemars(extend("maxProperties" = 16), transform = crate::schema::bound_label_values)]
+    #[schemars(extend("maxProperties" = 16), transform = super::bounds::bound_label_values)]
     pub match_labels: Option<BTreeMap<String, String>>,
     /// Requirements that a pod's labels must meet, all of them.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = crate::schema::tidy)]
+#[schemars(transform = super::finish::tidy)]
 pub struct IsolationPolicyStatus {
     /// `Accepted` (the policy is sound and in force for its pods), `Programmed` (the pods have it) and `Degraded` (a way round it is open).
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

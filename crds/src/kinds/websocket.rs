@@ -11,7 +11,7 @@ use crate::names::{Duration, Quantity};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebSocket {
     /// The entry's name, by which overlays, metrics and messages speak of it.
-    #[schemars(length(min = 1, max = 63), regex(pattern = crate::schema::LABEL))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = super::bounds::LABEL))]
     pub name: String,
     /// Where the sidecar listens for clients. Default: port 8080.
     pub listen: Option<WebSocketListen>,

@@ -2,20 +2,23 @@
 //!
 //! Knows the part of OpenAPI's schema language that structural schemas use, and reports every complaint rather than the first.
 
-use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use kube::Resource as _;
 use serde_json::{Map, Value};
 
-use super::words::{article, kind_of, quoted, shown, told};
-use super::{Problem, metadata, nearest};
+use super::error::Problem;
+use super::metadata;
+use super::problems::{Problems, path_of};
+use super::scalars::address;
+use super::words::{article, kind_of, shown, told};
 use crate::kinds::IsolationPolicy;
+use crate::kinds::bounds::ADDRESS;
 use crate::{names, schema};
 
 /// Every complaint about a document, in the order of the schema.
 pub(super) fn policy(document: &Value) -> Vec<Problem> {
-    let mut problems = Problems(Vec::new());
+    let mut problems = Problems::default();
     let Some(fields) = document.as_object() else {
         problems.add(
             "",
@@ -24,12 +27,12 @@ pub(super) fn policy(document: &Value) -> Vec<Problem> {
                 kind_of(document)
             ),
         );
-        return problems.0;
+        return problems.into_list();
     };
     problems.constant(fields, "apiVersion", &IsolationPolicy::api_version(&()));
     problems.constant(fields, "kind", &IsolationPolicy::kind(&()));
-    if !problems.0.is_empty() {
-        return problems.0;
+    if !problems.is_empty() {
+        return problems.into_list();
     }
     metadata::check(&mut problems, fields.get("metadata"));
     let rest = fields
@@ -38,20 +41,10 @@ pub(super) fn policy(document: &Value) -> Vec<Problem> {
         .map(|(field, value)| (field.clone(), value.clone()))
         .collect();
     problems.object(schema::policy(), &rest, "");
-    problems.0
+    problems.into_list()
 }
 
-/// The complaints so far.
-pub(super) struct Problems(Vec<Problem>);
-
 impl Problems {
-    pub(super) fn add(&mut self, path: &str, message: String) {
-        self.0.push(Problem {
-            path: path.to_owned(),
-            message,
-        });
-    }
-
     fn constant(&mut self, fields: &Map<String, Value>, field: &str, expected: &str) {
         match fields.get(field) {
             Some(found) if found == expected => {}
@@ -65,7 +58,7 @@ impl Problems {
 
     fn value(&mut self, schema: &Value, value: &Value, path: &str) {
         let pattern = schema["pattern"].as_str().unwrap_or_default();
-        if pattern == schema::ADDRESS {
+        if pattern == ADDRESS {
             return self.parsed(value, path, "an IP address such as 127.0.0.1", address);
         }
         if pattern == names::Duration::PATTERN {
@@ -115,43 +108,7 @@ impl Problems {
         }
     }
 
-    /// A text with a parser of its own, whose complaint is better than any pattern's.
-    fn parsed<T, E: std::fmt::Display>(
-        &mut self,
-        value: &Value,
-        path: &str,
-        expected: &str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) {
-        match value {
-            Value::String(text) => {
-                if let Err(error) = parse(text) {
-                    self.add(path, error.to_string());
-                }
-            }
-            Value::Number(number) => {
-                let unit = if number.is_u64() {
-                    ": write a unit"
-                } else {
-                    ""
-                };
-                self.add(
-                    path,
-                    format!("is the number {number}, and must be {expected}{unit}"),
-                );
-            }
-            value => self.add(path, format!("is {}, and must be {expected}", shown(value))),
-        }
-    }
-
     fn object(&mut self, schema: &Value, fields: &Map<String, Value>, path: &str) {
-        let join = |field: &str| {
-            if path.is_empty() {
-                field.to_owned()
-            } else {
-                format!("{path}.{field}")
-            }
-        };
         let known = schema["properties"].as_object();
         for (field, value) in fields {
             match (
@@ -160,10 +117,12 @@ impl Problems {
             ) {
                 // As the API server does: an empty field is a field left out. A required one is missed below.
                 (Some(_), _) if value.is_null() => {}
-                (Some(child), _) => self.value(child, value, &join(field)),
-                (None, Value::Object(_)) => {
-                    self.value(&schema["additionalProperties"], value, &join(field))
-                }
+                (Some(child), _) => self.value(child, value, &path_of(path, field)),
+                (None, Value::Object(_)) => self.value(
+                    &schema["additionalProperties"],
+                    value,
+                    &path_of(path, field),
+                ),
                 (None, _) => {
                     let names = known
                         .into_iter()
@@ -180,7 +139,7 @@ impl Problems {
         {
             if fields.get(field).is_none_or(Value::is_null) {
                 self.add(
-                    &join(field),
+                    &path_of(path, field),
                     format!(
                         "is missing, and required: {}",
                         told(&schema["properties"][field])
@@ -201,31 +160,6 @@ impl Problems {
                 ),
             );
         }
-    }
-
-    /// A field that there is not. Where a field of that name is one level down, that is what was meant.
-    pub(super) fn unknown<'a>(
-        &mut self,
-        parent: &str,
-        field: &str,
-        known: impl Iterator<Item = &'a str> + Clone,
-        schemas: Option<&Map<String, Value>>,
-    ) {
-        let path = if parent.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{parent}.{field}")
-        };
-        let below = schemas
-            .into_iter()
-            .flatten()
-            .find(|(_, schema)| schema["properties"].get(field).is_some());
-        let hint = match (nearest(field, known.clone()), below) {
-            (Some(meant), _) => format!("did you mean `{meant}`?"),
-            (None, Some((outer, _))) => format!("did you mean `{outer}.{field}`?"),
-            (None, None) => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
-        };
-        self.add(&path, format!("unknown field; {hint}"));
     }
 
     fn array(&mut self, schema: &Value, entries: &[Value], path: &str) {
@@ -249,86 +183,4 @@ impl Problems {
             self.value(&schema["items"], entry, &format!("{path}[{index}]"));
         }
     }
-
-    fn string(&mut self, schema: &Value, text: &str, path: &str) {
-        if let Some(choices) = schema["enum"].as_array() {
-            let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
-            if !choices.contains(&text) {
-                let hint = nearest(text, choices.iter().copied())
-                    .map(|meant| format!("; did you mean `{meant}`?"));
-                self.add(
-                    path,
-                    format!(
-                        "is {}, and must be one of {}{}",
-                        quoted(text),
-                        choices.join(", "),
-                        hint.unwrap_or_default()
-                    ),
-                );
-            }
-            return;
-        }
-        let length = text.chars().count() as u64;
-        if schema["maxLength"]
-            .as_u64()
-            .is_some_and(|most| length > most)
-        {
-            self.add(
-                path,
-                format!(
-                    "has {length} characters, and may have {}",
-                    schema["maxLength"]
-                ),
-            );
-        } else if schema["minLength"]
-            .as_u64()
-            .is_some_and(|least| length < least)
-        {
-            self.add(
-                path,
-                format!(
-                    "is {}, and must have at least {} characters",
-                    quoted(text),
-                    schema["minLength"]
-                ),
-            );
-        } else if let Some(pattern) = schema["pattern"]
-            .as_str()
-            .filter(|pattern| !matches(pattern, text))
-        {
-            let told = schema::PATTERNS.iter().find(|(known, _)| *known == pattern);
-            let told = told.map_or_else(
-                || format!("match {pattern}"),
-                |(_, told)| format!("be {told}"),
-            );
-            self.add(path, format!("is {}, and must {told}", quoted(text)));
-        }
-    }
-
-    fn number(&mut self, schema: &Value, number: &serde_json::Number, path: &str) {
-        let (least, most) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
-        let value = number.as_f64().unwrap_or(f64::MAX);
-        if least.is_some_and(|least| value < least) || most.is_some_and(|most| value > most) {
-            let to = most
-                .map(|most| format!(" to {most}"))
-                .unwrap_or_else(|| " upwards".to_owned());
-            self.add(
-                path,
-                format!("is {number}, and must be {}{to}", least.unwrap_or_default()),
-            );
-        }
-    }
-}
-
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
-}
-
-fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "is {}, and must be an IP address such as 127.0.0.1",
-            quoted(text)
-        )
-    })
 }

@@ -7,8 +7,8 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::check::{Problems, matches};
-use crate::schema;
+use super::problems::Problems;
+use crate::kinds::bounds::{OBJECT_NAME, matches};
 
 /// Complaints about `metadata`, which has no schema of its own in a CRD.
 pub(super) fn check(problems: &mut Problems, metadata: Option<&Value>) {
@@ -27,7 +27,7 @@ pub(super) fn check(problems: &mut Problems, metadata: Option<&Value>) {
         problems.unknown("metadata", field, known.iter().copied(), None);
     }
     match fields.get("name") {
-        Some(Value::String(name)) if matches(schema::OBJECT_NAME, name) && name.len() <= 253 => {}
+        Some(Value::String(name)) if matches(OBJECT_NAME, name) && name.len() <= 253 => {}
         Some(_) => problems.add(
             "metadata.name",
             "must be a lower-case name of letters, digits, `-` and `.`".to_owned(),

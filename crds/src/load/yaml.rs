@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{LoadError, Problem};
+use super::error::{LoadError, Problem};
 
 /// Values that a document may unfold into, and bytes of their text. The largest policy that validates has some five thousand values.
 const MOST_VALUES: usize = 50_000;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ComparedRow, ExplainRow};
+use super::explain::{ComparedRow, ExplainRow};
 use crate::effective::Origin;
 
 /// The rows as a plain table, columns aligned, a line each.

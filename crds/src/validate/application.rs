@@ -1,7 +1,8 @@
 //! Environment variables of the application that set a timeout of their own: a second source of truth beside the policy.
 
-use super::{Complaints, Finding, Severity, complain};
+use super::rule::{Complaints, complain};
 use crate::effective::EffectivePolicy;
+use crate::findings::{Finding, Severity};
 
 /// Words of a variable's name that tie a timeout to a database or a WebSocket, and not to, say, a graceful shutdown.
 const SUBJECTS: [&str; 24] = [

@@ -1,8 +1,8 @@
 //! Rules about what the sidecar dials, and how much of it.
 
 use super::identity::is_loopback;
-use super::{Complaint, Complaints, complain, database};
-use crate::effective::{EffectiveDatabase, EffectivePolicy, EffectiveUpstream, Origin};
+use super::rule::{Complaints, complain, database, per_database};
+use crate::effective::{EffectivePolicy, EffectiveUpstream, Origin};
 use crate::kinds::{Protocol, Tier, TlsMode};
 
 /// Sharing is for work that belongs to nobody.
@@ -142,11 +142,4 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
         }
     }
     complaints
-}
-
-fn per_database(
-    policy: &EffectivePolicy,
-    check: impl Fn(&EffectiveDatabase) -> Option<Complaint>,
-) -> Complaints {
-    policy.databases.iter().filter_map(check).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BASE, Complaints, complain, database, web_socket};
+use super::rule::{BASE, Complaints, complain, database, web_socket};
 use crate::effective::EffectivePolicy;
 use crate::names;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Complaint, Complaints, complain, database};
+use super::rule::{Complaint, Complaints, complain, database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy, Origin};
 use crate::kinds::{AuthMode, IdentitySource, Jwks, RowLevelSecurity, SqlScope};
 

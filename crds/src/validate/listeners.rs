@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::identity::is_loopback;
-use super::{Complaint, Complaints, complain, database, web_socket};
+use super::rule::{Complaints, complain, database, per_database, web_socket};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
 use crate::kinds::{AuthMode, IdentitySource, ListenTls, Protocol};
 
@@ -187,11 +187,4 @@ pub(super) fn dials_itself(policy: &EffectivePolicy) -> Complaints {
         (here && listen.port == upstream.port)
             .then(|| complain(database(&one.name, "upstream.port"), message))
     })
-}
-
-fn per_database(
-    policy: &EffectivePolicy,
-    check: impl Fn(&EffectiveDatabase) -> Option<Complaint>,
-) -> Complaints {
-    policy.databases.iter().filter_map(check).collect()
 }

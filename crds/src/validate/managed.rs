@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Complaints, complain, database};
+use super::rule::{Complaints, complain, database};
 use crate::effective::EffectivePolicy;
 use crate::names;
 

@@ -1,11 +1,12 @@
 //! The table of rules. A new rule is a line here, a function in the room of its subject, and a policy in the tests that breaks it.
 
-use super::Check::{self, Across, Effective, Written};
-use super::Severity::{self, Error, Warning};
+use super::rule::Check::{self, Across, Effective, Written};
+use super::rule::Rule;
 use super::{
-    Rule, application, databases, environments, identity, listeners, managed, timeouts,
-    web_sockets, written,
+    application, databases, environments, identity, listeners, managed, timeouts, web_sockets,
+    written,
 };
+use crate::findings::Severity::{self, Error, Warning};
 
 /// Every rule there is.
 pub static RULES: &[Rule] = &[

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Complaint, Complaints, complain, database, web_socket};
+use super::rule::{Complaint, Complaints, complain, database, web_socket};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
 use crate::names;
 

@@ -1,6 +1,6 @@
 //! Rules about WebSockets by themselves.
 
-use super::{Complaints, complain, web_socket};
+use super::rule::{Complaints, complain, web_socket};
 use crate::effective::EffectivePolicy;
 use crate::names;
 

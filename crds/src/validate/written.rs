@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Complaint, Complaints, complain};
+use super::rule::{Complaint, Complaints, complain};
 use crate::kinds::{Environment, IsolationPolicy};
 use crate::load::nearest;
 

@@ -2,10 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod application;
 mod cel;
 mod chat_example;
 mod design_example;
 mod explain;
+mod findings;
 mod load;
 mod properties;
 mod rules;

@@ -23,7 +23,7 @@ impl Readiness {
 
     /// Whether the drain has begun.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 

@@ -23,10 +23,10 @@ use super::user::UserContext;
 use crate::secrets::{SecretError, Secrets};
 
 /// The Secret of a namespace's context keys.
-pub const CONTEXT_KEYS: &str = "bulkhead-context-keys";
+pub(super) const CONTEXT_KEYS: &str = "bulkhead-context-keys";
 
 /// The key of a Secret that holds a key set, unless the policy names another.
-pub const JWKS_KEY: &str = "jwks.json";
+pub(super) const JWKS_KEY: &str = "jwks.json";
 
 /// Clock skew, unless the policy says otherwise.
 const LEEWAY: Duration = Duration::from_secs(30);

@@ -140,14 +140,8 @@ mod tests {
 
     fn context(user: &str) -> UserContext {
         UserContext::new(Verified {
-            user_id: UserId::parse(user).unwrap(),
-            thread_id: None,
-            run_id: None,
-            request_id: None,
-            session_id: None,
-            token_id: None,
-            key_id: None,
             expires_at: Some(NOW + Duration::from_secs(60)),
+            ..Verified::of(UserId::parse(user).unwrap())
         })
     }
 

@@ -17,7 +17,7 @@ use super::rejection::{Refusal, RejectionReason, shown};
 use super::token::{Algorithm, Token};
 
 /// The largest document, in bytes. The largest in public use have some 30 KiB.
-pub const MAX_JWKS: usize = 256 * 1024;
+pub(super) const MAX_JWKS: usize = 256 * 1024;
 
 /// The most keys that are read of one document.
 const MAX_KEYS: usize = 100;
@@ -44,7 +44,7 @@ pub(super) enum Signed {
 /// Why a document is not a key set.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum JwksError {
-    /// Above [`MAX_JWKS`].
+    /// Above `MAX_JWKS`.
     #[error("the key set has {0} bytes, more than the {MAX_JWKS} allowed")]
     TooLarge(usize),
     /// Not `{"keys": […]}`.

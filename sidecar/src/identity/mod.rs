@@ -23,12 +23,11 @@ mod token;
 mod user;
 mod verifier;
 
-pub use authority::{CONTEXT_KEYS, IdentityError, JWKS_KEY};
-pub use keys::{JwksError, MAX_JWKS};
-pub use placeholder::{WORDS as PLACEHOLDERS, is_placeholder};
+pub use authority::IdentityError;
+pub use keys::JwksError;
+pub use placeholder::is_placeholder;
 pub use rejection::{Rejection, RejectionReason};
-pub use token::MAX_TOKEN;
-pub use user::{IdError, MAX_ID, UserContext, UserId};
+pub use user::{IdError, UserContext, UserId};
 pub use verifier::{Presented, Verifier, VerifyOutcome};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Lives here: the table and the one function that asks it. Pure; may not know policies or protocols.
 
 /// Words that stand where a user should, in lower case, without surrounding space, quotes or brackets.
-pub const WORDS: &[&str] = &[
+const WORDS: &[&str] = &[
     // What languages and drivers print for "nothing".
     "null",
     "undefined",

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::rejection::{Refusal, RejectionReason, shown};
 
 /// The longest token, in bytes. PostgreSQL's startup packet ends at 10,000 bytes, HTTP headers of 16 KiB are common.
-pub const MAX_TOKEN: usize = 16 * 1024;
+const MAX_TOKEN: usize = 16 * 1024;
 
 /// The algorithms of RFC 7518 and RFC 8037 that can be verified here. There is no `none`, and no way to write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 /// The longest id, in bytes.
-pub const MAX_ID: usize = 256;
+const MAX_ID: usize = 256;
 
-/// The id of one end user: 1 to [`MAX_ID`] bytes of UTF-8 without control characters, kept exactly as it came.
+/// The id of one end user: 1 to `MAX_ID` bytes of UTF-8 without control characters, kept exactly as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
@@ -23,7 +23,7 @@ pub enum IdError {
     /// No bytes at all.
     #[error("it is empty")]
     Empty,
-    /// More than [`MAX_ID`] bytes.
+    /// More than `MAX_ID` bytes.
     #[error("it has {0} bytes, more than the {MAX_ID} allowed")]
     TooLong(usize),
     /// A control character, NUL included.
@@ -54,6 +54,22 @@ pub(super) struct Verified {
 
 /// Chosen once for a process, so that nobody outside can pick ids that all fall to one worker.
 static WORKER_HASH: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
+
+impl Verified {
+    /// An id and nothing else, without an end.
+    pub(super) const fn of(user_id: UserId) -> Self {
+        Self {
+            user_id,
+            thread_id: None,
+            run_id: None,
+            request_id: None,
+            session_id: None,
+            token_id: None,
+            key_id: None,
+            expires_at: None,
+        }
+    }
+}
 
 impl UserId {
     /// Takes `text` as an id.
@@ -193,14 +209,8 @@ mod tests {
     fn an_expiry_is_the_first_moment_at_which_nothing_new_starts() {
         let end = UNIX_EPOCH + Duration::from_secs(1000);
         let verified = |expires_at| Verified {
-            user_id: UserId::parse("alice").unwrap(),
-            thread_id: None,
-            run_id: None,
-            request_id: None,
-            session_id: None,
-            token_id: None,
-            key_id: None,
             expires_at,
+            ..Verified::of(UserId::parse("alice").unwrap())
         };
         let context = UserContext::new(verified(Some(end)));
         assert!(!context.is_expired(end - Duration::from_nanos(1)));

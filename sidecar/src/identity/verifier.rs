@@ -219,16 +219,8 @@ impl Verifier {
             );
             return Err(Refusal::new(RejectionReason::WrongForm, message));
         }
-        Ok(UserContext::new(Verified {
-            user_id: claims::user_id(user, self.reject_placeholders)?,
-            thread_id: None,
-            run_id: None,
-            request_id: None,
-            session_id: None,
-            token_id: None,
-            key_id: None,
-            expires_at: None,
-        }))
+        let user_id = claims::user_id(user, self.reject_placeholders)?;
+        Ok(UserContext::new(Verified::of(user_id)))
     }
 
     fn token(&self, text: &str, now: SystemTime) -> Result<UserContext, Stop> {

@@ -4,6 +4,7 @@
 //! not said here.
 
 mod diagnostic;
+mod events;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod restart;

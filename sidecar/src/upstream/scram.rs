@@ -1,24 +1,24 @@
 //! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, the client's side (RFC 5802, RFC 7677; PostgreSQL, "SASL Authentication").
 //!
-//! Lives here: the exchange as pure steps from text to text, and the keys derived from a password. They are derived once for
-//! a password and salt, on a thread of their own: thousands of hashes on a worker would stall every user of it, and a server
-//! may ask for a million. May not live here: PostgreSQL messages.
+//! Lives here: the exchange as pure steps from text to text; `keys` derives what it needs from a password. May not live here:
+//! PostgreSQL messages.
+
+mod keys;
+
+pub(super) use keys::KeyCache;
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use thiserror::Error;
-use tokio::sync::Mutex;
 
 /// More than this would be a way to make the sidecar burn CPU; PostgreSQL's default is 4,096.
 const MAX_ITERATIONS: u32 = 1_000_000;
 
 /// Random bytes in a nonce; RFC 5802 leaves the number open, libpq has 18.
 const NONCE: usize = 18;
-
-const KEY: usize = digest::SHA256_OUTPUT_LEN;
 
 /// What the client says about channel binding (RFC 5802, section 7, `gs2-cbind-flag`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,17 +74,6 @@ pub(super) struct Expected {
     transcript: String,
 }
 
-/// The keys of the last password and salt.
-#[derive(Default)]
-pub(super) struct KeyCache(Mutex<Option<Entry>>);
-
-struct Entry {
-    password: Vec<u8>,
-    salt: Vec<u8>,
-    iterations: NonZeroU32,
-    salted: [u8; KEY],
-}
-
 impl Opening {
     pub(super) fn new(binding: ChannelBinding) -> Result<Self, ScramError> {
         let mut random = [0; NONCE];
@@ -125,7 +114,10 @@ impl Opening {
         if challenge.nonce.len() <= self.nonce.len() || !challenge.nonce.starts_with(&self.nonce) {
             return Err(ScramError::Nonce);
         }
-        let salted = keys.salted(password, &challenge).await?;
+        let salted = keys
+            .salted(password, &challenge.salt, challenge.iterations)
+            .await
+            .map_err(|_| ScramError::System)?;
         Ok(self.finish(server_first, &challenge, &salted))
     }
 
@@ -210,52 +202,17 @@ impl Challenge {
     }
 }
 
-impl KeyCache {
-    /// The salted password. Many connections that ask at once wait for one derivation.
-    ///
-    /// Cancel-safe: a derivation that nobody waits for any more ends by itself and is forgotten.
-    async fn salted(&self, password: &str, challenge: &Challenge) -> Result<[u8; KEY], ScramError> {
-        // What SASLprep refuses is used as it is, as PostgreSQL does on its side.
-        let password = stringprep::saslprep(password)
-            .map_or_else(|_| password.as_bytes().to_vec(), |p| p.as_bytes().to_vec());
-        let mut cached = self.0.lock().await;
-        if let Some(entry) = cached.as_ref()
-            && entry.password == password
-            && entry.salt == challenge.salt
-            && entry.iterations == challenge.iterations
-        {
-            return Ok(entry.salted);
-        }
-        let (salt, iterations) = (challenge.salt.clone(), challenge.iterations);
-        let entry = tokio::task::spawn_blocking(move || derive(password, salt, iterations))
-            .await
-            .map_err(|_| ScramError::System)?;
-        let salted = entry.salted;
-        *cached = Some(entry);
-        Ok(salted)
-    }
-}
-
-fn derive(password: Vec<u8>, salt: Vec<u8>, iterations: NonZeroU32) -> Entry {
-    let mut salted = [0; KEY];
-    let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-    pbkdf2::derive(algorithm, iterations, &salt, &password, &mut salted);
-    Entry {
-        password,
-        salt,
-        iterations,
-        salted,
-    }
-}
-
 fn text(bytes: &[u8]) -> Result<&str, ScramError> {
     std::str::from_utf8(bytes).map_err(|_| ScramError::Malformed("it is not UTF-8"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use aws_lc_rs::pbkdf2;
     use proptest::prelude::*;
+
+    use super::keys::KEY;
+    use super::*;
 
     /// RFC 7677, section 3. Its user name is left out of ours, so the proofs are those of an empty name; the salted password
     /// and the message shapes are the RFC's.
@@ -362,26 +319,6 @@ mod tests {
             let error = answer.map(|(text, _)| text).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
-    }
-
-    #[tokio::test]
-    async fn keys_are_derived_again_only_when_password_or_salt_change() {
-        let keys = KeyCache::default();
-        let challenge = Challenge::parse(str::from_utf8(SERVER_FIRST).unwrap()).unwrap();
-        let first = keys.salted("one", &challenge).await.unwrap();
-        keys.0.lock().await.as_mut().unwrap().salted[0] ^= 1;
-        assert_ne!(
-            keys.salted("one", &challenge).await.unwrap(),
-            first,
-            "taken from the cache"
-        );
-        let other = keys.salted("two", &challenge).await.unwrap();
-        assert_ne!(other, first);
-        assert_eq!(
-            keys.salted("one", &challenge).await.unwrap(),
-            first,
-            "derived afresh"
-        );
     }
 
     proptest! {

@@ -15,6 +15,8 @@ use bulkhead_crds::effective::EffectiveIdentity;
 use bulkhead_crds::kinds::{IdentitySource, Jwks, Jwt, SecretKeyRef, SignedContext};
 use serde_json::{Value, json};
 
+use super::authority::{CONTEXT_KEYS, JWKS_KEY};
+use super::keys::MAX_JWKS;
 use super::*;
 use crate::secrets::Secrets;
 

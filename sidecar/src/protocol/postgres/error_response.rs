@@ -10,10 +10,10 @@ use super::message::Field;
 use super::message::frame;
 
 /// What every message of the sidecar's own begins with.
-pub const SPEAKER: &str = "bulkhead: ";
+const SPEAKER: &str = "bulkhead: ";
 
 /// The routine field of every message of the sidecar's own.
-pub const ROUTINE: &str = "bulkhead";
+const ROUTINE: &str = "bulkhead";
 
 /// The most bytes of one text that are sent; the rest is cut off, so that a message echoing input stays small.
 const MAX_TEXT: usize = 2048;
@@ -47,8 +47,6 @@ impl SqlState {
     pub const INVALID_PARAMETER_VALUE: Self = Self(*b"22023");
     /// `character_not_in_repertoire`.
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self(*b"22021");
-    /// `active_sql_transaction`.
-    pub const ACTIVE_TRANSACTION: Self = Self(*b"25001");
     /// `in_failed_sql_transaction`.
     pub const IN_FAILED_TRANSACTION: Self = Self(*b"25P02");
     /// `idle_in_transaction_session_timeout`.
@@ -75,10 +73,6 @@ impl SqlState {
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     /// `admin_shutdown`.
     pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
-    /// `cannot_connect_now`.
-    pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
-    /// `idle_session_timeout`.
-    pub const IDLE_SESSION_TIMEOUT: Self = Self(*b"57P05");
     /// `internal_error`.
     pub const INTERNAL_ERROR: Self = Self(*b"XX000");
 }
@@ -135,7 +129,7 @@ pub struct ErrorResponse {
     pub severity: Severity,
     /// The SQLSTATE.
     pub code: SqlState,
-    /// One line, without [`SPEAKER`], which is put before it on the wire.
+    /// One line, without `SPEAKER`, which is put before it on the wire.
     pub message: Cow<'static, str>,
     /// More about it.
     pub detail: Option<Cow<'static, str>>,

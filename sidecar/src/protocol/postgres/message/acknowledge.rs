@@ -15,10 +15,6 @@ macro_rules! empty {
 empty!(
     /// Sync, of a client: the end of an extended query.
     sync b'S'
-    /// Flush, of a client: send what is buffered.
-    flush b'H'
-    /// Terminate, of a client: goodbye.
-    terminate b'X'
     /// `ParseComplete`, of a server.
     parse_complete b'1'
     /// `BindComplete`, of a server.
@@ -27,8 +23,6 @@ empty!(
     close_complete b'3'
     /// `NoData`, of a server: the statement described returns no rows.
     no_data b'n'
-    /// `EmptyQueryResponse`, of a server.
-    empty_query_response b'I'
 );
 
 #[cfg(test)]
@@ -38,20 +32,11 @@ mod tests {
     #[test]
     fn golden() {
         let mut out = Vec::new();
-        for write in [
-            sync,
-            flush,
-            terminate,
-            parse_complete,
-            bind_complete,
-            close_complete,
-            no_data,
-            empty_query_response,
-        ] {
+        for write in [sync, parse_complete, bind_complete, close_complete, no_data] {
             write(&mut out);
         }
         let tags: Vec<u8> = out.chunks(5).map(|message| message[0]).collect();
-        assert_eq!(tags, b"SHX123nI");
+        assert_eq!(tags, b"S123n");
         assert!(out.chunks(5).all(|message| message[1..] == [0, 0, 0, 4]));
     }
 }

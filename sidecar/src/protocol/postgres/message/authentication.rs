@@ -11,16 +11,6 @@ use crate::protocol::postgres::codec::ProtocolError;
 /// The longest SASL message that PostgreSQL accepts, in bytes of the body (`PG_MAX_SASL_MESSAGE_LENGTH`).
 pub const MAX_SASL: usize = 1024;
 
-/// The longest password that is accepted, in bytes of the body.
-pub const MAX_PASSWORD: usize = 1024;
-
-/// A password in cleartext or hashed by MD5, in place.
-#[derive(Clone, Copy)]
-pub struct Password<'a> {
-    /// The password without its NUL.
-    pub password: &'a [u8],
-}
-
 /// The client's choice of a mechanism, and its first data, in place.
 #[derive(Clone, Copy)]
 pub struct SaslInitialResponse<'a> {
@@ -37,12 +27,6 @@ pub struct SaslResponse<'a> {
     pub data: &'a [u8],
 }
 
-impl fmt::Debug for Password<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password")
-    }
-}
-
 impl fmt::Debug for SaslInitialResponse<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SaslInitialResponse")
@@ -52,19 +36,6 @@ impl fmt::Debug for SaslInitialResponse<'_> {
 impl fmt::Debug for SaslResponse<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SaslResponse")
-    }
-}
-
-impl<'a> Password<'a> {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// More than [`MAX_PASSWORD`] bytes, a password without its NUL, or bytes behind it.
-    pub fn read(body: &'a [u8]) -> Result<Self, ProtocolError> {
-        let mut cursor = bounded("PasswordMessage", body, MAX_PASSWORD)?;
-        let password = cursor.string("the password has no end")?;
-        cursor.finish()?;
-        Ok(Self { password })
     }
 }
 
@@ -174,7 +145,6 @@ mod tests {
         let silent = SaslInitialResponse::read(b"X\x00\xff\xff\xff\xff").unwrap();
         assert_eq!(silent.data, None);
         assert_eq!(SaslResponse::read(b"c=biws").unwrap().data, b"c=biws");
-        assert_eq!(Password::read(b"pw\x00").unwrap().password, b"pw");
     }
 
     #[test]
@@ -189,8 +159,6 @@ mod tests {
         ] {
             assert!(SaslInitialResponse::read(body).is_err(), "{body:?}");
         }
-        assert!(Password::read(b"pw").is_err());
-        assert!(Password::read(b"p\x00w\x00").is_err());
         assert!(SaslResponse::read(&[b'x'; MAX_SASL + 1]).is_err());
     }
 }

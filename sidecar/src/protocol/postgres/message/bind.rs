@@ -7,7 +7,7 @@ use crate::protocol::postgres::codec::{Header, ProtocolError};
 
 /// The longest name of a statement or portal that is looked for, in bytes. PostgreSQL tells names apart by their first 63
 /// bytes only, so no working client comes near it.
-pub const MAX_NAME: usize = 4096;
+const MAX_NAME: usize = 4096;
 
 /// The names at the start of a Bind, in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl<'a> BindNames<'a> {
     /// Pure: to be asked again with a longer prefix. Whoever holds the whole body takes `None` for a malformed message.
     ///
     /// # Errors
-    /// A name longer than [`MAX_NAME`].
+    /// A name longer than `MAX_NAME`.
     pub fn read(prefix: &'a [u8]) -> Result<Option<Self>, ProtocolError> {
         let Some(portal) = name(prefix)? else {
             return Ok(None);
@@ -75,26 +75,6 @@ impl<'a> BindNames<'a> {
         out.push(0);
         Ok(())
     }
-
-    /// Appends a whole Bind with another statement name, `body` being the original's.
-    ///
-    /// # Errors
-    /// A body without its names, or a message longer than the protocol allows. Nothing is written then.
-    pub fn rename(
-        body: &'a [u8],
-        statement: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        let names = Self::read(body)?.ok_or(ProtocolError::Malformed {
-            message: "Bind",
-            problem: "a name has no end",
-        })?;
-        let length = u32::try_from(body.len().saturating_add(4))
-            .map_err(|_| ProtocolError::TooLong { message: "Bind" })?;
-        names.write_head(Header { tag: b'B', length }, statement, out)?;
-        out.extend_from_slice(body.get(names.rest_offset..).unwrap_or_default());
-        Ok(())
-    }
 }
 
 /// The text before the first NUL; `None` when it is not there yet.
@@ -118,6 +98,15 @@ mod tests {
 
     use super::*;
 
+    /// Appends a whole Bind with another statement name, `body` being the original's.
+    fn rename(body: &[u8], statement: &[u8], out: &mut Vec<u8>) {
+        let names = BindNames::read(body).unwrap().unwrap();
+        let length = u32::try_from(body.len() + 4).unwrap();
+        let header = Header { tag: b'B', length };
+        names.write_head(header, statement, out).unwrap();
+        out.extend_from_slice(&body[names.rest_offset..]);
+    }
+
     /// Portal `p`, statement `s1`, one text parameter `42`, all results in text.
     const BODY: &[u8] = b"p\x00s1\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00";
 
@@ -133,7 +122,7 @@ mod tests {
             }
         );
         let mut out = Vec::new();
-        BindNames::rename(BODY, b"bulkhead_7", &mut out).unwrap();
+        rename(BODY, b"bulkhead_7", &mut out);
         assert_eq!(
             out,
             b"B\x00\x00\x00\x1dp\x00bulkhead_7\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00"
@@ -181,9 +170,9 @@ mod tests {
             let mut body = [portal.as_bytes(), &[0], statement.as_bytes(), &[0]].concat();
             body.extend(&rest);
             let mut there = Vec::new();
-            BindNames::rename(&body, other.as_bytes(), &mut there).unwrap();
+            rename(&body, other.as_bytes(), &mut there);
             let mut back = Vec::new();
-            BindNames::rename(&there[5..], statement.as_bytes(), &mut back).unwrap();
+            rename(&there[5..], statement.as_bytes(), &mut back);
             prop_assert_eq!(&back[5..], &body[..]);
         }
     }

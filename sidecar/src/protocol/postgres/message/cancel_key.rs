@@ -9,10 +9,10 @@ use super::frame;
 use crate::protocol::postgres::codec::ProtocolError;
 
 /// The shortest secret: what protocol 3.0 has, always.
-pub const MIN_CANCEL_SECRET: usize = 4;
+const MIN_CANCEL_SECRET: usize = 4;
 
 /// The longest secret that protocol 3.2 allows.
-pub const MAX_CANCEL_SECRET: usize = 256;
+const MAX_CANCEL_SECRET: usize = 256;
 
 /// The code that stands where a start-up packet has its protocol version.
 pub(super) const CANCEL_REQUEST: u32 = 80_877_102;
@@ -32,7 +32,7 @@ impl fmt::Debug for CancelKey {
 }
 
 impl CancelKey {
-    /// A key; `None` when the secret has fewer than [`MIN_CANCEL_SECRET`] or more than [`MAX_CANCEL_SECRET`] bytes.
+    /// A key; `None` when the secret has fewer than `MIN_CANCEL_SECRET` or more than `MAX_CANCEL_SECRET` bytes.
     #[must_use]
     pub fn new(process_id: i32, secret: &[u8]) -> Option<Self> {
         (MIN_CANCEL_SECRET..=MAX_CANCEL_SECRET)
@@ -81,7 +81,8 @@ impl CancelKey {
         frame::short(b'K', out, |out| self.write_fields(out));
     }
 
-    /// Appends a `CancelRequest`, which is the only packet of its connection.
+    /// Appends a `CancelRequest`, which is the only packet of its connection. Only clients write it.
+    #[cfg(test)]
     pub fn write_cancel_request(&self, out: &mut Vec<u8>) {
         let length = u32::try_from(self.secret.len().saturating_add(12)).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_be_bytes());

@@ -13,11 +13,9 @@ mod cancel_key;
 mod command_complete;
 mod copy;
 mod cursor;
-mod execute;
 pub(in crate::protocol::postgres) mod frame;
 mod negotiate;
 mod notice;
-mod notification;
 mod parameter_status;
 mod parse;
 mod query;
@@ -25,22 +23,17 @@ mod ready_for_query;
 mod startup;
 mod target;
 
-pub use acknowledge::{
-    bind_complete, close_complete, empty_query_response, flush, no_data, parse_complete, sync,
-    terminate,
-};
+pub use acknowledge::{bind_complete, close_complete, no_data, parse_complete, sync};
 pub use authentication::{
-    MAX_PASSWORD, MAX_SASL, Password, SaslInitialResponse, SaslResponse, authentication_ok,
-    authentication_sasl, authentication_sasl_continue, authentication_sasl_final,
+    MAX_SASL, SaslInitialResponse, SaslResponse, authentication_ok, authentication_sasl,
+    authentication_sasl_continue, authentication_sasl_final,
 };
-pub use bind::{BindNames, MAX_NAME};
-pub use cancel_key::{CancelKey, MAX_CANCEL_SECRET, MIN_CANCEL_SECRET};
+pub use bind::BindNames;
+pub use cancel_key::CancelKey;
 pub use command_complete::CommandComplete;
 pub use copy::copy_fail;
-pub use execute::Execute;
 pub use negotiate::NegotiateProtocolVersion;
 pub use notice::{Field, NoticeFields};
-pub use notification::Notification;
 pub use parameter_status::ParameterStatus;
 pub use parse::Parse;
 pub use query::Query;

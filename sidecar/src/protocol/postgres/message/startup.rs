@@ -139,7 +139,8 @@ impl<'a> StartupMessage<'a> {
         }
     }
 
-    /// Appends a login packet. A NUL ends a text.
+    /// Appends a login packet. A NUL ends a text. Only clients write it.
+    #[cfg(test)]
     pub fn write(version: ProtocolVersion, parameters: &[(&str, &str)], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);

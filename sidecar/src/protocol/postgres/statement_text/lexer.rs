@@ -68,6 +68,18 @@ impl<'a> Lexer<'a> {
         ahead.next()
     }
 
+    /// A parameter's name whose first part has been taken: its parts, divided by dots.
+    pub(super) fn dotted_name(&mut self, first: Token<'_>) -> Option<String> {
+        let mut name = String::from_utf8(first.name()?).ok()?;
+        while self.peek() == Some(Token::Symbol(b'.')) {
+            self.next();
+            let part = String::from_utf8(self.next()?.name()?).ok()?;
+            name.push('.');
+            name.push_str(&part);
+        }
+        Some(name)
+    }
+
     /// Passes this word if it comes next.
     pub(super) fn eat(&mut self, word: &str) -> bool {
         let found = self.peek().is_some_and(|token| token.is(word));
@@ -227,6 +239,20 @@ pub(super) const fn continues_word(byte: u8) -> bool {
 
 const fn continues_number(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_'
+}
+
+/// Whether a text begins with a word, in any case.
+pub(super) fn starts_with(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// Whether a text ends with a word, in any case.
+pub(super) fn ends_with(text: &[u8], word: &[u8]) -> bool {
+    let start = text.len().checked_sub(word.len());
+    start
+        .and_then(|start| text.get(start..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@
 
 mod classify;
 mod deallocate;
+mod functions;
 mod lexer;
 mod reset;
 mod set;
+mod statement;
 mod traits;
 mod transaction;
 

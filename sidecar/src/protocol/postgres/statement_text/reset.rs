@@ -1,6 +1,6 @@
 //! `RESET name` and `RESET ALL`, where they stand alone.
 
-use super::lexer::{Lexer, Token};
+use super::lexer::Lexer;
 
 /// What goes back to its value at the session's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,7 @@ pub fn parse_reset(text: &[u8]) -> Option<ResetStatement> {
     } else if first.is("role") || first.is("session") {
         return None;
     } else {
-        let mut name = String::from_utf8(first.name()?).ok()?;
-        while lexer.peek() == Some(Token::Symbol(b'.')) {
-            lexer.next();
-            let part = String::from_utf8(lexer.next()?.name()?).ok()?;
-            name.push('.');
-            name.push_str(&part);
-        }
-        ResetStatement::One(name)
+        ResetStatement::One(lexer.dotted_name(first)?)
     };
     lexer.at_end().then_some(target)
 }

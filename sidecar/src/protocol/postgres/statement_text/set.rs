@@ -64,13 +64,7 @@ fn assignment(lexer: &mut Lexer<'_>, first: Token<'_>) -> Option<(String, Option
     if first.is("local") || first.is("transaction") || first.is("constraints") {
         return None;
     }
-    let mut name = String::from_utf8(first.name()?).ok()?;
-    while lexer.peek() == Some(Token::Symbol(b'.')) {
-        lexer.next();
-        let part = String::from_utf8(lexer.next()?.name()?).ok()?;
-        name.push('.');
-        name.push_str(&part);
-    }
+    let name = lexer.dotted_name(first)?;
     if !lexer.eat("to") && lexer.next()? != Token::Symbol(b'=') {
         return None;
     }

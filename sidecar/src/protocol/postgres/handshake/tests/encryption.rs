@@ -6,6 +6,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -34,20 +35,31 @@ pub(super) async fn encrypt(connector: TlsConnector, socket: TcpStream) -> TlsSt
     connector.connect(name, socket).await.unwrap()
 }
 
+/// Asks for TLS, which is given.
+async fn ask(client: &mut TcpStream) {
+    client.write_all(SSL_REQUEST).await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), b'S');
+}
+
+/// What comes of a start-up packet that is sent encrypted.
+async fn logged_in(
+    client: &mut TlsStream<TcpStream>,
+    receiving: JoinHandle<Result<Arrival, HandshakeError>>,
+) -> Box<Login> {
+    let packet = startup(&[("user", "chat")]);
+    client.write_all(&packet).await.unwrap();
+    login(receiving.await.unwrap().unwrap())
+}
+
 #[tokio::test]
 async fn tls_is_given_to_those_who_ask() {
     let (tls, connector) = certificate(&[]);
     let (mut client, server) = tcp().await;
     let end_point = tls.end_point().cloned();
     let receiving = tokio::spawn(async move { receive(server, Some(&tls)).await });
-    client.write_all(SSL_REQUEST).await.unwrap();
-    assert_eq!(client.read_u8().await.unwrap(), b'S');
+    ask(&mut client).await;
     let mut client = encrypt(connector, client).await;
-    client
-        .write_all(&startup(&[("user", "chat")]))
-        .await
-        .unwrap();
-    let login = login(receiving.await.unwrap().unwrap());
+    let login = logged_in(&mut client, receiving).await;
     assert!(login.stream.is_tls());
     assert!(end_point.is_some());
     assert_eq!(login.end_point, end_point);
@@ -102,11 +114,7 @@ async fn direct_tls_says_that_it_means_postgresql() {
     let (client, server) = tcp().await;
     let receiving = tokio::spawn(async move { receive(server, Some(&tls)).await });
     let mut client = encrypt(connector, client).await;
-    client
-        .write_all(&startup(&[("user", "chat")]))
-        .await
-        .unwrap();
-    let login = login(receiving.await.unwrap().unwrap());
+    let login = logged_in(&mut client, receiving).await;
     assert!(login.stream.is_tls());
     assert!(login.end_point.is_some());
 }
@@ -132,8 +140,7 @@ async fn a_cancel_request_may_be_encrypted() {
     let (tls, connector) = certificate(&[]);
     let (mut client, server) = tcp().await;
     let receiving = tokio::spawn(async move { receive(server, Some(&tls)).await });
-    client.write_all(SSL_REQUEST).await.unwrap();
-    assert_eq!(client.read_u8().await.unwrap(), b'S');
+    ask(&mut client).await;
     let mut client = encrypt(connector, client).await;
     let mut packet = Vec::new();
     CancelKey::new(7, b"abcd")

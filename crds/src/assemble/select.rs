@@ -1,8 +1,8 @@
 //! Which overlay an environment gets.
 
+use crate::findings::{Finding, Severity};
 use crate::kinds::{Environment, IsolationPolicy};
 use crate::load::nearest;
-use crate::validate::{Finding, Severity};
 
 /// The overlay of that name.
 pub(super) fn overlay<'a>(policy: &'a IsolationPolicy, name: &str) -> Option<&'a Environment> {

@@ -1,0 +1,66 @@
+//! Patterns and bounds that the kinds share, and what of them the derive cannot say by itself.
+
+use schemars::Schema;
+use serde_json::{Value, json};
+
+/// A DNS label (RFC 1123).
+pub(crate) const LABEL: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+/// A DNS subdomain (RFC 1123), as Kubernetes names objects.
+pub(crate) const OBJECT_NAME: &str = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
+/// A key of a Secret.
+pub(crate) const SECRET_KEY: &str = "^[A-Za-z0-9._-]+$";
+/// A host name, an address, or the folder of a Unix socket.
+pub(crate) const HOST: &str =
+    "^(/[^\\x00]*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+)$";
+/// A run-time parameter of PostgreSQL with a prefix: what an application may define by itself.
+pub(crate) const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
+/// An IP address; the parser is stricter.
+pub(crate) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
+
+/// What the patterns are called in an error.
+pub(crate) const PATTERNS: [(&str, &str); 5] = [
+    (LABEL, "a name of lower-case letters, digits and `-`"),
+    (
+        OBJECT_NAME,
+        "a name of lower-case letters, digits, `-` and `.`",
+    ),
+    (SECRET_KEY, "a key of letters, digits, `.`, `_` and `-`"),
+    (
+        HOST,
+        "a host name, an address, or the folder of a Unix socket with a leading `/`",
+    ),
+    (
+        PARAMETER,
+        "a parameter with a prefix, such as `app.user_id`",
+    ),
+];
+
+/// Whether a text has the form that a pattern asks for.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    regex_lite::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+}
+
+/// Marks a list whose entries are told apart by `name`.
+pub(crate) fn list_by_name(schema: &mut Schema) {
+    schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
+    schema.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
+}
+
+/// Bounds the values of a map.
+pub(crate) fn bound_values(schema: &mut Schema) {
+    bound(schema, 4096);
+}
+
+/// Bounds the values of a map of labels.
+pub(crate) fn bound_label_values(schema: &mut Schema) {
+    bound(schema, 63);
+}
+
+fn bound(schema: &mut Schema, longest: u32) {
+    if let Some(values) = schema
+        .get_mut("additionalProperties")
+        .and_then(Value::as_object_mut)
+    {
+        values.insert("maxLength".to_owned(), longest.into());
+    }
+}

@@ -1,0 +1,307 @@
+//! Policies that break one rule each.
+
+use super::parts::{JWT, SCRAM, SECOND, SOCKET, TRUST, TRUSTED};
+
+/// A rule, and changes to the sound policy that break it.
+pub(super) type Case = (&'static str, &'static [(&'static str, &'static str)]);
+
+pub(super) const BROKEN: &[Case] = &[
+    (
+        "DuplicateName",
+        &[
+            ("databases/-", SECOND),
+            ("databases/1/name", "main"),
+            ("databases/1/listen/port", "6545"),
+        ],
+    ),
+    (
+        "DuplicateName",
+        &[("environments", "[{name: staging}, {name: staging}]")],
+    ),
+    (
+        "DuplicateName",
+        &[(
+            "environments",
+            "[{name: staging, databases: [{name: main}, {name: main}]}]",
+        )],
+    ),
+    (
+        "UnknownOverlay",
+        &[(
+            "environments",
+            "[{name: staging, databases: [{name: mian}]}]",
+        )],
+    ),
+    (
+        "UnknownOverlay",
+        &[(
+            "environments",
+            "[{name: staging, webSockets: [{name: chat}]}]",
+        )],
+    ),
+    ("EmptySelector", &[("selector", "{}")]),
+    (
+        "EmptySelector",
+        &[("selector", "{matchLabels: {}, matchExpressions: []}")],
+    ),
+    ("GuardsNothing", &[("databases", "[]")]),
+    ("JwtMissing", &[("identity", "{source: Jwt}")]),
+    ("JwksSource", &[JWT, ("identity/jwt/jwks", "{}")]),
+    (
+        "JwksSource",
+        &[JWT, ("identity/jwt/jwks/secretRef", "{name: keys}")],
+    ),
+    (
+        "JwksInsecure",
+        &[JWT, ("identity/jwt/jwks/uri", "http://idp.example/jwks")],
+    ),
+    (
+        "JwksInsecure",
+        &[(
+            "identity/signedContext/jwks/uri",
+            "http://localhost.example/jwks",
+        )],
+    ),
+    (
+        "JwksInline",
+        &[JWT, ("identity/jwt/jwks", "{inline: 'no JSON'}")],
+    ),
+    (
+        "JwksInline",
+        &[JWT, ("identity/jwt/jwks", "{inline: '{\"keys\": []}'}")],
+    ),
+    (
+        "JwksInline",
+        &[
+            JWT,
+            (
+                "identity/jwt/jwks",
+                "{inline: '{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}'}",
+            ),
+        ],
+    ),
+    (
+        "JwksInline",
+        &[
+            JWT,
+            (
+                "identity/jwt/jwks",
+                "{inline: '{\"keys\": [{\"kty\": \"OKP\", \"x\": \"eA\", \"d\": \"ZA\"}]}'}",
+            ),
+        ],
+    ),
+    ("AnyAudience", &[JWT, ("identity/jwt/audiences", "null")]),
+    (
+        "PlaceholdersAllowed",
+        &[("identity/rejectPlaceholders", "false")],
+    ),
+    ("ConnectionScope", &[("identity/inSql/scope", "Connection")]),
+    (
+        "ReservedParameter",
+        &[("databases/0/session/userParameter", "Bulkhead.user")],
+    ),
+    (
+        "ReservedParameter",
+        &[
+            TRUSTED,
+            SCRAM,
+            ("identity/trusted/setting", "bulkhead.user"),
+        ],
+    ),
+    (
+        "TrustedSigned",
+        &[
+            TRUSTED,
+            SCRAM,
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+        ],
+    ),
+    ("TrustUnwritten", &[TRUSTED]),
+    ("TrustedByAll", &[TRUSTED, TRUST]),
+    ("SharedTier", &[("isolation/tier", "Shared")]),
+    (
+        "ScramWithoutSecret",
+        &[("databases/0/listen/auth/mode", "Scram")],
+    ),
+    ("ListenCertificate", &[("databases/0/listen/tls", "Secret")]),
+    (
+        "ListenCertificate",
+        &[("databases/0/listen/tlsSecretRef/name", "tls")],
+    ),
+    (
+        "ListenCertificate",
+        &[
+            ("databases/0/listen/tls", "Issued"),
+            ("databases/0/listen/tlsSecretRef/name", "tls"),
+        ],
+    ),
+    (
+        "ListenOpen",
+        &[TRUSTED, TRUST, ("databases/0/listen/address", "0.0.0.0")],
+    ),
+    (
+        "ListenBeyondLoopback",
+        &[("databases/0/listen/address", "'::'")],
+    ),
+    (
+        "ListenClash",
+        &[
+            ("databases/-", SECOND),
+            ("databases/1/listen/port", "6543"),
+            ("databases/1/upstream/host", "elsewhere.internal"),
+        ],
+    ),
+    (
+        "ListenClash",
+        &[
+            ("databases/-", SECOND),
+            ("databases/1/listen/port", "6543"),
+            ("databases/1/upstream/database", "chat"),
+        ],
+    ),
+    (
+        "ListenClash",
+        &[SOCKET, ("webSockets/0/listen/port", "6543")],
+    ),
+    (
+        "ListenClash",
+        &[SOCKET, ("webSockets/0/listen/port", "8000")],
+    ),
+    (
+        "ListenClash",
+        &[
+            SOCKET,
+            (
+                "webSockets/-",
+                "{name: second, upstream: {port: 8001}, timeouts: {handshake: 20s}}",
+            ),
+        ],
+    ),
+    ("ListenAnyPort", &[("databases/0/listen/port", "0")]),
+    (
+        "ListenAnyPort",
+        &[SOCKET, ("webSockets/0/listen/port", "0")],
+    ),
+    (
+        "DialsItself",
+        &[
+            ("databases/0/upstream/host", "127.0.0.1"),
+            ("databases/0/upstream/port", "6543"),
+        ],
+    ),
+    (
+        "DialsItself",
+        &[
+            ("databases/0/upstream/host", "localhost"),
+            ("databases/0/listen", "{}"),
+        ],
+    ),
+    (
+        "CaMissing",
+        &[("databases/0/upstream/tls/mode", "VerifyCa")],
+    ),
+    (
+        "CaUnused",
+        &[(
+            "databases/0/upstream",
+            "{host: localhost, database: chat, credentialsSecretRef: {name: chat-db}, tls: {mode: Require, caSecretRef: {name: ca}}}",
+        )],
+    ),
+    (
+        "TlsOnSocket",
+        &[("databases/0/upstream/host", "/run/postgresql")],
+    ),
+    (
+        "Unverified",
+        &[("databases/0/upstream/tls/mode", "Require")],
+    ),
+    (
+        "Unverified",
+        &[("databases/0/upstream/tls/mode", "Disable")],
+    ),
+    (
+        "PerUserOverMax",
+        &[
+            ("databases/0/pool/maxConnections", "3"),
+            ("databases/0/pool/perUser", "{max: 4}"),
+        ],
+    ),
+    (
+        "WarmOverMax",
+        &[("databases/0/pool", "{maxConnections: 4, warm: 5}")],
+    ),
+    (
+        "WarmForWhom",
+        &[
+            ("databases/0/pool/warm", "1"),
+            ("databases/0/upstream/database", "null"),
+        ],
+    ),
+    (
+        "WarmForWhom",
+        &[
+            ("databases/0/pool/warm", "1"),
+            ("databases/0/upstream/credentialsSecretRef", "null"),
+        ],
+    ),
+    (
+        "NotForProtocol",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/session/userParameter", "app.user_id"),
+        ],
+    ),
+    ("NeverOff", &[("databases/0/timeouts/connect", "0s")]),
+    ("NeverOff", &[("databases/0/timeouts/acquire", "0s")]),
+    ("NeverOff", &[("databases/0/breaker/open", "0s")]),
+    (
+        "NeverOff",
+        &[SOCKET, ("webSockets/0/timeouts/handshake", "0s")],
+    ),
+    (
+        "StatementOverTransaction",
+        &[("databases/0/timeouts/statement", "61s")],
+    ),
+    (
+        "IdleOverTransaction",
+        &[("databases/0/timeouts/idleInTransaction", "2m")],
+    ),
+    ("IdleOverLifetime", &[("databases/0/timeouts/idle", "61m")]),
+    (
+        "IdleOverLifetime",
+        &[SOCKET, ("webSockets/0/timeouts/maxLifetime", "4m")],
+    ),
+    (
+        "HandshakeTooShort",
+        &[SOCKET, ("webSockets/0/timeouts/handshake", "12s")],
+    ),
+    (
+        "ManagedConnect",
+        &[
+            (
+                "databases/0/upstream/host",
+                "chat.abc.eu-west-1.rds.amazonaws.com",
+            ),
+            ("databases/0/timeouts/connect", "8s"),
+        ],
+    ),
+    (
+        "PingOverIdle",
+        &[SOCKET, ("webSockets/0/timeouts/ping", "5m")],
+    ),
+    (
+        "BufferOverMemory",
+        &[SOCKET, ("webSockets/0/limits/bufferPerUser", "2Mi")],
+    ),
+    (
+        "InjectedTimeout",
+        &[("inject/env", "{PGCONNECT_TIMEOUT: '5'}")],
+    ),
+    (
+        "EnvironmentsFarApart",
+        &[(
+            "environments",
+            "[{name: staging, databases: [{name: main, timeouts: {connect: 101s}}]}]",
+        )],
+    ),
+];

@@ -1,0 +1,75 @@
+//! Policies that come close, and break none.
+
+use super::parts::{JWT, SCRAM, SECOND, SOCKET, TRUSTED};
+
+/// Close to the line, and on its right side.
+pub(super) const SOUND: &[&[(&str, &str)]] = &[
+    &[],
+    &[JWT],
+    &[JWT, ("identity/jwt/jwks/uri", "http://127.0.0.1:9000/jwks")],
+    &[
+        JWT,
+        (
+            "identity/jwt/jwks",
+            "{inline: '{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"x\": \"eA\"}]}'}",
+        ),
+    ],
+    &[
+        TRUSTED,
+        SCRAM,
+        ("identity/trusted/setting", "app.current_user_id"),
+    ],
+    &[(
+        "selector",
+        "{matchExpressions: [{key: app, operator: Exists}]}",
+    )],
+    // The same port on loopback addresses of their own; the same listener for two databases of one server.
+    &[
+        ("databases/-", SECOND),
+        ("databases/1/listen", "{address: 127.0.0.2, port: 6543}"),
+    ],
+    &[("databases/-", SECOND), ("databases/1/listen/port", "6543")],
+    &[(
+        "databases/0/listen",
+        "{tls: Secret, tlsSecretRef: {name: tls}}",
+    )],
+    &[(
+        "databases/0/upstream/tls",
+        "{mode: VerifyCa, caSecretRef: {name: ca}}",
+    )],
+    &[("databases/0/upstream/tls", "{mode: VerifyFull}")],
+    &[
+        ("databases/0/upstream/host", "/run/postgresql"),
+        ("databases/0/upstream/tls/mode", "Disable"),
+    ],
+    &[
+        ("databases/0/upstream/host", "localhost"),
+        ("databases/0/upstream/tls/mode", "Disable"),
+    ],
+    &[(
+        "databases/0/pool",
+        "{perUser: {max: 4}, maxConnections: 4, warm: 4}",
+    )],
+    &[(
+        "databases/0/timeouts",
+        "{statement: 60s, transaction: 60s, idleInTransaction: 60s, idle: 1h, lifetime: 1h}",
+    )],
+    &[(
+        "databases/0/timeouts",
+        "{statement: 0s, transaction: 0s, idleInTransaction: 0s, idle: 0s, lifetime: 0s}",
+    )],
+    &[("databases/0/timeouts", "{statement: 2h, transaction: 0s}")],
+    &[SOCKET, ("webSockets/0/timeouts/handshake", "13s")],
+    &[(
+        "databases/0/upstream/host",
+        "chat.abc.eu-west-1.rds.amazonaws.com",
+    )],
+    &[(
+        "inject/env",
+        "{PGHOST: 127.0.0.1, GRACEFUL_SHUTDOWN_TIMEOUT: '30'}",
+    )],
+    &[(
+        "environments",
+        "[{name: staging, databases: [{name: main, timeouts: {connect: 100s}}]}]",
+    )],
+];
