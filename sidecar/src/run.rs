@@ -200,8 +200,10 @@ async fn follow(
                 tracing::info!(revision = %force.revision, "a revision is in force");
             }
             Err(error) => {
-                process.metrics.policy_rejections.inc();
-                tracing::error!(%error, revision = %revision.id, "a revision cannot be put in force; the last one stays");
+                if store.cannot_apply(error.to_string()) {
+                    process.metrics.policy_rejections.inc();
+                    tracing::error!(%error, revision = %revision.id, "a secret cannot be used; what is in force stays");
+                }
             }
         }
     }

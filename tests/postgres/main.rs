@@ -23,6 +23,7 @@ mod many_users;
 mod pinning;
 mod pipelines;
 mod prepared;
+mod secrets;
 mod slow_clients;
 mod startup;
 mod timeouts;

@@ -147,10 +147,9 @@ impl PolicyWatch {
         let warnings = accepted.warnings.clone();
         match self.store.take_over(accepted, &self.trial) {
             TakeOver::Refused(reason) => {
-                let why = vec![Diagnostic::of_file("CannotApply", reason)];
-                let known = self.store.standing().rejection;
-                if known.is_none_or(|known| known.diagnostics != why) {
-                    self.reject(why);
+                let why = vec![Diagnostic::of_file("CannotApply", reason.clone())];
+                if self.store.cannot_apply(reason) {
+                    self.tell_rejection(&why);
                 }
             }
             TakeOver::Changed(revision) => {
@@ -179,16 +178,20 @@ impl PolicyWatch {
     }
 
     fn reject(&self, diagnostics: Vec<Diagnostic>) {
+        self.tell_rejection(&diagnostics);
+        self.store.reject(Rejection {
+            at: SystemTime::now(),
+            diagnostics,
+        });
+    }
+
+    fn tell_rejection(&self, diagnostics: &[Diagnostic]) {
         self.metrics.policy_rejections.inc();
         tracing::error!(
             revision = %self.store.current().id,
             "policy refused; the last good revision stays in force"
         );
         diagnostics.iter().for_each(Diagnostic::log);
-        self.store.reject(Rejection {
-            at: SystemTime::now(),
-            diagnostics,
-        });
     }
 }
 

@@ -27,7 +27,7 @@ use super::server_error::ErrorFields;
 use super::startup::{self, Startup};
 use super::tls::Tls;
 use super::wire::Wire;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretError, Secrets};
 use crate::stream::Stream;
 
 /// Dials one upstream. Shared between threads, cheap to clone; one for each database entry and policy revision.
@@ -120,6 +120,14 @@ impl Connector {
     #[must_use]
     pub fn role(&self) -> Option<String> {
         self.0.credentials.username()
+    }
+
+    /// Whether the credentials that the policy names can be read now. Where it names none there is nothing to miss.
+    ///
+    /// # Errors
+    /// A key is missing or unusable; the text names secret, key and file.
+    pub fn check_credentials(&self) -> Result<(), SecretError> {
+        self.0.credentials.check()
     }
 
     /// The upstream, for messages.
