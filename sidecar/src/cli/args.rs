@@ -34,7 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Stand between the application and its databases.
     Run(RunArgs),
-    /// Validate and resolve the policy, show each field with its origin, and reach the upstreams. Takes the flags of `run`.
+    /// Validate and resolve the policy, show each field with its origin, read the secrets and keys that it refers to, and
+    /// reach the upstreams. Takes the flags of `run`.
     Check(RunArgs),
     /// Show the users of the running sidecar.
     Users(AskArgs),
