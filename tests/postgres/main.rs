@@ -18,6 +18,7 @@ mod fairness;
 mod identity;
 mod isolation;
 mod live_policy;
+mod logs;
 mod malformed;
 mod many_users;
 mod pinning;

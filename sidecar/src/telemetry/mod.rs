@@ -8,6 +8,7 @@ mod family;
 mod labels;
 mod logs;
 mod metrics;
+mod notices;
 mod process;
 mod striped;
 mod upstream;
@@ -18,5 +19,6 @@ pub use labels::{
 };
 pub use logs::{LogError, LogFormat, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
+pub use notices::Notices;
 pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;
