@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::cpu_limit;
 use crate::admin::paths::default_control_path;
 use crate::policy::PolicySource;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, check_filter};
 
 /// The admin port without `--admin`: loopback, so that it is opened to others in so many words.
 pub const DEFAULT_ADMIN: SocketAddr =
@@ -81,7 +81,8 @@ pub struct RunArgs {
         long,
         value_name = "LEVEL",
         env = "BULKHEAD_LOG",
-        default_value = "info"
+        default_value = "info",
+        value_parser = log_level
     )]
     pub log_level: String,
 
@@ -153,6 +154,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn log_level(text: &str) -> Result<String, String> {
+    match check_filter(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn workers(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {
         Ok(number) if number.get() <= MOST_WORKERS => Ok(number),
@@ -212,6 +220,8 @@ mod tests {
             ["--admin", "localhost"],
             ["--environment", "a b"],
             ["--log-format", "xml"],
+            ["--log-level", "loud"],
+            ["--log-level", ""],
         ] {
             let refused = run(&wrong).expect_err(wrong[1]);
             assert_eq!(refused.exit_code(), 2, "{wrong:?}");

@@ -17,7 +17,7 @@ pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLI
 pub use labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
-pub use logs::{LogError, LogFormat, start as start_logs};
+pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use notices::Notices;
 pub use striped::{StripedGauge, StripedHistogram};
