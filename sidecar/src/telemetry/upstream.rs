@@ -202,7 +202,7 @@ impl UpstreamFamilies {
             )?,
             breaker_state: gauge(
                 "bulkhead_breaker_state",
-                "State of the upstream's breaker: 0 closed, 1 half open, 2 open.",
+                "State of the upstream's breaker: 0 closed, 1 half open, 2 open. There is no breaker yet: always 0.",
                 &["upstream"],
             )?,
         })
