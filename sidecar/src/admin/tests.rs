@@ -307,7 +307,10 @@ async fn the_subcommands_print_what_the_socket_tells() {
 
     let mut out = Vec::new();
     cli::drain(&control, &mut out).await.expect("agreed");
-    assert_eq!(text(out), "draining\n");
+    assert_eq!(
+        text(out),
+        "not ready from now on; databases stay open to the application, and SIGTERM ends what is left\n"
+    );
 }
 
 #[tokio::test]

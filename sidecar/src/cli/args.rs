@@ -41,7 +41,8 @@ pub enum Command {
     Users(AskArgs),
     /// Show the policy that the running sidecar has in force, each field with its origin.
     Policy(AskArgs),
-    /// Ask the running sidecar to drain, and return at once.
+    /// Make the running sidecar not ready from now on, and return at once. Databases stay open to the application; SIGTERM
+    /// ends what is left.
     Drain(ControlArgs),
 }
 
@@ -72,7 +73,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
 
-    /// How long open transactions may go on once the drain has begun.
+    /// How long open transactions may go on after SIGTERM or SIGINT.
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub grace: Duration,
 
