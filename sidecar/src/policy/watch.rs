@@ -48,6 +48,7 @@ pub struct PolicyWatch {
     metrics: Arc<Metrics>,
     timing: Timing,
     trial: Box<Trial>,
+    nudge: Arc<Notify>,
     /// What the last reading was of.
     seen: Option<String>,
     marks: SecretMarks,
@@ -68,6 +69,7 @@ impl PolicyWatch {
         Self {
             marks: SecretMarks::of(secrets.as_deref()),
             trial: Box::new(|_| Ok(())),
+            nudge: Arc::default(),
             seen: None,
             source,
             secrets,
@@ -84,9 +86,15 @@ impl PolicyWatch {
         Self { trial, ..self }
     }
 
+    /// Makes the watch look at the files again, without an event: for whoever knows better than the kernel.
+    #[must_use]
+    pub fn nudge(&self) -> Arc<Notify> {
+        Arc::clone(&self.nudge)
+    }
+
     /// Watches until it is dropped; never returns by itself.
     pub async fn run(mut self) {
-        let nudge = Arc::new(Notify::new());
+        let nudge = self.nudge();
         let mut events = Events::new(&nudge);
         loop {
             events.attach(
