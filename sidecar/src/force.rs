@@ -81,7 +81,7 @@ pub enum ForceError {
         source: SecretError,
     },
     /// A listener's certificate cannot be used.
-    #[error("databases[{entry}].listen.tls: {source}")]
+    #[error("databases[{entry}].listen.tlsSecretRef: {source}")]
     Certificate {
         /// The entry.
         entry: String,
@@ -261,7 +261,7 @@ fn listen_tls(
             .read(&reference.name, key)
             .map_err(|source| ForceError::Secret {
                 entry: settings.name.clone(),
-                field: "tls.secretRef",
+                field: "tlsSecretRef",
                 source,
             })
     };

@@ -87,7 +87,7 @@ mod tests {
             name: "db".to_owned(),
         });
         for (database, file) in [
-            (certificate, "tls/tls.crt"),
+            (certificate, "listen.tlsSecretRef: secret tls/tls.crt"),
             (password, "app/password"),
             (credentials, "db/username"),
         ] {
