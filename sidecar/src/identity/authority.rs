@@ -287,7 +287,7 @@ fn parse(json: &[u8], kinds: Kinds, field: &'static str) -> Result<KeySet, Ident
     let keys =
         KeySet::parse(json, kinds).map_err(|source| IdentityError::Jwks { field, source })?;
     if !keys.skipped().is_empty() {
-        tracing::warn!(field, left_out = ?keys.skipped(), "some keys cannot be used");
+        tracing::warn!(field, left_out = %keys.skipped().join("; "), "some keys cannot be used");
     }
     Ok(keys)
 }

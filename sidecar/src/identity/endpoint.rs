@@ -179,7 +179,7 @@ impl Endpoint {
         if keys.same_document(&self.keys()) {
             return;
         }
-        tracing::info!(uri = %self.fetcher.uri(), keys = ?keys, left_out = ?keys.skipped(), "a new key set is in force");
+        tracing::info!(uri = %self.fetcher.uri(), keys = %keys.names(), left_out = %keys.skipped().join("; "), "a new key set is in force");
         self.keys.store(Arc::new(keys));
     }
 

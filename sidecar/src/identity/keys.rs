@@ -129,6 +129,15 @@ impl KeySet {
         &self.skipped
     }
 
+    /// The keys' names, for the log: `a, b, one without a name`.
+    pub(super) fn names(&self) -> String {
+        let names = self.keys.iter().map(|key| match key.id.as_deref() {
+            Some(id) => shown(id),
+            None => "one without a name".to_owned(),
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether there is no key.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::error::{ConnectError, Endpoint, UpstreamError};
-use super::verify::{Authorities, Check, Verifier};
+use super::verify::{Authorities, Check, SelfSigned, Verifier};
 use crate::secrets::{SecretBytes, Secrets};
 
 /// `SSLRequest` (PostgreSQL, "Message Formats"): length 8, code 80877103.
@@ -211,6 +211,14 @@ impl Tls {
                 "the certificate comes from an authority that is not trusted: put that authority's certificate into key {CA_KEY} of {}",
                 self.at.field("upstream.tls.caSecretRef")
             ),
+            rustls::Error::InvalidCertificate(CertificateError::Other(other))
+                if other.0.is::<SelfSigned>() =>
+            {
+                format!(
+                    "the certificate is self-signed, and not trusted: put it into key {CA_KEY} of {}",
+                    self.at.field("upstream.tls.caSecretRef")
+                )
+            }
             rustls::Error::InvalidCertificate(_) => format!("{cause} (checked because {mode} is {:?})", self.mode),
             other => other.to_string(),
         })

@@ -10,7 +10,9 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How much of a certificate is looked at.
@@ -59,7 +61,22 @@ impl Verifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )
+        .map_err(|error| match is_its_own_issuer(certificate) {
+            true => CertificateError::Other(OtherError(Arc::new(SelfSigned))).into(),
+            false => error,
+        })
     }
+}
+
+/// The server's certificate is signed by its own key, and nobody has said that it is trusted. To be found in what rustls
+/// makes of it, which has no word of its own for that.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate is self-signed")]
+pub(super) struct SelfSigned;
+
+fn is_its_own_issuer(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, parsed)| parsed.subject() == parsed.issuer())
 }
 
 fn valid_at(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {

@@ -91,6 +91,18 @@ async fn a_self_signed_certificate_is_its_own_authority() {
     let by = |mode| Entry::new("localhost", server.port).tls(mode, Some(&certificate.certificate));
     by(TlsMode::VerifyCa).connect("trusty").await.unwrap();
     by(TlsMode::VerifyFull).connect("trusty").await.unwrap();
+
+    // Who has not said that it is trusted is told how to.
+    for mode in [TlsMode::VerifyFull, TlsMode::VerifyCa] {
+        let unknown = Authority::new().pem();
+        let entry = Entry::new("localhost", server.port).tls(mode, Some(&unknown));
+        let (_, text) = entry.refusal("trusty").await;
+        assert!(
+            text.contains("self-signed") && text.contains("upstream.tls.caSecretRef"),
+            "{text}"
+        );
+    }
+
     let elsewhere = Entry::new("127.0.0.2", server.port);
     let elsewhere = elsewhere.tls(TlsMode::VerifyFull, Some(&certificate.certificate));
     let (_, text) = elsewhere.refusal("trusty").await;
