@@ -135,6 +135,12 @@ async fn identify(
         Err(_) if shared && presented_nothing(&presented) => {
             Ok(as_owner(Owner::Shared, None, None))
         }
+        Err(rejection) if shared && rejection.reason == RejectionReason::Placeholder => {
+            Err(Rejection {
+                hint: "Name no user: in tier Shared work belongs to nobody.".to_owned(),
+                ..rejection
+            })
+        }
         Err(rejection) if !force.enforces() => {
             Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
         }

@@ -102,3 +102,12 @@ async fn audit_serves_nobody_from_the_unattributed_factory_and_counts_the_applic
         .until_metric("bulkhead_unattributed_total", &[], 1.0)
         .await;
 }
+
+#[tokio::test]
+async fn in_tier_shared_a_placeholder_is_told_to_name_nobody() {
+    let stage = Stage::start(Policy::trusted().tier("Shared")).await;
+    let refusal = stage.first_refusal("chat_app+null").await;
+    assert_eq!(refusal.code, "28000");
+    let hint = refusal.hint.as_deref().unwrap_or_default();
+    assert!(hint.contains("Name no user"), "{refusal:?}");
+}
