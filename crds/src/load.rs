@@ -27,7 +27,7 @@ const MOST_PROBLEMS: usize = 20;
 /// [`LoadError`], with up to 20 complaints at once.
 pub fn load(text: &str) -> Result<IsolationPolicy, LoadError> {
     if text.len() > LARGEST_FILE {
-        return Err(LoadError::TooLarge { bytes: text.len() });
+        return Err(LoadError::TooLarge);
     }
     let document = yaml::document(text)?;
     let mut problems = check::policy(&document);

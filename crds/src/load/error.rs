@@ -27,11 +27,8 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// More than [`LARGEST_FILE`].
-    #[error("the file has {bytes} bytes, and a policy has at most {LARGEST_FILE}")]
-    TooLarge {
-        /// The file's size.
-        bytes: usize,
-    },
+    #[error("the file has more than {LARGEST_FILE} bytes, the most that a policy may have")]
+    TooLarge,
     /// Nothing but blanks and comments.
     #[error("the file is empty: it should hold one IsolationPolicy")]
     Empty,

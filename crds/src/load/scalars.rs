@@ -76,11 +76,14 @@ impl Problems {
         {
             self.add(
                 path,
-                format!(
-                    "is {}, and must have at least {} characters",
-                    quoted(text),
-                    schema["minLength"]
-                ),
+                match schema["minLength"].as_u64() {
+                    Some(1) => "is empty, and must not be".to_owned(),
+                    _ => format!(
+                        "is {}, and must have at least {} characters",
+                        quoted(text),
+                        schema["minLength"]
+                    ),
+                },
             );
         } else if let Some(pattern) = schema["pattern"]
             .as_str()

@@ -183,9 +183,7 @@ fn yaml_that_would_eat_the_machine_is_refused() {
     let large = "#".repeat(LARGEST_FILE + 1);
     assert_eq!(
         load(&large),
-        Err(LoadError::TooLarge {
-            bytes: LARGEST_FILE + 1
-        })
+        Err(LoadError::TooLarge)
     );
 }
 
