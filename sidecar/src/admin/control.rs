@@ -29,6 +29,9 @@ const KNOWN: &str = "GET /users, GET /policy, GET /revision and POST /drain";
 const DRAIN_ANSWER: &str =
     "not ready from now on; databases stay open to the application, and SIGTERM ends what is left";
 
+/// What anybody else is told than who may ask.
+const STRANGER: &str = "only root and the user that the sidecar runs as may ask";
+
 /// The bound Unix door. Dropping it removes the socket.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -100,7 +103,12 @@ impl ControlSocket {
                         async move { answer(request.method(), request.uri().path(), &state).await }
                     });
                 }
-                Ok(_) => tracing::warn!("control socket: another user was turned away"),
+                Ok((stream, _)) => {
+                    tracing::warn!("control socket: another user was turned away");
+                    connections.serve(stream, |_| async {
+                        reply::text(StatusCode::FORBIDDEN, STRANGER)
+                    });
+                }
                 Err(error) => {
                     tracing::warn!(%error, "control socket: accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

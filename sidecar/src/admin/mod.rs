@@ -47,7 +47,9 @@ pub struct AdminState {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The TCP port.
-    #[error("--admin {address}: cannot listen: {source}")]
+    #[error(
+        "--admin {address}: cannot listen: {source}; choose another address or port with --admin (with port 0 the kernel chooses, and the log says which)"
+    )]
     Listen {
         /// What was asked for.
         address: std::net::SocketAddr,
@@ -64,6 +66,12 @@ pub enum AdminError {
     #[error("--control {path}: there is a file that is not a socket; remove it or choose another path", path = path.display())]
     NotASocket {
         /// The file.
+        path: std::path::PathBuf,
+    },
+    /// The directory above the socket's own is not there.
+    #[error("--control {path}: there is no directory for it; create it, or mend the path", path = path.display())]
+    NoDirectory {
+        /// The socket.
         path: std::path::PathBuf,
     },
     /// The socket's directory can be written by others.

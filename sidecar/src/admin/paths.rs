@@ -61,8 +61,9 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, AdminError> {
     Ok(listener)
 }
 
-/// Creates the socket's directory for this user alone. One that exists is used as it is, unless it belongs to somebody
-/// other than this user and root: they could put a socket of theirs in the place of ours.
+/// Creates the socket's directory for this user alone; not those above it, because a path of which they are missing is most
+/// likely mistyped. One that exists is used as it is, unless it belongs to somebody other than this user and root: they could
+/// put a socket of theirs in the place of ours.
 fn make_directory(path: &Path) -> Result<(), AdminError> {
     let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else {
         return Ok(());
@@ -72,11 +73,18 @@ fn make_directory(path: &Path) -> Result<(), AdminError> {
         what: "create its directory",
         source,
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(failed)?;
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => {
+            tracing::info!(directory = %directory.display(), "created for the control socket")
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(AdminError::NoDirectory {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(failed(error)),
+    }
     let owner = fs::metadata(directory).map_err(failed)?.uid();
     if owner != 0 && own_uid().is_some_and(|uid| uid != owner && uid != 0) {
         return Err(AdminError::ForeignDirectory {

@@ -385,13 +385,25 @@ async fn workers_that_do_not_answer_do_not_hold_the_caller() {
 #[tokio::test]
 async fn the_socket_is_for_its_owner_and_gone_when_its_sidecar_is() {
     let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("run/bulkhead/control.sock");
+    let path = directory.path().join("bulkhead/control.sock");
     let control = ControlSocket::bind(&path).expect("bound");
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(path.parent().expect("a parent")), 0o700);
     drop(control);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_mistyped_path_creates_no_folders() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("rnu/bulkhead/control.sock");
+    let refused = ControlSocket::bind(&path).expect_err("there is no rnu");
+    assert!(
+        matches!(refused, AdminError::NoDirectory { .. }),
+        "{refused}"
+    );
+    assert!(!directory.path().join("rnu").exists());
 }
 
 #[tokio::test]
@@ -456,4 +468,5 @@ async fn an_address_that_is_taken_is_named() {
         text.starts_with(&format!("--admin {}: cannot listen", doors.address)),
         "{text}"
     );
+    assert!(text.contains("choose another"), "{text}");
 }

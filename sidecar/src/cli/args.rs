@@ -62,7 +62,7 @@ pub struct RunArgs {
     pub secrets: Option<PathBuf>,
 
     /// Where to serve metrics, health, readiness and the revision.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADMIN)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADMIN, value_parser = admin)]
     pub admin: SocketAddr,
 
     /// The socket for the subcommands.
@@ -148,6 +148,13 @@ fn environment(text: &str) -> Result<String, String> {
     Err("write 1 to 63 letters, digits, '-', '_' or '.'".to_owned())
 }
 
+fn admin(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, such as 127.0.0.1:9432 or [::1]:9432; names are not looked up"
+            .to_owned()
+    })
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     match text.parse::<bulkhead_crds::names::Duration>() {
         Ok(duration) => Ok(duration.get()),
@@ -219,6 +226,7 @@ mod tests {
             ["--workers", "0"],
             ["--workers", "65"],
             ["--admin", "localhost"],
+            ["--admin", "localhost:0"],
             ["--environment", "a b"],
             ["--log-format", "xml"],
             ["--log-level", "loud"],
