@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bulkhead_sidecar::cli::{self, Cli, Command, Exit, RunArgs};
+use bulkhead_sidecar::policy::Diagnostic;
 use bulkhead_sidecar::run::{RunError, run};
 use bulkhead_sidecar::secrets::Secrets;
-use bulkhead_sidecar::telemetry;
+use bulkhead_sidecar::telemetry::{self, LogFormat};
 use bulkhead_sidecar::upstream::Resolver;
 use clap::Parser;
 
@@ -43,12 +44,24 @@ async fn serve(args: &RunArgs) -> Exit {
     }
     match run(args).await {
         Ok(()) => Exit::Success,
-        Err(RunError::Policy(diagnostics)) => {
-            cli::print_diagnostics(&diagnostics, &mut stderr());
-            Exit::Failure
-        }
-        Err(error) => complain(&error),
+        Err(error) => give_up(&error, args.log_format),
     }
+}
+
+/// Says why the sidecar does not start: for a person, or as events for the machine that reads the log. That machine would
+/// lose plain text, and this is the one line that matters.
+fn give_up(error: &RunError, format: LogFormat) -> Exit {
+    let for_machines = format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR);
+    match error {
+        RunError::Policy(found) if for_machines => found.iter().for_each(Diagnostic::log),
+        RunError::Policy(found) => cli::print_diagnostics(found, &mut stderr()),
+        _ if for_machines => {}
+        _ => return complain(error),
+    }
+    if for_machines {
+        tracing::error!(%error, "the sidecar does not start");
+    }
+    Exit::Failure
 }
 
 /// Validates, resolves, prints, builds what the policy refers to, and reaches each upstream.

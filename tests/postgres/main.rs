@@ -11,6 +11,7 @@ mod admin_and_metrics;
 mod big_rows;
 mod cancel;
 mod chaos;
+mod command_line;
 mod copy;
 mod direct;
 mod drain;

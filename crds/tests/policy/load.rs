@@ -181,10 +181,7 @@ fn yaml_that_would_eat_the_machine_is_refused() {
     );
     assert!(matches!(load(&long), Err(LoadError::Yaml(_))));
     let large = "#".repeat(LARGEST_FILE + 1);
-    assert_eq!(
-        load(&large),
-        Err(LoadError::TooLarge)
-    );
+    assert_eq!(load(&large), Err(LoadError::TooLarge));
 }
 
 #[test]
