@@ -235,6 +235,7 @@ impl Session {
             remembered.is_some_and(|known| known.change.is_some()),
         );
         self.pinned |= effect.pins;
+        self.parameters_pinned |= effect.pins_parameters;
         if effect.unsettles
             && let Some(owned) = &mut self.server
         {

@@ -112,6 +112,7 @@ fn open(
             mode: force.settings.pool.mode,
             force,
             pinned: false,
+            parameters_pinned: false,
             reassert: false,
             statements: ClientStatements::default(),
             bound: None,

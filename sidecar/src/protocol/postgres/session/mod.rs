@@ -75,6 +75,8 @@ pub struct Session {
     /// How the session holds its server connection: as the policy said at its login.
     mode: PoolMode,
     pinned: bool,
+    /// Pinned for its parameters alone: a `RESET ALL` ends that.
+    parameters_pinned: bool,
     /// Whether the user parameter may have been reset, and is said again when the transaction is over.
     reassert: bool,
     statements: ClientStatements,
@@ -253,7 +255,7 @@ impl Session {
 
     /// Whether the server connection stays with this client until its end.
     fn is_pinned(&self) -> bool {
-        self.pinned || self.mode == PoolMode::Session
+        self.pinned || self.parameters_pinned || self.mode == PoolMode::Session
     }
 
     /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass.

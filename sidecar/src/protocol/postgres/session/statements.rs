@@ -32,7 +32,7 @@ pub struct Statement {
 pub enum Change {
     /// A SET that stands alone.
     Set(SetStatement),
-    /// A RESET that stands alone.
+    /// A RESET that stands alone, or a `RESET ALL` behind what changes no parameter.
     Reset(ResetStatement),
 }
 
@@ -135,6 +135,8 @@ impl Interner {
         let traits = statement_text::classify(text);
         let change = if traits.sets_parameter() {
             statement_text::parse_set(text).map(Change::Set)
+        } else if traits.resets_parameter() && statement_text::ends_with_reset_all(text) {
+            Some(Change::Reset(ResetStatement::All))
         } else if traits.resets_parameter() {
             statement_text::parse_reset(text).map(Change::Reset)
         } else {
