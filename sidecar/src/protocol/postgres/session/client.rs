@@ -254,6 +254,10 @@ impl Session {
             let now = Instant::now();
             self.clocks.statement = Some(now);
             self.clocks.silence = None;
+            self.clocks.late.take_if(|_| {
+                let owned = self.server.as_ref();
+                owned.is_none_or(|owned| owned.server.cancels.is_empty())
+            });
             self.clocks.transaction.get_or_insert(now);
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
-use super::restore::{self, RESTORE_LIMIT};
-use super::server::TAIL_FOR_BLOCKED_CLIENT;
+use super::overdue::Overdue;
+use super::restore;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::force::DatabaseForce;
@@ -29,17 +29,10 @@ pub struct Clocks {
     pub copying: bool,
     /// A timeout that has fired and whose end the server has not confirmed.
     pub overdue: Option<Overdue>,
-}
-
-/// A timeout that has fired on a running statement.
-#[derive(Debug)]
-pub struct Overdue {
-    /// Which.
-    pub kind: TimeoutKind,
-    /// What the client is told in place of the server's words; taken when it has been told.
-    pub error: Option<Box<ErrorResponse>>,
-    /// When the server must have come back.
-    pub limit: Instant,
+    /// The words of a timeout whose statement has ended by itself: its cancel may still hit the next one.
+    pub late: Option<Box<ErrorResponse>>,
+    /// Whether the error that the server has raised last is one that a cancel makes.
+    pub cancelled: bool,
 }
 
 impl Clocks {
@@ -47,7 +40,7 @@ impl Clocks {
     #[must_use]
     pub fn next(&self, force: &DatabaseForce) -> Option<(Instant, TimeoutKind)> {
         if let Some(overdue) = &self.overdue {
-            return Some((overdue.limit, overdue.kind));
+            return Some((overdue.next(), overdue.kind));
         }
         let timeouts = &force.settings.timeouts;
         let due =
@@ -71,7 +64,7 @@ impl Clocks {
         .min_by_key(|(at, _)| *at)
     }
 
-    /// Whether the server's output is discarded, because its statement's time is over.
+    /// Whether a statement's time is over and the server has not come back.
     #[must_use]
     pub const fn is_overdue(&self) -> bool {
         self.overdue.is_some()
@@ -95,7 +88,7 @@ impl Session {
             return Ok(Flow::Continue);
         }
         if self.clocks.is_overdue() {
-            return self.server_never_came_back();
+            return self.overdue_still();
         }
         self.entry.metrics.timeout(kind);
         self.factory.activity.count_timeout();
@@ -103,7 +96,7 @@ impl Session {
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();
         if running {
-            self.stop_statement(kind, error)?;
+            self.stop_statement(kind, error);
         } else {
             self.abort_idle_transaction(*error);
         }
@@ -111,26 +104,10 @@ impl Session {
         Ok(Flow::Continue)
     }
 
-    /// Cancels the running statement; from here on its output is discarded, whatever the client does.
-    /// A message that has been begun must be finished: where too much of it is left for a client that does not read, only
-    /// the end of the connection is left.
-    fn stop_statement(
-        &mut self,
-        kind: TimeoutKind,
-        error: Box<ErrorResponse>,
-    ) -> Result<(), Ending> {
-        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
-        if rest.is_some_and(|rest| rest.forward && rest.left > TAIL_FOR_BLOCKED_CLIENT) {
-            self.cancel_statement();
-            return Err(Ending::Fatal(error));
-        }
-        self.clocks.overdue = Some(Overdue {
-            kind,
-            error: Some(error),
-            limit: Instant::now() + RESTORE_LIMIT,
-        });
+    /// Cancels the running statement. From here on its output is read whatever the client does.
+    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) {
+        self.clocks.overdue = Some(Overdue::new(kind, error, Instant::now()));
         self.cancel_statement();
-        Ok(())
     }
 
     /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,
@@ -142,26 +119,44 @@ impl Session {
         self.clocks.transaction = None;
     }
 
-    /// Neither the end of the statement nor an error has come after the cancel: the server connection goes.
-    fn server_never_came_back(&mut self) -> Result<Flow, Ending> {
-        let error = self.clocks.overdue.take().and_then(|overdue| overdue.error);
-        self.server_lost(error)
+    /// Neither the end of the statement nor an error has come after the cancel: the client has had its time to read, or the
+    /// server its time to come back, and then the server connection goes.
+    fn overdue_still(&mut self) -> Result<Flow, Ending> {
+        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
+        let standing = self.outbox.len();
+        if let Some(overdue) = &mut self.clocks.overdue {
+            let lost = overdue.lose_patience(standing, rest.unwrap_or_default());
+            if lost.map_err(Ending::Fatal)? {
+                self.wind();
+                return Ok(Flow::Continue);
+            }
+        }
+        let overdue = self.clocks.overdue.take();
+        self.server_lost(overdue.and_then(Overdue::into_untold))
+    }
+
+    /// Whether the server may be read: only while the client takes what it says, but for a statement that must come to its end.
+    pub(super) fn reads_server(&self) -> bool {
+        let (Some(overdue), Some(owned)) = (&self.clocks.overdue, &self.server) else {
+            return self.outbox.is_empty();
+        };
+        self.outbox.is_empty() || overdue.may_read(self.outbox.len(), owned.server.backend.rest)
     }
 
     /// The client has asked for its statement to be cancelled. A server whose output nobody reads hears of no cancel, so for a
     /// client that does not read, the rest of it is discarded.
-    pub(super) fn cancel_on_request(&mut self) -> Result<(), Ending> {
+    pub(super) fn cancel_on_request(&mut self) {
+        self.clocks.late = None;
         if self.outbox.is_empty() || self.clocks.statement.is_none() || self.clocks.is_overdue() {
             self.cancel_statement();
-            return Ok(());
+            return;
         }
         let error = ErrorResponse::error(
             SqlState::QUERY_CANCELED,
             "canceling statement due to user request",
         );
-        self.stop_statement(TimeoutKind::Statement, Box::new(error))?;
+        self.stop_statement(TimeoutKind::Statement, Box::new(error));
         self.wind();
-        Ok(())
     }
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits.
-//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long, [`aborted`] answers
-//! for a transaction that the sidecar has ended, [`loss`] for a server that has gone.
+//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long and
+//! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
+//! ended, [`loss`] for a server that has gone.
 
 pub mod aborted;
 pub mod attach;
@@ -21,6 +22,7 @@ pub mod finish;
 pub mod greetings;
 pub mod login;
 pub mod loss;
+pub mod overdue;
 pub mod parameters;
 pub mod replies;
 pub mod restore;
@@ -194,7 +196,7 @@ impl Session {
 
     fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
         match signal {
-            Signal::Cancel => self.cancel_on_request()?,
+            Signal::Cancel => self.cancel_on_request(),
             Signal::Stop => return Err(Ending::drained()),
             Signal::Drain => self.draining = true,
         }
@@ -230,13 +232,14 @@ impl Session {
             return Poll::Ready(Event::Deadline);
         }
         let mut server_takes = true;
+        let reads_server = self.reads_server();
         if let Some(owned) = &mut self.server {
             let server = &mut owned.server;
             if let Poll::Ready(Err(error)) = server.outbox.poll_flush(&mut server.stream, cx) {
                 return Poll::Ready(Event::Server(Err(error)));
             }
             server_takes = server.outbox.is_empty();
-            if (client_takes || self.clocks.is_overdue())
+            if (client_takes || reads_server)
                 && let Poll::Ready(read) = server.inbox.poll_fill(&mut server.stream, cx)
             {
                 return Poll::Ready(Event::Server(read));

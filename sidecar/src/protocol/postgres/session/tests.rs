@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod lost;
+mod overdue;
 mod parameters;
 mod statements;
 
