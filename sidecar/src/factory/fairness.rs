@@ -115,17 +115,19 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, or to itself
-    /// where the waiter is one of its other factories (`served_here`: its own waiters take the connection anyway).
+    /// Whether `holder` should give a connection up for those who wait: because one of them has fewer, or is another of its own
+    /// factories (`served_here`: its own waiters take the connection anyway). Whose turn is first need not be one: turns are
+    /// kept, and who is behind a richer one comes to be first by it.
     #[must_use]
     pub fn should_yield(&self, holder: &Holder, served_here: bool) -> bool {
         let books = self.books();
+        let own = books.count(holder);
         books.in_use >= books.capacity
-            && books.turns.front().is_some_and(|next| {
-                if next == holder {
+            && books.turns.iter().any(|waits| {
+                if waits == holder {
                     !served_here
                 } else {
-                    books.count(next) < books.count(holder)
+                    books.count(waits) < own
                 }
             })
     }

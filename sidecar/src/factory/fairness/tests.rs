@@ -78,6 +78,25 @@ fn who_holds_more_than_the_next_in_turn_yields() {
 }
 
 #[test]
+fn who_waits_behind_one_that_is_as_rich_is_yielded_to_as_well() {
+    let limiter = Limiter::new(4);
+    let (alice, carol) = (holder("alice"), holder("carol"));
+    let mut held: Vec<_> = [&alice, &alice, &carol, &carol]
+        .iter()
+        .map(|who| limiter.try_acquire(Some(who)).unwrap())
+        .collect();
+    let mut first = limiter.enqueue(&carol);
+    assert!(!limiter.should_yield(&alice, false), "they are even");
+    let mut second = limiter.enqueue(&holder("bob"));
+    assert!(limiter.should_yield(&alice, false));
+    drop(held.remove(0));
+    let _third = first.permit.try_recv().unwrap();
+    assert!(limiter.should_yield(&carol, false), "it is bob's turn");
+    drop(held.pop());
+    assert!(second.permit.try_recv().is_ok());
+}
+
+#[test]
 fn a_spare_that_is_assigned_counts_for_its_user() {
     let limiter = Limiter::new(2);
     let mut spare = limiter.try_acquire(None).unwrap();
