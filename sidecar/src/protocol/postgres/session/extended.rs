@@ -174,7 +174,7 @@ impl Session {
     pub(super) fn close(&mut self, header: Header) -> Result<Step, Ending> {
         let target = Target::read(self.whole_body(header)?)?;
         if target.kind == TargetKind::Portal || !self.renames() {
-            self.expect_and_forward(Expect::Close { hidden: false }, header);
+            self.expect_and_forward(Expect::Close, header);
             return Ok(Step::Done);
         }
         let name: Rc<[u8]> = target.name.into();
@@ -277,7 +277,7 @@ fn teach(
             name: name.as_bytes(),
         };
         target.write_close(server.outbox.writer());
-        server.backend.replies.push(Expect::Close { hidden: true });
+        server.backend.replies.push(Expect::Evict(id));
     }
     write_parse(server, statement, statement.server_name().as_bytes())?;
     expect_parse(server, statement, name, hidden);

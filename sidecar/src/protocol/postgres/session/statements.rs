@@ -263,14 +263,19 @@ impl ServerStatements {
         }
     }
 
-    /// A message that was sent has not been carried out: what it would have taught is not known.
+    /// A message that was sent has not been carried out: what it would have taught is not known, and what it would have taken
+    /// away is.
     pub fn undo(&mut self, gone: &Expect) {
-        if let Expect::Parse {
-            statement: Some(statement),
-            ..
-        } = gone
-        {
-            self.forget(statement);
+        match gone {
+            Expect::Parse {
+                statement: Some(statement),
+                ..
+            } => self.forget(statement),
+            Expect::Evict(id) => {
+                // It had been used longest ago, and is the first to go again.
+                self.known.insert(*id, 0);
+            }
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Prepared statements between a client's names and the server's.
 
+use super::super::statements::STATEMENTS_PER_SERVER;
 use super::{play, run};
 use crate::worker::fixtures::{
     Stage, bind, complete, error, execute, message, parse, query, ready, settle, sync,
@@ -131,6 +132,73 @@ async fn a_name_whose_parse_was_skipped_can_be_given_again() {
         server.expect("S", None).await;
         server.send(&[ready(b'I')]).await;
         client.expect("1Z", None).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_statement_that_would_have_made_room_in_a_batch_that_failed_is_still_there() {
+    play(async {
+        let stage = Stage::new(|_| {});
+        let (mut client, mut server) = stage.greeted("alice").await;
+        // Given: a connection that has learnt as much as it may.
+        for number in 0..STATEMENTS_PER_SERVER {
+            let text = format!("SELECT {number}");
+            client
+                .send(&[parse(&format!("s{number}"), &text), sync()])
+                .await;
+            server.expect("PS", None).await;
+            server.send(&[message(b'1', &[]), ready(b'I')]).await;
+            client.expect("1Z", None).await;
+        }
+        // When: others would take the place of two, and one of those is asked for at once, but the batch has failed before.
+        client
+            .send(&[
+                parse("", "oops"),
+                parse("a", "SELECT 'a'"),
+                parse("b", "SELECT 'b'"),
+                bind("s0"),
+                sync(),
+            ])
+            .await;
+        server.expect("PCPCPCPBS", None).await;
+        server.send(&[error("42601"), ready(b'I')]).await;
+        client.expect("EZ", None).await;
+        // Then: the server is taught neither again.
+        for name in ["s0", "s1"] {
+            client.send(&[bind(name), execute(), sync()]).await;
+            server.expect("BES", None).await;
+            server
+                .send(&[message(b'2', &[]), complete("SELECT 1"), ready(b'I')])
+                .await;
+            client.expect("2CZ", None).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_was_closed_and_given_again_in_a_batch_that_failed_means_what_it_did() {
+    play(async {
+        let stage = Stage::new(|_| {});
+        let (mut client, mut server) = stage.greeted("alice").await;
+        client.send(&[parse("a", "SELECT 1"), sync()]).await;
+        server.expect("PS", None).await;
+        server.send(&[message(b'1', &[]), ready(b'I')]).await;
+        client.expect("1Z", None).await;
+        client
+            .send(&[
+                parse("", "oops"),
+                message(b'C', b"Sa\0"),
+                parse("a", "SELECT 1"),
+                sync(),
+            ])
+            .await;
+        server.expect("PS", None).await;
+        server.send(&[error("42601"), ready(b'I')]).await;
+        client.expect("EZ", None).await;
+        client.send(&[bind("a"), execute(), sync()]).await;
+        server.expect("BES", None).await;
     })
     .await;
 }
