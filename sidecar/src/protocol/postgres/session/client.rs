@@ -36,6 +36,9 @@ impl Session {
             let Some(header) = codec::peek(self.inbox.bytes())? else {
                 break;
             };
+            if self.must_hold() {
+                break;
+            }
             let tag = header.frontend()?;
             if tag == FrontendTag::Terminate {
                 return Err(Ending::ClientGone);
@@ -164,6 +167,9 @@ impl Session {
             owned.server.backend.statements.set_unnamed(None);
         }
         self.expect_and_forward(Expect::Query(remembered), header);
+        if self.renames() && drops_statements(traits) {
+            self.hold.until_answered();
+        }
     }
 
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
@@ -311,6 +317,11 @@ impl Session {
             .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
+}
+
+/// Whether a text may drop statements of the server's, and of whose client.
+pub(super) const fn drops_statements(traits: Traits) -> bool {
+    traits.deallocates() || traits.discards()
 }
 
 /// Whether a message begins a transaction, where none is open.

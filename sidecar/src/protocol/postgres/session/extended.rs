@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::super::codec::{HEADER_LENGTH, Header, ProtocolError};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::isolate;
-use super::super::message::{BindNames, Parse, Target, TargetKind};
-use super::client::Step;
+use super::super::message::{self, BindNames, Parse, Target, TargetKind};
+use super::client::{Step, drops_statements};
 use super::replies::{Answer, Expect, Forgotten};
 use super::statements::{self, Statement};
 use super::{Ending, Session};
@@ -133,7 +133,9 @@ impl Session {
             server.outbox.push(&head);
             server.backend.replies.push(Expect::Bind);
         }
-        self.bound = isolate::may_change(statement.traits).then_some(statement);
+        let traits = statement.traits;
+        let remembered = isolate::may_change(traits) || drops_statements(traits);
+        self.bound = remembered.then_some(statement);
         self.inbox.consume(dealt_with);
         self.forward_rest(header.message_length() - dealt_with);
         Ok(Step::Done)
@@ -190,8 +192,17 @@ impl Session {
     }
 
     pub(super) fn execute(&mut self, header: Header) {
-        let expect = Expect::Execute(self.bound.clone());
-        self.expect_and_forward(expect, header);
+        let bound = self.bound.clone();
+        let drops = self.renames() && bound.as_ref().is_some_and(|it| drops_statements(it.traits));
+        self.expect_and_forward(Expect::Execute(bound), header);
+        if drops
+            && self.rest.left == 0
+            && let Some(server) = self.server_mut()
+        {
+            // The server must not wait for the Sync, which may be behind what waits for its answer.
+            message::flush(server.outbox.writer());
+            self.hold.until_answered();
+        }
     }
 
     /// The server is going to owe this answer.

@@ -1,6 +1,7 @@
 //! Whole sessions, with the test as their client and as their server.
 
 mod abandoned;
+mod hold;
 mod lost;
 mod overdue;
 mod parameters;
