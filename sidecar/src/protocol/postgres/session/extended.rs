@@ -41,6 +41,10 @@ impl Session {
     fn parse_unnamed(&mut self, header: Header) {
         let rest = &self.inbox.bytes()[HEADER_LENGTH + 1..header.message_length()];
         let statement = self.worker.interner.once(rest);
+        self.forward_unnamed(statement, header);
+    }
+
+    fn forward_unnamed(&mut self, statement: Rc<Statement>, header: Header) {
         self.statements.set_unnamed(Some(Rc::clone(&statement)));
         if let Some(server) = self.server_mut() {
             server.backend.statements.set_unnamed(Some(statement.id));
@@ -88,18 +92,24 @@ impl Session {
         Ok(())
     }
 
-    /// A text that is too long to keep: an unnamed one passes, and cannot be repeated; a named one is refused.
+    /// A text that is too long to keep: an unnamed one passes, and lasts as long as this server connection has it; a named one
+    /// is refused.
     fn parse_too_long(&mut self, header: Header, named: bool) {
         if named {
             let error = self.statements_too_long();
             self.refuse(header, error);
             return;
         }
-        self.statements.set_unnamed(None);
-        if let Some(server) = self.server_mut() {
-            server.backend.statements.set_unnamed(None);
-        }
-        self.expect_and_forward(untracked_parse(), header);
+        let beginning = self.inbox.bytes().get(HEADER_LENGTH + 1..);
+        let statement = self.worker.interner.unkept(beginning.unwrap_or_default());
+        self.forward_unnamed(statement, header);
+    }
+
+    /// Whether a statement was too long to be kept, and the server connection has it no more.
+    fn is_gone(&self, statement: &Statement) -> bool {
+        let server = self.server.as_ref();
+        let unnamed = server.and_then(|owned| owned.server.backend.statements.unnamed());
+        !statement.is_kept() && unnamed != Some(statement.id)
     }
 
     pub(super) fn bind(&mut self, header: Header) -> Result<Step, Ending> {
@@ -118,6 +128,11 @@ impl Session {
             self.refuse(header, error);
             return Ok(Step::Done);
         };
+        if self.is_gone(&statement) {
+            let error = self.statement_gone();
+            self.refuse(header, error);
+            return Ok(Step::Done);
+        }
         let unnamed = names.statement.is_empty();
         let mut head = Vec::new();
         let dealt_with = if unnamed {
@@ -157,6 +172,11 @@ impl Session {
             self.refuse(header, error);
             return Ok(Step::Done);
         };
+        if self.is_gone(&statement) {
+            let error = self.statement_gone();
+            self.refuse(header, error);
+            return Ok(Step::Done);
+        }
         self.begin_statement();
         self.discard(header);
         if let Some(server) = self.server_mut() {
@@ -241,14 +261,23 @@ impl Session {
     }
 
     fn statements_too_long(&self) -> ErrorResponse {
+        self.beyond_limit("the prepared statements of this connection are longer than")
+            .with_hint("Close statements that are no longer used, or raise limits.memoryPerUser in the policy.")
+    }
+
+    fn statement_gone(&self) -> ErrorResponse {
+        self.beyond_limit("the unnamed statement is not on its server connection any more, and could not be kept: it is longer than")
+            .with_hint("Bind it in the batch that parses it, or raise limits.memoryPerUser in the policy.")
+    }
+
+    fn beyond_limit(&self, what: &str) -> ErrorResponse {
         let origin = self.force.policy.origins.of("limits.memoryPerUser");
         let message = format!(
-            "the prepared statements of this connection are longer than limits.memoryPerUser = {} bytes (environment {}, from {origin})",
+            "{what} limits.memoryPerUser = {} bytes (environment {}, from {origin})",
             self.statement_limit(),
             self.force.policy.environment,
         );
         ErrorResponse::error(SqlState::LIMIT_EXCEEDED, message)
-            .with_hint("Close statements that are no longer used, or raise limits.memoryPerUser in the policy.")
     }
 }
 

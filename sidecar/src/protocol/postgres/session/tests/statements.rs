@@ -226,3 +226,79 @@ async fn a_client_that_goes_behind_a_parse_that_needed_no_server_costs_no_connec
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_unnamed_statement_too_long_to_be_kept_is_bound_while_its_connection_has_it() {
+    play(async {
+        let stage = Stage::new(|policy| policy.limits.memory_per_user = 1000);
+        let (mut client, mut server) = stage.greeted("alice").await;
+        let long = format!("SELECT '{}'", "x".repeat(2000));
+        let describe = message(b'D', b"S\0");
+        client
+            .send(&[
+                parse("", &long),
+                describe.clone(),
+                bind(""),
+                execute(),
+                sync(),
+            ])
+            .await;
+        server.expect("PDBES", None).await;
+        server
+            .send(&[
+                message(b'1', &[]),
+                message(b't', &[0, 0]),
+                message(b'n', &[]),
+                message(b'2', &[]),
+                complete("SELECT 1"),
+                ready(b'I'),
+            ])
+            .await;
+        client.expect("1tn2CZ", None).await;
+        settle().await;
+        // Still there: nobody has used the connection meanwhile.
+        client.send(&[bind(""), sync()]).await;
+        server.expect("BS", None).await;
+        server.send(&[message(b'2', &[]), ready(b'I')]).await;
+        client.expect("2Z", None).await;
+        settle().await;
+        // Another client has.
+        let (mut second, _) = stage.client("alice");
+        second.expect("", Some("Z")).await;
+        second.send(&[parse("", "SELECT 2"), sync()]).await;
+        server.expect("PS", None).await;
+        server.send(&[message(b'1', &[]), ready(b'I')]).await;
+        second.expect("1Z", None).await;
+        settle().await;
+        for asks in [bind(""), describe] {
+            client.send(&[asks, sync()]).await;
+            server.expect("DS", None).await;
+            server.send(&[error("26000"), ready(b'I')]).await;
+            let told = client.expect("E", None).await;
+            let told = String::from_utf8_lossy(&told);
+            assert!(
+                told.contains("C54000") && told.contains("limits.memoryPerUser = 1000"),
+                "{told}"
+            );
+            client.expect("Z", None).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_unnamed_statement_too_long_to_be_kept_that_the_server_refused_is_not_there() {
+    play(async {
+        let stage = Stage::new(|policy| policy.limits.memory_per_user = 1000);
+        let (mut client, mut server) = stage.greeted("alice").await;
+        client
+            .send(&[parse("", &"oops ".repeat(500)), sync()])
+            .await;
+        server.expect("PS", None).await;
+        server.send(&[error("42601"), ready(b'I')]).await;
+        client.expect("EZ", None).await;
+        client.send(&[bind(""), sync()]).await;
+        server.expect("DS", None).await;
+    })
+    .await;
+}
