@@ -61,6 +61,7 @@ impl Session {
             }
         }
         self.emit_answers();
+        self.note_silence();
         self.wind();
         Ok(Flow::Continue)
     }

@@ -1,7 +1,8 @@
 //! What may take how long inside a session: `statement`, `transaction`, `idleInTransaction`.
 //!
 //! The sidecar's clock is authoritative, from the first byte forwarded to `ReadyForQuery`; the server's own settings stand
-//! above it as a backstop. A COPY is bounded by `transaction` alone: its length is the data's, not the server's fault.
+//! above it as a backstop. A batch whose every message has been answered, and that has not been ended by Sync, holds the server
+//! connection as a transaction does: there the client's silence counts, and not the statement. A COPY is bounded by `transaction` alone: its length is the data's, not the server's fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::message::TransactionStatus;
+use super::aborted::Local;
 use super::overdue::Overdue;
 use super::restore;
 use super::{Ending, Flow, Session};
@@ -23,7 +26,7 @@ pub struct Clocks {
     pub statement: Option<Instant>,
     /// The transaction, from its first statement.
     pub transaction: Option<Instant>,
-    /// The client's silence inside the transaction.
+    /// The client's silence inside the transaction, or inside a batch.
     pub silence: Option<Instant>,
     /// Whether a COPY is under way.
     pub copying: bool,
@@ -110,13 +113,36 @@ impl Session {
         self.cancel_statement();
     }
 
-    /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,
-    /// because an error to an idle client is not legal.
+    /// Everything has been answered in the middle of a batch: from here on it is the client who takes its time.
+    pub(super) fn note_silence(&mut self) {
+        let answered = self.server.as_ref().is_some_and(|owned| {
+            let backend = &owned.server.backend;
+            self.rest.left == 0 && !backend.replies.client_waits()
+        });
+        if !answered || self.clocks.is_overdue() {
+            return;
+        }
+        if let Some(began) = self.clocks.statement.take() {
+            let now = Instant::now();
+            self.clocks.silence = Some(now);
+            let took = now.saturating_duration_since(began).as_secs_f64();
+            self.entry.metrics.query_seconds.observe(took);
+        }
+    }
+
+    /// The client is silent in a transaction, or in a batch: it is rolled back on the server, and the client learns at its next
+    /// message, because an error to an idle client is not legal.
     fn abort_idle_transaction(&mut self, error: ErrorResponse) {
+        let backend = self.server.as_ref().map(|owned| &owned.server.backend);
+        self.local = backend.map_or_else(Local::default, |backend| {
+            let open = backend.status != TransactionStatus::Idle;
+            if backend.replies.is_settled() {
+                Local::aborted(error)
+            } else {
+                Local::cut(error, open, backend.replies.is_skipping())
+            }
+        });
         self.roll_back();
-        self.local = super::aborted::Local::aborted(error);
-        self.clocks.silence = None;
-        self.clocks.transaction = None;
     }
 
     /// Neither the end of the statement nor an error has come after the cancel: the client has had its time to read, or the

@@ -48,7 +48,7 @@ pub enum Expect {
     CopyEnd,
     /// A message that is sure to fail, put in place of one that the sidecar refuses; its error is replaced by this body.
     Refusal(Box<ErrorResponse>),
-    /// A simple query of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
+    /// A simple query, or a `Sync`, of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
     Own,
     /// Nothing from the server: an answer of the sidecar's own.
     Answer(Answer),
@@ -126,6 +126,12 @@ impl Replies {
         }
         self.skipping = false;
         self.push(Expect::Sync);
+    }
+
+    /// Adds a `Sync` of the sidecar's own, behind a batch that has failed and whose client does not end it.
+    pub fn push_own_sync(&mut self) {
+        self.skipping = false;
+        self.push(Expect::Own);
     }
 
     /// The client has sent a `Sync` into a COPY: it is not forwarded, because whether the server ignores or answers it

@@ -37,6 +37,7 @@ impl Session {
             }
         }
         self.release_if_settled();
+        self.note_silence();
         self.wind();
         Ok(Flow::Continue)
     }
@@ -271,7 +272,11 @@ impl Session {
 
     /// A statement of the sidecar's own is over. What the client has sent behind it goes on under its own clock.
     fn ready_after_own(&mut self) {
-        self.clocks.overdue.take_if(|overdue| overdue.is_own());
+        let more = self.server.as_ref();
+        let more = more.is_some_and(|owned| !owned.server.backend.replies.client_is_next());
+        self.clocks
+            .overdue
+            .take_if(|overdue| !more && overdue.is_own());
     }
 
     /// Rolls the transaction back by a statement of the sidecar's own, which the client does not see.
@@ -281,6 +286,11 @@ impl Session {
         let Some(server) = self.server_mut() else {
             return;
         };
+        if server.backend.replies.is_skipping() {
+            message::sync(server.outbox.writer());
+            server.backend.replies.push_own_sync();
+        }
+        // In a batch that has not been ended it takes back what the batch has done, where a Sync would commit it.
         let query = message::Query { text: b"ROLLBACK" };
         if query.write(server.outbox.writer()).is_ok() {
             server.backend.replies.push(Expect::Own);

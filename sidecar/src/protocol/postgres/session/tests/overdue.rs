@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{play, run};
+use super::{pass, play, run};
 use crate::worker::fixtures::{
     Peer, Stage, bind, complete, error, execute, message, parse, query, ready, settle, sync,
 };
@@ -15,15 +15,6 @@ fn stage() -> Stage {
         timeouts.statement = Some(LIMIT);
         timeouts.transaction = None;
     })
-}
-
-/// Lets time pass without waiting for it.
-async fn pass(time: Duration) {
-    settle().await;
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
-    settle().await;
 }
 
 /// The statement's time is over, and the cancel on its way.
