@@ -206,6 +206,12 @@ impl Outbox {
         self.buffer.is_empty()
     }
 
+    /// Bytes that are held: what waits, and what has gone ahead of it in the same buffer.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Puts bytes at the end of what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.writer().extend_from_slice(bytes);

@@ -236,10 +236,14 @@ impl Worker {
         } else {
             return;
         };
-        if closed {
-            entry.metrics.evictions.inc();
-        } else {
+        if !closed {
             self.pass_on(reclaim);
+            return;
+        }
+        entry.metrics.evictions.inc();
+        // The permit went to whose turn it was, who need not be the one that had asked.
+        if let Some(next) = entry.limiter.next_in_turn() {
+            self.reclaim(&entry, &next);
         }
     }
 

@@ -274,6 +274,32 @@ async fn the_richest_closes_what_has_been_idle_longest() {
 }
 
 #[tokio::test]
+async fn who_waits_behind_a_richer_one_is_served_without_the_janitor() {
+    let mut stage = Stage::new(|policy| policy.databases[0].pool.max_connections = 4);
+    // Given: two idle connections of one user's; another holds two and waits for a third, and is first in turn.
+    let (idles, rich) = (stage.factory("idles"), stage.factory("rich"));
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let (owned, peer) = stage.owned(&idles);
+        idles.park(owned, Instant::now());
+        peers.push(peer);
+    }
+    let _busy = [stage.owned(&rich), stage.owned(&rich)];
+    let mut first = stage.entry.limiter.enqueue(&rich.holder);
+    // When: one who holds none asks.
+    let poor = holder("poor", 0);
+    let mut second = stage.entry.limiter.enqueue(&poor);
+    stage.worker.reclaim(&stage.entry, &poor);
+    while let Ok(Letter::Reclaim(reclaim)) = stage.mailboxes[0].try_recv() {
+        stage.worker.answer_reclaim(reclaim);
+    }
+    // Then: both are served.
+    let _first = first.permit.try_recv().unwrap();
+    let _second = second.permit.try_recv().unwrap();
+    assert_eq!((idles.idle(), stage.entry.metrics.evictions.get()), (0, 2));
+}
+
+#[tokio::test]
 async fn a_request_that_comes_when_nobody_waits_any_more_closes_nothing() {
     let stage = Stage::new(|_| {});
     let alice = stage.factory("alice");

@@ -17,6 +17,17 @@ pub enum Local {
     Skipping,
     /// Its transaction is over on the server, and the client must end it too.
     Aborted(Box<Aborted>),
+    /// A batch that was open has been ended while its client was silent: with the next message it is told why.
+    Cut(Box<Cut>),
+}
+
+/// A batch that has been ended on the server.
+#[derive(Debug)]
+pub struct Cut {
+    /// Why.
+    error: ErrorResponse,
+    /// Whether it was inside of a transaction that the client must end.
+    open: bool,
 }
 
 /// A transaction that is over on the server.
@@ -55,6 +66,26 @@ impl Local {
         }))
     }
 
+    /// The state of a client whose batch has been ended for this reason, inside of an `open` transaction or not. `failed`: the
+    /// batch had failed before, and the client has been told that.
+    #[must_use]
+    pub fn cut(error: ErrorResponse, open: bool, failed: bool) -> Self {
+        match (open, failed) {
+            (_, false) => Self::Cut(Box::new(Cut { error, open })),
+            (true, true) => Self::skipping(error),
+            (false, true) => Self::Skipping,
+        }
+    }
+
+    fn skipping(error: ErrorResponse) -> Self {
+        Self::Aborted(Box::new(Aborted {
+            error,
+            brief: false,
+            skipping: true,
+            ends: false,
+        }))
+    }
+
     /// Whether the client talks to a server.
     #[must_use]
     pub const fn is_normal(&self) -> bool {
@@ -70,7 +101,25 @@ impl Session {
             Local::Normal => {}
             Local::Skipping => self.local = self.skip_to_sync(tag),
             Local::Aborted(aborted) => self.local = self.answer_aborted(tag, &body, aborted),
+            Local::Cut(cut) => self.local = self.answer_cut(tag, *cut),
         }
+    }
+
+    fn answer_cut(&mut self, tag: FrontendTag, cut: Cut) -> Local {
+        use FrontendTag as T;
+        if matches!(tag, T::Flush | T::CopyData | T::CopyDone | T::CopyFail) {
+            return Local::Cut(Box::new(cut));
+        }
+        self.say(&cut.error);
+        if !matches!(tag, T::Sync | T::Query | T::FunctionCall) {
+            return Local::cut(cut.error, cut.open, true);
+        }
+        if cut.open {
+            message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
+            return Local::aborted(cut.error);
+        }
+        message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        Local::Normal
     }
 
     fn skip_to_sync(&mut self, tag: FrontendTag) -> Local {

@@ -36,6 +36,9 @@ impl Session {
             let Some(header) = codec::peek(self.inbox.bytes())? else {
                 break;
             };
+            if self.must_hold() {
+                break;
+            }
             let tag = header.frontend()?;
             if tag == FrontendTag::Terminate {
                 return Err(Ending::ClientGone);
@@ -58,6 +61,7 @@ impl Session {
             }
         }
         self.emit_answers();
+        self.note_silence();
         self.wind();
         Ok(Flow::Continue)
     }
@@ -164,6 +168,9 @@ impl Session {
             owned.server.backend.statements.set_unnamed(None);
         }
         self.expect_and_forward(Expect::Query(remembered), header);
+        if self.renames() && drops_statements(traits) {
+            self.hold.until_answered();
+        }
     }
 
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
@@ -255,6 +262,10 @@ impl Session {
             let now = Instant::now();
             self.clocks.statement = Some(now);
             self.clocks.silence = None;
+            self.clocks.late.take_if(|_| {
+                let owned = self.server.as_ref();
+                owned.is_none_or(|owned| owned.server.cancels.is_empty())
+            });
             self.clocks.transaction.get_or_insert(now);
         }
     }
@@ -308,6 +319,11 @@ impl Session {
             .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
+}
+
+/// Whether a text may drop statements of the server's, and of whose client.
+pub(super) const fn drops_statements(traits: Traits) -> bool {
+    traits.deallocates() || traits.discards()
 }
 
 /// Whether a message begins a transaction, where none is open.

@@ -19,7 +19,7 @@ pub const STATEMENTS_PER_SERVER: usize = 256;
 pub struct Statement {
     /// Which one; never reused.
     pub id: u64,
-    /// The body of its `Parse` behind the name: text, NUL, parameter types.
+    /// The body of its `Parse` behind the name: text, NUL, parameter types. Empty where it was too long to be kept.
     pub body: Box<[u8]>,
     /// What its text says about the session's state.
     pub traits: Traits,
@@ -75,6 +75,12 @@ impl Statement {
         &self.body[..end]
     }
 
+    /// Whether it can be taught to a server that does not have it.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        !self.body.is_empty()
+    }
+
     /// The name under which servers know it.
     #[must_use]
     pub fn server_name(&self) -> ServerName {
@@ -128,8 +134,7 @@ impl Interner {
     /// A statement that is not looked up again: the unnamed one, or a simple query.
     #[must_use]
     pub fn once(&self, body: &[u8]) -> Rc<Statement> {
-        let id = self.next.get() + 1;
-        self.next.set(id);
+        let id = self.number();
         let end = memchr::memchr(0, body).unwrap_or(body.len());
         let text = &body[..end];
         let traits = statement_text::classify(text);
@@ -148,6 +153,23 @@ impl Interner {
             traits,
             change,
         })
+    }
+
+    /// A statement that is too long to be kept, of which this is the beginning.
+    #[must_use]
+    pub fn unkept(&self, beginning: &[u8]) -> Rc<Statement> {
+        Rc::new(Statement {
+            id: self.number(),
+            body: Box::default(),
+            traits: statement_text::classify(beginning),
+            change: None,
+        })
+    }
+
+    fn number(&self) -> u64 {
+        let id = self.next.get() + 1;
+        self.next.set(id);
+        id
     }
 }
 
@@ -265,14 +287,19 @@ impl ServerStatements {
         }
     }
 
-    /// A message that was sent has not been carried out: what it would have taught is not known.
+    /// A message that was sent has not been carried out: what it would have taught is not known, and what it would have taken
+    /// away is.
     pub fn undo(&mut self, gone: &Expect) {
-        if let Expect::Parse {
-            statement: Some(statement),
-            ..
-        } = gone
-        {
-            self.forget(statement);
+        match gone {
+            Expect::Parse {
+                statement: Some(statement),
+                ..
+            } => self.forget(statement),
+            Expect::Evict(id) => {
+                // It had been used longest ago, and is the first to go again.
+                self.known.insert(*id, 0);
+            }
+            _ => {}
         }
     }
 
