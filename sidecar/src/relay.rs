@@ -225,6 +225,12 @@ impl Outbox {
         &mut self.buffer
     }
 
+    /// Drops what the peer has not been given.
+    pub fn discard(&mut self) {
+        self.sent = 0;
+        self.buffer.clear();
+    }
+
     /// Writes until the peer has everything or takes no more.
     ///
     /// Cancel safe: what has been written is remembered.

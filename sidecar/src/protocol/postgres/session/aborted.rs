@@ -1,11 +1,15 @@
 //! What the sidecar answers by itself: for a transaction that it has ended and whose client has not noticed, and for the
 //! rest of a batch whose beginning failed before it reached a server.
 
+use tokio::task::spawn_local;
+
 use super::super::codec::{FrontendTag, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, Parse, Query, TransactionStatus};
 use super::super::statement_text::{self, TransactionControl};
-use super::Session;
+use super::clocks::Clocks;
+use super::{Session, finish};
+use crate::factory::server::Owned;
 
 /// Whether the client talks to a server or to the sidecar.
 #[derive(Debug, Default)]
@@ -192,6 +196,19 @@ impl Session {
         CommandComplete { tag: b"ROLLBACK" }.write(self.outbox.writer());
         if ready {
             message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        }
+        self.leave_unconfirmed_server();
+    }
+
+    /// The server has not confirmed the rollback yet, and may never: what the client does next is not tied to that.
+    fn leave_unconfirmed_server(&mut self) {
+        if self.is_pinned() {
+            return;
+        }
+        let unconfirmed = |owned: &mut Owned| owned.server.backend.replies.is_outstanding();
+        if let Some(owned) = self.server.take_if(unconfirmed) {
+            self.clocks = Clocks::default();
+            spawn_local(finish::take_home(self.home(), owned, false, false));
         }
     }
 

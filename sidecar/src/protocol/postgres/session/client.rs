@@ -41,7 +41,11 @@ impl Session {
             }
             let tag = header.frontend()?;
             if tag == FrontendTag::Terminate {
-                return Err(Ending::ClientGone);
+                if !self.work_goes_on() {
+                    return Err(Ending::ClientGone);
+                }
+                self.hold.until_work_ends();
+                break;
             }
             let enough = header.message_length().min(BUFFER_BYTES);
             if self.rest.left > 0 || self.inbox.len() < enough {
@@ -126,6 +130,12 @@ impl Session {
             T::Terminate | T::Authentication => {}
         }
         Ok(Step::Done)
+    }
+
+    /// Whether the server is at work on what the client has sent whole.
+    fn work_goes_on(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|owned| owned.server.backend.replies.owes_an_end())
     }
 
     /// Between transactions: what needs no server is answered, what belongs to a COPY that is over is passed over, and the

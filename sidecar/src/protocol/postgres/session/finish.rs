@@ -129,7 +129,7 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
 ///
 /// `partial`: a message to the server was cut off, which nothing can mend. `has_state`: the session holds what the next
 /// client must not find.
-async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
+pub(super) async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
     if partial {
         // What the server runs meanwhile, if anything, ends with the connection.
         return;

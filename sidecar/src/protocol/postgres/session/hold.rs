@@ -2,7 +2,8 @@
 //!
 //! A few bytes of a client's can mean a big text for a server that does not know its statement yet: while much stands in wait
 //! for the server, the rest of what the client has sent waits too. And behind a DEALLOCATE or DISCARD nobody can say which
-//! statements there are until it has been answered: whatever the client has sent behind it is dealt with then.
+//! statements there are until it has been answered: whatever the client has sent behind it is dealt with then. A goodbye waits
+//! for the end of the work that it stands behind, as it does at a server.
 
 use super::Session;
 use super::replies::Replies;
@@ -18,6 +19,8 @@ pub(super) struct Hold {
     held: bool,
     /// Whether what has been sent last must be answered first.
     barrier: bool,
+    /// Whether the client has said goodbye.
+    leaving: bool,
 }
 
 impl Hold {
@@ -31,6 +34,17 @@ impl Hold {
         self.held = true;
     }
 
+    /// The client has said goodbye behind work that has not ended.
+    pub(super) const fn until_work_ends(&mut self) {
+        self.leaving = true;
+        self.held = true;
+    }
+
+    /// Whether the client has said goodbye, and need not be there any more for its work to end.
+    pub(super) const fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// Whether messages stand in the inbox that could be dealt with otherwise: the client is not read on.
     pub(super) const fn is_held(&self) -> bool {
         self.held
@@ -42,7 +56,7 @@ impl Hold {
             return false;
         };
         self.barrier &= replies.is_outstanding();
-        self.barrier || outbox.len() > STANDING
+        self.barrier || outbox.len() > STANDING || (self.leaving && replies.owes_an_end())
     }
 }
 

@@ -229,7 +229,11 @@ impl Session {
             return Poll::Ready(Event::Signal(signal));
         }
         if let Poll::Ready(Err(error)) = self.outbox.poll_flush(&mut self.client, cx) {
-            return Poll::Ready(Event::Client(Err(error)));
+            if !self.hold.is_leaving() {
+                return Poll::Ready(Event::Client(Err(error)));
+            }
+            // Who has said goodbye need not hear how their work ends.
+            self.outbox.discard();
         }
         let client_takes = self.outbox.is_empty();
         if self.draining && client_takes && self.drain_if_idle().is_err() {

@@ -202,6 +202,12 @@ impl Replies {
             .any(|expect| !matches!(expect, Expect::Own))
     }
 
+    /// Whether work of the client's comes to an end by itself: nothing more of the client's is needed for it.
+    #[must_use]
+    pub fn owes_an_end(&self) -> bool {
+        !self.copying_in && self.abandoned().0 > 0
+    }
+
     /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
     #[must_use]
     pub fn abandoned(&self) -> (usize, bool) {

@@ -149,6 +149,13 @@ async fn big_texts_for_a_server_that_does_not_read_wait_for_it() {
         }
         other.expect("S", None).await;
         settle().await;
+        assert!(!session.is_finished(), "its work goes on");
+        let answers = names
+            .iter()
+            .flat_map(|_| [message(b'1', b""), message(b'2', b"")]);
+        let answers: Vec<_> = answers.chain([ready(b'I')]).collect();
+        other.send(&answers).await;
+        settle().await;
         assert!(session.is_finished());
     })
     .await;
