@@ -6,7 +6,7 @@
 //! one atomic load says whether anybody waits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use super::turns::Turns;
 pub struct Limiter {
     books: Mutex<Books>,
     waiting: AtomicUsize,
+    over: AtomicBool,
 }
 
 /// The right to one server connection. Dropping it passes the right on.
@@ -74,12 +75,16 @@ impl Limiter {
                 ..Books::default()
             }),
             waiting: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
         })
     }
 
-    /// Changes the limit. A lower one closes nothing by itself: connections above it are not replaced.
+    /// Changes the limit. A lower one closes nothing by itself: [`Limiter::is_over`] tells who has an idle connection to close it.
     pub fn set_capacity(self: &Arc<Self>, capacity: usize) {
-        self.books().capacity = capacity;
+        let mut books = self.books();
+        books.capacity = capacity;
+        self.compare(&books);
+        drop(books);
         self.grant();
     }
 
@@ -121,6 +126,18 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether more connections exist than a limit that was lowered allows. One atomic load.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Whether an idle connection should be closed: for somebody who waits, or for a limit that was lowered.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.has_waiters() || self.is_over()
+    }
+
     /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, to anybody where
     /// none of the factory's clients is left, or to itself where the waiter is one of its other factories.
     #[must_use]
@@ -146,15 +163,25 @@ impl Limiter {
     /// where an idle connection should be closed for it.
     #[must_use]
     pub fn richer_than(&self, holder: &Holder) -> Vec<Holder> {
-        let books = self.books();
-        let own = books.count(holder);
-        let mut richer: Vec<_> = books.held.iter().filter(|(_, held)| **held > own).collect();
-        richer.sort_by(|a, b| b.1.cmp(a.1));
-        let mut richer: Vec<_> = richer.into_iter().map(|(who, _)| who.clone()).collect();
+        let own = self.books().count(holder);
+        let mut richer = self.richest(own);
         if own > 0 {
             richer.push(holder.clone());
         }
         richer
+    }
+
+    /// Who holds more than `least` connections, those with most first.
+    #[must_use]
+    pub fn richest(&self, least: usize) -> Vec<Holder> {
+        let books = self.books();
+        let mut richest: Vec<_> = books
+            .held
+            .iter()
+            .filter(|(_, held)| **held > least)
+            .collect();
+        richest.sort_by(|a, b| b.1.cmp(a.1));
+        richest.into_iter().map(|(who, _)| who.clone()).collect()
     }
 
     /// Connections in use, spares and those being opened included.
@@ -194,6 +221,11 @@ impl Limiter {
             // Where the waiter has gone meanwhile, the permit comes back and is dropped, which serves the next one.
             drop(sender.send(self.permit(Some(holder))));
         }
+    }
+
+    fn compare(&self, books: &Books) {
+        let over = books.in_use > books.capacity;
+        self.over.store(over, Ordering::Relaxed);
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -241,7 +273,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limiter.books().leave(self.holder.as_ref());
+        let mut books = self.limiter.books();
+        books.leave(self.holder.as_ref());
+        self.limiter.compare(&books);
+        drop(books);
         self.limiter.grant();
     }
 }

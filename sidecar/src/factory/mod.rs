@@ -18,5 +18,6 @@ pub mod janitor;
 pub mod key;
 pub mod lane;
 pub mod pool;
+pub mod seats;
 pub mod server;
 mod turns;

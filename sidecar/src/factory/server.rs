@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::cancels::Cancels;
 use super::fairness::Permit;
 use super::key::{FactoryKey, Holder, Owner};
-use super::pool::Seat;
+use super::seats::Seat;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
 use crate::relay::{Inbox, Outbox};
@@ -177,12 +177,13 @@ impl Spare {
 
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
-    pub fn claim(mut self, key: &Rc<FactoryKey>, seat: Seat, holder: &Holder) -> Owned {
+    pub fn claim(mut self, key: &Rc<FactoryKey>, mut seat: Seat, holder: &Holder) -> Owned {
         if self.last_owner.take().is_some_and(|last| last != key.owner) {
             self.server.count_handoff();
         }
         self.server.permit.assign(holder);
         self.server.show_as(ServerState::Active);
+        seat.connect();
         Owned {
             server: self.server,
             key: Rc::clone(key),

@@ -8,6 +8,8 @@ pub mod entry;
 pub(crate) mod fixtures;
 pub mod handle;
 pub mod mailbox;
+mod reclaim;
+mod takeover;
 pub mod thread;
 
 use std::cell::{Cell, RefCell};
@@ -22,15 +24,15 @@ pub use entry::Entry;
 pub use handle::{Handle, Signal};
 
 use crate::admin::UserRow;
-use crate::factory::key::{FactoryKey, Holder, Owner};
+use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
+use crate::factory::seats;
 use crate::identity::UserId;
 use crate::process::Process;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
 use crate::protocol::postgres::session::statements::Interner;
 use crate::relay::Slab;
-use mailbox::{Letter, Reclaim};
 
 /// The state of one worker.
 #[derive(Debug)]
@@ -133,6 +135,7 @@ impl Worker {
             return Rc::clone(factory);
         }
         let factory = Rc::new(Factory::new(key.clone(), self.index));
+        factory.set_max(seats::limit_of(&key.owner, &entry.force_now().settings.pool).0);
         entry.metrics.factories.inc();
         entry.metrics.factories_created.inc();
         self.factories.borrow_mut().insert(key, Rc::clone(&factory));
@@ -210,69 +213,11 @@ impl Worker {
         self.wrong_keys.set(0);
     }
 
-    /// Asks for an idle connection of somebody richer to be closed, on whatever worker.
-    pub fn reclaim(&self, entry: &Entry, holder: &Holder) {
-        self.pass_on(Reclaim {
-            entry: Arc::clone(&entry.force().name),
-            spares: (0..self.process.workers()).collect(),
-            holders: entry.limiter.richer_than(holder).into(),
-        });
-    }
-
-    /// Closes an idle connection for somebody who waits, or asks the next.
-    pub fn answer_reclaim(&self, mut reclaim: Reclaim) {
-        let Some(entry) = self.entry(&reclaim.entry) else {
-            return;
-        };
-        if !entry.limiter.has_waiters() {
-            return;
-        }
-        let closed = if reclaim.spares.front() == Some(&self.index) {
-            reclaim.spares.pop_front();
-            entry.lanes().iter().any(|lane| lane.close_spare())
-                || self.close_abandoned(&reclaim.entry)
-        } else if let Some(holder) = reclaim.holders.pop_front() {
-            self.close_longest_idle(&reclaim.entry, &holder)
-        } else {
-            return;
-        };
-        if closed {
-            entry.metrics.evictions.inc();
-        } else {
-            self.pass_on(reclaim);
-        }
-    }
-
     /// The users of this worker, for the `users` list.
     #[must_use]
     pub fn user_rows(&self) -> Vec<UserRow> {
         let factories = self.factories.borrow();
         factories.values().map(|factory| factory.row()).collect()
-    }
-
-    fn pass_on(&self, reclaim: Reclaim) {
-        let next = match (reclaim.spares.front(), reclaim.holders.front()) {
-            (Some(worker), _) => *worker,
-            (None, Some(holder)) => holder.worker,
-            (None, None) => return,
-        };
-        self.process.send(next, Letter::Reclaim(reclaim));
-    }
-
-    fn close_abandoned(&self, entry: &str) -> bool {
-        self.close_idle_of(entry, |factory| factory.clients() == 0)
-    }
-
-    fn close_longest_idle(&self, entry: &str, holder: &Holder) -> bool {
-        self.close_idle_of(entry, |factory| factory.holder == *holder)
-    }
-
-    fn close_idle_of(&self, entry: &str, which: impl Fn(&Factory) -> bool) -> bool {
-        let factories = self.factories.borrow();
-        let mut of_entry = factories
-            .values()
-            .filter(|factory| *factory.key.upstream == *entry && which(factory));
-        of_entry.any(|factory| factory.close_longest_idle())
     }
 
     fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::fixtures::{Stage, owner};
-use super::mailbox::Receiver;
+use super::mailbox::{Letter, Receiver, Reclaim};
 use super::*;
+use crate::factory::key::Holder;
 use crate::protocol::postgres::message::CancelKey as Key;
 
 fn holder(user: &str, worker: usize) -> Holder {

@@ -115,6 +115,10 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
         return;
     }
     let limiter = &entry.limiter;
+    // What is above a limit that was lowered goes when it is given back.
+    if factory.exceeds_max() || limiter.is_over() {
+        return;
+    }
     if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.need()) {
         entry.metrics.evictions.inc();
         return;
