@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::fairness::Permit;
-use super::lane::Lane;
+use super::lane::{Lane, Wish};
 use super::pool::Factory;
 use super::seats::{self, Grant, Seat};
 use super::server::{Owned, Spare};
@@ -70,7 +70,7 @@ impl Checkout<'_> {
             let lane = self.entry.lane(&self.factory.key);
             let room = match self.spare(&lane, &force).await {
                 Some(spare) => Room::Spare(spare),
-                None => self.permit(&force, deadline).await?,
+                None => self.permit(&lane, &force, deadline).await?,
             };
             let permit = match room {
                 Room::Connection(owned) => return Ok(self.granted(owned, began)),
@@ -123,9 +123,11 @@ impl Checkout<'_> {
         None
     }
 
-    /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back.
+    /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back, or in tier `Reset`
+    /// another owner's, cleaned.
     async fn permit(
         &self,
+        lane: &Lane,
         force: &DatabaseForce,
         deadline: Instant,
     ) -> Result<Room, CheckoutError> {
@@ -134,10 +136,16 @@ impl Checkout<'_> {
             return Ok(Room::Permit(permit));
         }
         let mut ticket = limiter.enqueue(holder);
+        let mut wish = (force.tier() == Tier::Reset).then(|| lane.wish(ticket.number()));
         self.worker.reclaim(self.entry, holder);
         let mut handed = self.factory.wait_seated();
         tokio::select! {
             biased;
+            // Ahead of the permit: whoever brings the connection has taken the ticket out of the queue.
+            Some(spare) = granted_wish(&mut wish) => {
+                self.refuse(handed);
+                return Ok(Room::Spare(spare));
+            }
             permit = &mut ticket.permit => {
                 self.refuse(handed);
                 if let Ok(permit) = permit {
@@ -183,6 +191,14 @@ enum Room {
     Connection(Owned),
     Spare(Spare),
     Permit(Permit),
+}
+
+/// The connection that was wished for; never, where none was.
+async fn granted_wish(wish: &mut Option<Wish<'_>>) -> Option<Spare> {
+    match wish {
+        Some(wish) => (&mut wish.spare).await.ok(),
+        None => std::future::pending().await,
+    }
 }
 
 fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> CheckoutError {

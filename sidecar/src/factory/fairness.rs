@@ -47,7 +47,15 @@ pub struct Ticket {
     pub permit: oneshot::Receiver<Permit>,
     /// Waiters of all users that were in the queue before.
     pub ahead: usize,
-    _place: Place,
+    place: Place,
+}
+
+/// Somebody's turn, taken out of the queue by who will serve it without a new permit.
+#[derive(Debug)]
+pub struct Promise {
+    /// Whose turn it is.
+    pub holder: Holder,
+    sender: oneshot::Sender<Permit>,
 }
 
 #[derive(Debug)]
@@ -112,12 +120,25 @@ impl Limiter {
         Ticket {
             permit,
             ahead,
-            _place: Place {
+            place: Place {
                 limiter: Arc::clone(self),
                 holder: holder.clone(),
                 number,
             },
         }
+    }
+
+    /// Takes the next turn out of the queue, if `serves` says of its number that it will be served with a connection that
+    /// exists already, and if that connection is within the limit.
+    #[must_use]
+    pub fn promise(&self, serves: impl FnOnce(u64) -> bool) -> Option<Promise> {
+        let mut books = self.books();
+        if books.in_use > books.capacity || !serves(books.turns.first_number()?) {
+            return None;
+        }
+        let (holder, sender) = books.turns.next()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(Promise { holder, sender })
     }
 
     /// Whether anybody waits. One atomic load.
@@ -257,6 +278,21 @@ impl Books {
             }
             self.turns.recount(holder, self.count(holder));
         }
+    }
+}
+
+impl Ticket {
+    /// Which one; no other ticket of this limiter has the same.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.place.number
+    }
+}
+
+impl Promise {
+    /// Gives the permit of a connection that could not be kept: to whom it was promised, or whoever is next.
+    pub fn pay(self, permit: Permit) {
+        drop(self.sender.send(permit));
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod cancels;
 pub mod checkout;
 pub mod fairness;
+pub mod handover;
 pub mod janitor;
 pub mod key;
 pub mod lane;

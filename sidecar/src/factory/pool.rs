@@ -112,7 +112,7 @@ impl Factory {
     /// the idle connections are closed, those unused longest first, and the rest as they are given back.
     pub fn set_max(&self, max: u32) {
         Seats::set_max(&self.seats, max);
-        while self.exceeds_max() && self.close_longest_idle() {}
+        while self.exceeds_max() && self.take_longest_idle().is_some() {}
     }
 
     /// Whether more connections exist than its limit allows.
@@ -169,16 +169,11 @@ impl Factory {
         self.idle.borrow().len()
     }
 
-    /// Closes the connection that has been idle longest; whether there was one.
-    pub fn close_longest_idle(&self) -> bool {
+    /// Takes out the connection that has been idle longest.
+    #[must_use]
+    pub fn take_longest_idle(&self) -> Option<Owned> {
         let mut idle = self.idle.borrow_mut();
-        if idle.is_empty() {
-            return false;
-        }
-        let oldest = idle.remove(0);
-        drop(idle);
-        drop(oldest);
-        true
+        (!idle.is_empty()).then(|| idle.remove(0))
     }
 
     /// Takes out the idle connections for which `judge` gives a verdict, and hands each with its verdict to the caller.

@@ -175,6 +175,11 @@ impl Spare {
         &mut self.server
     }
 
+    /// Counts the connection for the user who is about to get it.
+    pub fn promise_to(&mut self, holder: &Holder) {
+        self.server.permit.assign(holder);
+    }
+
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
     pub fn claim(mut self, key: &Rc<FactoryKey>, mut seat: Seat, holder: &Holder) -> Owned {
@@ -197,6 +202,18 @@ impl Owned {
     #[must_use]
     pub fn key(&self) -> &Rc<FactoryKey> {
         &self.key
+    }
+
+    /// Counts the connection for the user who gets it once it is clean.
+    pub fn promise_to(&mut self, holder: &Holder) {
+        self.server.permit.assign(holder);
+    }
+
+    /// Closes the connection and keeps its permit, for one that is opened in its place.
+    #[must_use]
+    pub fn close(self) -> Permit {
+        let Server { permit, .. } = *self.server;
+        permit
     }
 
     /// Gives the owner up, against the proof that nothing of theirs is left on the connection.

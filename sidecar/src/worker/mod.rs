@@ -24,6 +24,7 @@ pub use entry::Entry;
 pub use handle::{Handle, Signal};
 
 use crate::admin::UserRow;
+use crate::factory::handover;
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
 use crate::factory::seats;
@@ -122,9 +123,11 @@ impl Worker {
         if let Owner::User(user) = &factory.key.owner {
             self.leave_user(user);
         }
-        while factory.clients() == 0 && entry.limiter.has_waiters() && factory.close_longest_idle()
+        while factory.clients() == 0
+            && entry.limiter.has_waiters()
+            && let Some(owned) = factory.take_longest_idle()
         {
-            entry.metrics.evictions.inc();
+            handover::give_up(entry, owned);
         }
         self.release_factory(entry, factory);
     }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::mailbox::{Letter, Reclaim};
 use super::{Entry, Worker};
+use crate::factory::handover;
 use crate::factory::key::Holder;
 use crate::factory::pool::Factory;
+use crate::factory::server::Owned;
 
 impl Worker {
     /// Asks for an idle connection of somebody richer to be closed, on whatever worker.
@@ -38,22 +40,26 @@ impl Worker {
             return;
         }
         let somebody_waits = entry.limiter.has_waiters();
-        let closed = if reclaim.spares.front() == Some(&self.index) {
+        let found = if reclaim.spares.front() == Some(&self.index) {
             reclaim.spares.pop_front();
-            entry.lanes().iter().any(|lane| lane.close_spare())
-                || self.close_abandoned(&reclaim.entry)
+            if entry.lanes().iter().any(|lane| lane.close_spare()) {
+                if somebody_waits {
+                    entry.metrics.evictions.inc();
+                }
+                return self.trim(&entry);
+            }
+            self.take_abandoned(&reclaim.entry)
         } else if let Some(holder) = reclaim.holders.pop_front() {
-            self.close_longest_idle(&reclaim.entry, &holder)
+            self.take_longest_idle(&reclaim.entry, &holder)
         } else {
             return;
         };
-        if closed {
-            if somebody_waits {
-                entry.metrics.evictions.inc();
+        match found {
+            Some(owned) => {
+                handover::give_up(&entry, owned);
+                self.trim(&entry);
             }
-            self.trim(&entry);
-        } else {
-            self.pass_on(reclaim);
+            None => self.pass_on(reclaim),
         }
     }
 
@@ -66,19 +72,19 @@ impl Worker {
         self.process.send(next, Letter::Reclaim(reclaim));
     }
 
-    fn close_abandoned(&self, entry: &str) -> bool {
-        self.close_idle_of(entry, |factory| factory.clients() == 0)
+    fn take_abandoned(&self, entry: &str) -> Option<Owned> {
+        self.take_idle_of(entry, |factory| factory.clients() == 0)
     }
 
-    fn close_longest_idle(&self, entry: &str, holder: &Holder) -> bool {
-        self.close_idle_of(entry, |factory| factory.holder == *holder)
+    fn take_longest_idle(&self, entry: &str, holder: &Holder) -> Option<Owned> {
+        self.take_idle_of(entry, |factory| factory.holder == *holder)
     }
 
-    fn close_idle_of(&self, entry: &str, which: impl Fn(&Factory) -> bool) -> bool {
+    fn take_idle_of(&self, entry: &str, which: impl Fn(&Factory) -> bool) -> Option<Owned> {
         let factories = self.factories.borrow();
         let mut of_entry = factories
             .values()
             .filter(|factory| *factory.key.upstream == *entry && which(factory));
-        of_entry.any(|factory| factory.close_longest_idle())
+        of_entry.find_map(|factory| factory.take_longest_idle())
     }
 }

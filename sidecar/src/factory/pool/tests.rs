@@ -149,12 +149,12 @@ async fn the_connection_that_was_idle_longest_goes_first() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let _peers = parked(&stage, &factory, 2);
-    assert!(factory.close_longest_idle());
+    assert!(factory.take_longest_idle().is_some());
     assert_eq!(
         factory.take_idle(at(9), 0).unwrap().server.idle_since,
         at(1)
     );
-    assert!(!factory.close_longest_idle());
+    assert!(factory.take_longest_idle().is_none());
 }
 
 #[tokio::test]
