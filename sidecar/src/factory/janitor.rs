@@ -31,7 +31,6 @@ enum Verdict {
 pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(next_turn(&worker)).await;
-        worker.forgive_wrong_keys();
         for entry in worker.entries() {
             sweep(&worker, &entry);
             if let Some(next) = entry.limiter.next_in_turn() {

@@ -6,6 +6,7 @@
 pub mod entry;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod guesses;
 pub mod handle;
 pub mod mailbox;
 mod reclaim;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use slab::Slab as Slots;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use entry::Entry;
 pub use handle::{Handle, Signal};
@@ -34,6 +36,7 @@ use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
 use crate::protocol::postgres::session::statements::Interner;
 use crate::relay::Slab;
+use guesses::Guesses;
 
 /// The state of one worker.
 #[derive(Debug)]
@@ -55,11 +58,8 @@ pub struct Worker {
     /// The clients of each user who is connected.
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
-    wrong_keys: Cell<u32>,
+    guesses: Guesses,
 }
-
-/// Cancel requests with a wrong key that a worker looks at between two turns of its janitor; the rest are dropped unread.
-const WRONG_KEYS: u32 = 64;
 
 /// `limits.maxUsers` is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Worker {
             factories: RefCell::default(),
             users: RefCell::default(),
             sessions: RefCell::new(Slots::new()),
-            wrong_keys: Cell::new(0),
+            guesses: Guesses::default(),
         }
     }
 
@@ -198,22 +198,22 @@ impl Worker {
         }
     }
 
-    /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them
-    /// make the worker deaf until its janitor's next turn.
+    /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the
+    /// session that they name deaf for the rest of the second ([`guesses`]).
     pub fn cancel(&self, key: &CancelKey) {
-        if self.wrong_keys.get() >= WRONG_KEYS {
+        let sessions = self.sessions.borrow();
+        let Some(handle) = sessions.get(cancel_key::slot(key.process_id())) else {
+            return;
+        };
+        if handle.can_be_guessed() && !self.guesses.allow(&handle.guesses, Instant::now()) {
             return;
         }
-        let sessions = self.sessions.borrow();
-        match sessions.get(cancel_key::slot(key.process_id())) {
-            Some(handle) if handle.accepts(key) => handle.send(Signal::Cancel),
-            _ => self.wrong_keys.set(self.wrong_keys.get() + 1),
+        if handle.accepts(key) {
+            handle.send(Signal::Cancel);
+        } else {
+            self.guesses.count();
+            handle.guesses.count();
         }
-    }
-
-    /// Listens to cancel requests again.
-    pub fn forgive_wrong_keys(&self) {
-        self.wrong_keys.set(0);
     }
 
     /// The users of this worker, for the `users` list.
