@@ -25,7 +25,8 @@ use crate::worker::{Entry, Worker};
 pub enum CheckoutError {
     /// No room or permit within `acquire`.
     #[error(
-        "no server connection became free within {setting}: {ahead} were ahead, and {limit} bounds them"
+        "no server connection became free within {setting}: {limit} bounds them, and {} ahead",
+        waiters(*.ahead)
     )]
     Acquire {
         /// The timeout, with its value and origin.
@@ -184,6 +185,14 @@ impl Checkout<'_> {
     fn count_wait(&self, began: Instant) {
         let waited = began.elapsed().as_secs_f64();
         self.entry.metrics.acquire_seconds.observe(waited);
+    }
+}
+
+fn waiters(ahead: usize) -> String {
+    match ahead {
+        0 => "nobody was".to_owned(),
+        1 => "one waiter was".to_owned(),
+        more => format!("{more} waiters were"),
     }
 }
 

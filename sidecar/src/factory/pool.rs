@@ -157,7 +157,13 @@ impl Factory {
         }
     }
 
-    /// Connections that exist or are being opened.
+    /// Connections that exist.
+    #[must_use]
+    pub fn connected(&self) -> u32 {
+        self.seats.connected()
+    }
+
+    /// Seats taken: connections that exist or are being opened, and clients that wait for a permit.
     #[must_use]
     pub fn open(&self) -> u32 {
         self.seats.taken()
@@ -217,7 +223,7 @@ impl Factory {
             database: self.key.database.to_string(),
             role: self.key.role.to_string(),
             clients: self.clients(),
-            server_connections: self.open(),
+            server_connections: self.connected(),
             idle: count(self.idle()),
             waiting: count(self.waiting()),
             transactions: activity.transactions.get(),

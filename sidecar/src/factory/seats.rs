@@ -79,6 +79,11 @@ impl Seats {
         self.taken.get()
     }
 
+    /// Seats that have a connection.
+    pub(super) fn connected(&self) -> u32 {
+        self.connected.get()
+    }
+
     /// Whether more connections exist than a limit that was lowered allows.
     pub(super) fn exceed_max(&self) -> bool {
         self.connected.get() > self.max.get()

@@ -66,7 +66,17 @@ async fn who_finds_no_room_by_its_deadline_is_told_which_limit_it_was() {
         text.contains("timeouts.acquire = 3s") && text.contains("pool.perUser.max = 1"),
         "{text}"
     );
+    assert!(
+        text.ends_with("bounds them, and nobody was ahead"),
+        "{text}"
+    );
     assert_eq!(alice.waiting(), 0);
+}
+
+#[test]
+fn who_was_ahead_is_told_in_words() {
+    let said: Vec<_> = [0, 1, 3].map(waiters).into();
+    assert_eq!(said, ["nobody was", "one waiter was", "3 waiters were"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -208,6 +208,8 @@ async fn a_row_says_what_there_is() {
         factory.activity.note_application(name);
     }
     let _waits = factory.wait();
+    // One that waits for a permit has a seat, and no connection.
+    let _seat = factory.try_seat().unwrap();
     let row = factory.row();
     assert_eq!(row.user_id, "alice");
     assert_eq!(
