@@ -1,18 +1,18 @@
 //! The upstream's connection limit, shared by all workers, and who gets the next permit.
 //!
 //! Waiters queue per user, and who has least is served first ([`super::turns`]), so that one user's storm delays only that user.
-//! Touched when a
-//! connection is opened, closed or waited for, never for a transaction that finds a connection in its own factory: there
-//! one atomic load says whether anybody waits.
+//! Touched when a connection is opened, closed or waited for, never for a transaction that finds a connection in its own factory:
+//! there two atomic loads say whether anybody waits, and whether more exist than the limit.
 
-use std::collections::HashMap;
+mod books;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::key::Holder;
-use super::turns::Turns;
+use books::Books;
 
 /// The limit of one upstream.
 #[derive(Debug)]
@@ -63,14 +63,6 @@ struct Place {
     limiter: Arc<Limiter>,
     holder: Holder,
     number: u64,
-}
-
-#[derive(Debug, Default)]
-struct Books {
-    capacity: usize,
-    in_use: usize,
-    held: HashMap<Holder, usize>,
-    turns: Turns<oneshot::Sender<Permit>>,
 }
 
 impl Limiter {
@@ -251,33 +243,6 @@ impl Limiter {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Books {
-    fn count(&self, holder: &Holder) -> usize {
-        self.held.get(holder).copied().unwrap_or(0)
-    }
-
-    fn enter(&mut self, holder: Option<&Holder>) {
-        self.in_use += 1;
-        if let Some(holder) = holder {
-            *self.held.entry(holder.clone()).or_default() += 1;
-            self.turns.recount(holder, self.count(holder));
-        }
-    }
-
-    fn leave(&mut self, holder: Option<&Holder>) {
-        self.in_use = self.in_use.saturating_sub(1);
-        if let Some(holder) = holder
-            && let Some(held) = self.held.get_mut(holder)
-        {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(holder);
-            }
-            self.turns.recount(holder, self.count(holder));
-        }
     }
 }
 
