@@ -31,7 +31,6 @@ enum Verdict {
 pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(next_turn(&worker)).await;
-        worker.forgive_wrong_keys();
         for entry in worker.entries() {
             sweep(&worker, &entry);
             if let Some(next) = entry.limiter.next_in_turn() {
@@ -143,8 +142,8 @@ async fn open_spare(
     let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
     lane.dialling.set(lane.dialling.get().saturating_sub(1));
     match dialled {
-        // Somebody waits for a permit, and closing the spare gives them this one.
-        Ok(_) if entry.limiter.has_waiters() => {}
+        // Somebody waits for a permit, and closing the spare gives them this one; or the limit was lowered.
+        Ok(_) if entry.limiter.wants_room() => {}
         Ok(server) => lane.keep(Spare::new(server)),
         Err(error) => tracing::warn!(upstream = %force.name, %error, "a spare could not be opened"),
     }

@@ -14,9 +14,11 @@
 pub mod cancels;
 pub mod checkout;
 pub mod fairness;
+pub mod handover;
 pub mod janitor;
 pub mod key;
 pub mod lane;
 pub mod pool;
+pub mod seats;
 pub mod server;
 mod turns;

@@ -4,12 +4,16 @@
 //! connection of the user's can run it. Two clients that use one name for two texts never meet, and two that use two names for
 //! one text share the server's plan.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+mod interner;
 
-use super::super::statement_text::{self, ResetStatement, SetStatement, Traits};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::super::statement_text::{ResetStatement, SetStatement, Traits};
 use super::replies::{Answer, Expect, Forgotten};
+
+pub use interner::Interner;
+use interner::Listed;
 
 /// Statements that one server connection keeps; the one that was used longest ago makes room.
 pub const STATEMENTS_PER_SERVER: usize = 256;
@@ -25,6 +29,8 @@ pub struct Statement {
     pub traits: Traits,
     /// What it changes, where that is something that the sidecar can repeat on another connection.
     pub change: Option<Change>,
+    /// Where it is looked up, for as long as it lives.
+    _listed: Option<Listed>,
 }
 
 /// A change of run-time parameters that can be repeated.
@@ -34,13 +40,6 @@ pub enum Change {
     Set(SetStatement),
     /// A RESET that stands alone, or a `RESET ALL` behind what changes no parameter.
     Reset(ResetStatement),
-}
-
-/// The statements of one worker, each text once.
-#[derive(Debug, Default)]
-pub struct Interner {
-    known: RefCell<HashMap<Box<[u8]>, Weak<Statement>, foldhash::fast::RandomState>>,
-    next: Cell<u64>,
 }
 
 /// One client's statements by name; the unnamed one apart.
@@ -112,64 +111,6 @@ impl ServerName {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
-    }
-}
-
-impl Interner {
-    /// The statement with this `Parse` body (behind the name); the same one for the same bytes while somebody holds it.
-    #[must_use]
-    pub fn intern(&self, body: &[u8]) -> Rc<Statement> {
-        if let Some(known) = self.known.borrow().get(body).and_then(Weak::upgrade) {
-            return known;
-        }
-        let statement = self.once(body);
-        let mut known = self.known.borrow_mut();
-        if known.len() == known.capacity() {
-            known.retain(|_, statement| statement.strong_count() > 0);
-        }
-        known.insert(body.into(), Rc::downgrade(&statement));
-        statement
-    }
-
-    /// A statement that is not looked up again: the unnamed one, or a simple query.
-    #[must_use]
-    pub fn once(&self, body: &[u8]) -> Rc<Statement> {
-        let id = self.number();
-        let end = memchr::memchr(0, body).unwrap_or(body.len());
-        let text = &body[..end];
-        let traits = statement_text::classify(text);
-        let change = if traits.sets_parameter() {
-            statement_text::parse_set(text).map(Change::Set)
-        } else if traits.resets_parameter() && statement_text::ends_with_reset_all(text) {
-            Some(Change::Reset(ResetStatement::All))
-        } else if traits.resets_parameter() {
-            statement_text::parse_reset(text).map(Change::Reset)
-        } else {
-            None
-        };
-        Rc::new(Statement {
-            id,
-            body: body.into(),
-            traits,
-            change,
-        })
-    }
-
-    /// A statement that is too long to be kept, of which this is the beginning.
-    #[must_use]
-    pub fn unkept(&self, beginning: &[u8]) -> Rc<Statement> {
-        Rc::new(Statement {
-            id: self.number(),
-            body: Box::default(),
-            traits: statement_text::classify(beginning),
-            change: None,
-        })
-    }
-
-    fn number(&self) -> u64 {
-        let id = self.next.get() + 1;
-        self.next.set(id);
-        id
     }
 }
 
