@@ -171,7 +171,20 @@ async fn welcome(worker: Rc<Worker>, entry: Rc<Entry>, tcp: TcpStream) {
             worker.process.send(target, Letter::Cancel(key));
         }
         Ok(Arrival::Login(login)) => Box::pin(admit_client(&worker, &entry, &force, *login)).await,
-        Err(error) => entry.metrics.connection(outcome_of(&error)),
+        Err(error) => turn_away(&entry, &error),
+    }
+}
+
+/// Counts a start-up that has failed, and tells of it. Health checks and port scanners that only went away are no news.
+fn turn_away(entry: &Entry, error: &HandshakeError) {
+    let outcome = outcome_of(error);
+    entry.metrics.connection(outcome);
+    if outcome != ConnectionOutcome::Abandoned {
+        entry
+            .metrics
+            .notice(outcome.as_str(), |upstream, left_out| {
+                tracing::warn!(upstream, %error, left_out, "a client's start-up has failed");
+            });
     }
 }
 
@@ -205,10 +218,29 @@ async fn admit_client(
             let error = match refusal {
                 Refusal::Identity(rejection) => {
                     metrics.identity_rejection(rejection.reason);
+                    let reason = rejection.reason.as_str();
+                    // The reason alone: the message may hold what the client sent.
+                    entry.metrics.notice(reason, |upstream, left_out| {
+                        tracing::warn!(
+                            upstream,
+                            reason,
+                            left_out,
+                            "a client is refused: no valid user context"
+                        );
+                    });
                     ErrorResponse::fatal(SqlState::INVALID_AUTHORIZATION, rejection.message)
                         .with_hint(rejection.hint)
                 }
-                Refusal::Role(error) => error,
+                Refusal::Role(error) => {
+                    entry.metrics.notice("role", |upstream, left_out| {
+                        tracing::warn!(
+                            upstream,
+                            left_out,
+                            "a client is refused: it names a role that the sidecar has no credentials for"
+                        );
+                    });
+                    error
+                }
             };
             entry.metrics.connection(ConnectionOutcome::Rejected);
             send_fatal(login.stream, &error).await;

@@ -62,6 +62,14 @@ pub enum ForceError {
     /// An upstream's settings.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
+    /// An upstream's user name or password.
+    #[error("databases[{entry}].upstream.credentialsSecretRef: {source}")]
+    Credentials {
+        /// The entry.
+        entry: String,
+        /// What is wrong.
+        source: SecretError,
+    },
     /// A listener's certificate or password.
     #[error("databases[{entry}].listen.{field}: {source}")]
     Secret {
@@ -108,7 +116,7 @@ impl Force {
                 policy_key: Arc::clone(&policy_key),
                 name: settings.name.as_str().into(),
                 verifier: Arc::clone(&verifier),
-                connector: Connector::new(settings, secrets, resolver)?,
+                connector: connector(settings, secrets, resolver)?,
                 epoch: epoch(settings, before),
                 auth: client_auth(settings, secrets)?,
                 tls: listen_tls(settings, secrets)?,
@@ -203,6 +211,23 @@ fn epoch(settings: &EffectiveDatabase, before: Option<&Arc<DatabaseForce>>) -> u
     })
 }
 
+/// Credentials are read afresh at each dial; that they are there is asked now, so that a reference to nowhere is refused
+/// before anybody depends on it.
+fn connector(
+    settings: &EffectiveDatabase,
+    secrets: &Arc<Secrets>,
+    resolver: &Resolver,
+) -> Result<Connector, ForceError> {
+    let connector = Connector::new(settings, secrets, resolver)?;
+    connector
+        .check_credentials()
+        .map_err(|source| ForceError::Credentials {
+            entry: settings.name.clone(),
+            source,
+        })?;
+    Ok(connector)
+}
+
 fn client_auth(
     settings: &EffectiveDatabase,
     secrets: &Arc<Secrets>,
@@ -246,3 +271,6 @@ fn listen_tls(
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

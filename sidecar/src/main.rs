@@ -51,7 +51,7 @@ async fn serve(args: &RunArgs) -> Exit {
     }
 }
 
-/// Validates, resolves, prints, and reaches each upstream.
+/// Validates, resolves, prints, builds what the policy refers to, and reaches each upstream.
 async fn check(args: &RunArgs) -> Exit {
     let Some(accepted) = cli::check(args, &mut stdout(), &mut stderr()) else {
         return Exit::Failure;
@@ -59,6 +59,9 @@ async fn check(args: &RunArgs) -> Exit {
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
     let resolver = Resolver::system();
     let policy = &accepted.policy;
+    if !cli::check_references(&accepted, &secrets, &resolver, &mut stderr()).await {
+        return Exit::Failure;
+    }
     if cli::check_upstream(policy, &secrets, &resolver, &mut stdout(), &mut stderr()).await {
         Exit::Success
     } else {

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::accept::{ListenError, Listener};
@@ -63,6 +63,8 @@ struct Running {
 /// Why it did not start.
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     warm_random_numbers();
+    // First: without a handler the signal ends the process.
+    let reload = signal(SignalKind::hangup())?;
     let accepted = args.source().load().map_err(RunError::Policy)?;
     for warning in &accepted.warnings {
         warning.log();
@@ -104,6 +106,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     let tasks = [
         tokio::spawn(admin.serve(state.clone())),
         tokio::spawn(control.serve(state)),
+        tokio::spawn(look_again(reload, watch.nudge())),
         tokio::spawn(watch.run()),
         tokio::spawn(follow(
             store,
@@ -169,6 +172,14 @@ fn trial(secrets: &Arc<Secrets>, resolver: &Resolver) -> Box<Trial> {
     })
 }
 
+/// SIGHUP means "read again", as it does for PostgreSQL.
+async fn look_again(mut reload: Signal, nudge: Arc<Notify>) {
+    while reload.recv().await.is_some() {
+        tracing::info!("SIGHUP: looking at the policy and the secrets again");
+        nudge.notify_one();
+    }
+}
+
 /// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.
 async fn follow(
     store: Arc<PolicyStore>,
@@ -200,8 +211,10 @@ async fn follow(
                 tracing::info!(revision = %force.revision, "a revision is in force");
             }
             Err(error) => {
-                process.metrics.policy_rejections.inc();
-                tracing::error!(%error, revision = %revision.id, "a revision cannot be put in force; the last one stays");
+                if store.cannot_apply(error.to_string()) {
+                    process.metrics.policy_rejections.inc();
+                    tracing::error!(%error, revision = %revision.id, "a secret cannot be used; what is in force stays");
+                }
             }
         }
     }

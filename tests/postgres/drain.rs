@@ -146,6 +146,11 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
     wire.query("SELECT 1").await;
     let asked = stage.sidecar.command(&["drain"]);
     assert!(asked.status.success(), "{asked:?}");
+    // The answer promises what is held to below, and no more.
+    assert_eq!(
+        String::from_utf8_lossy(&asked.stdout),
+        "not ready from now on; databases stay open to the application, and SIGTERM ends what is left\n"
+    );
     wait::until("readiness to end", || async {
         stage
             .sidecar
@@ -155,6 +160,7 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
     .await;
     // A pre-stop hook asks while traffic still comes: it is served until the signal.
     assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
+    stage.user("newcomer").await.run("SELECT 1").await;
     stage.sidecar.terminate();
     told_to_go(&mut wire).await;
     ends_well(&mut stage);

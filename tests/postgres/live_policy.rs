@@ -244,6 +244,18 @@ async fn another_upstream_database_gets_connections_of_its_own() {
 }
 
 #[tokio::test]
+async fn sighup_looks_again_and_ends_nothing() {
+    let mut stage = Stage::start(Policy::trusted()).await;
+    let alice = stage.user("alice").await;
+    alice.run("BEGIN; SELECT 1").await;
+    stage.sidecar.hang_up();
+    let looking = "SIGHUP: looking at the policy and the secrets again";
+    stage.sidecar.log.until_told(looking, 1).await;
+    alice.run("COMMIT").await;
+    assert!(stage.sidecar.runs());
+}
+
+#[tokio::test]
 async fn the_revision_metric_follows() {
     let stage = Stage::start(Policy::trusted()).await;
     let before = stage.sidecar.metric("bulkhead_policy_revision", &[]);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::wait;
+
 /// The log of one sidecar: a file, so that nobody has to read a pipe.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -42,6 +44,23 @@ impl Log {
                 serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON in the log: {line}"))
             })
             .collect()
+    }
+
+    /// The events with this message.
+    #[must_use]
+    pub fn told(&self, message: &str) -> Vec<Value> {
+        let mut events = self.events();
+        events.retain(|event| event["message"] == message);
+        events
+    }
+
+    /// Waits until the log has at least `count` events with this message, and gives them.
+    pub async fn until_told(&self, message: &str, count: usize) -> Vec<Value> {
+        wait::until(&format!("{count} of {message:?} in the log"), || async {
+            self.told(message).len() >= count
+        })
+        .await;
+        self.told(message)
     }
 
     /// Holds the log to what every log must be: no panic, no secret.

@@ -216,6 +216,11 @@ impl Sidecar {
         self.process.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// Waits for the end that the test has brought about.
     ///
     /// # Panics

@@ -30,13 +30,14 @@ pub async fn get<T: DeserializeOwned>(socket: &Path, path: &'static str) -> Resu
     serde_json::from_slice(&body).map_err(|error| broken(socket, error))
 }
 
-/// Asks the sidecar to begin its drain, and returns as soon as it has agreed.
+/// Asks the sidecar to begin its drain, and returns as soon as it has agreed, with what it says that this comes to.
 ///
 /// # Errors
 ///
 /// [`AdminError`], when nobody answers, or not so.
-pub async fn drain(socket: &Path) -> Result<(), AdminError> {
-    exchange(socket, Method::POST, "/drain").await.map(drop)
+pub async fn drain(socket: &Path) -> Result<String, AdminError> {
+    let answer = exchange(socket, Method::POST, "/drain").await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 async fn exchange(socket: &Path, method: Method, path: &'static str) -> Result<Bytes, AdminError> {

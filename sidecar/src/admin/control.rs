@@ -24,6 +24,11 @@ const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const KNOWN: &str = "GET /users, GET /policy, GET /revision and POST /drain";
 
+/// What a request to drain comes to. In a pod the application ends after its pre-stop hook has asked, and needs its databases
+/// until then; the end comes with the signal.
+const DRAIN_ANSWER: &str =
+    "not ready from now on; databases stay open to the application, and SIGTERM ends what is left";
+
 /// The bound Unix door. Dropping it removes the socket.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -136,7 +141,7 @@ async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
         (&Method::POST, "/drain") => {
             tracing::info!("drain requested on the control socket");
             state.drain.notify_one();
-            reply::text(StatusCode::ACCEPTED, "draining")
+            reply::text(StatusCode::ACCEPTED, DRAIN_ANSWER)
         }
         (_, "/users" | "/policy" | "/revision" | "/drain") => {
             reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("there is {KNOWN}"))

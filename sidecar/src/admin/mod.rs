@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod control;
+mod idle;
 mod inventory;
 pub mod paths;
 pub mod port;

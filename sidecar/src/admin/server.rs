@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -11,17 +11,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::idle::Idle;
 use super::reply::Reply;
 
-/// Connections at one time; more are closed at once.
+/// Connections at one time. For one more the longest idle is closed, so that silent ones keep nobody out: a liveness probe
+/// that finds no place would end the pod.
 pub(super) const MAX_CONNECTIONS: usize = 32;
 
 /// From the first byte of a request, or from its predecessor's answer, to the end of its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection's age, after which it may finish the answer that it is at.
 const LIFETIME: Duration = Duration::from_secs(120);
@@ -33,37 +34,46 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 16 * 1024;
 
 /// The connections of one door. Dropping it ends them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
-    permits: Arc<Semaphore>,
+    open: Vec<Open>,
+}
+
+/// One that is open.
+#[derive(Debug)]
+struct Open {
+    idle: Arc<Idle>,
+    task: AbortHandle,
 }
 
 impl Connections {
     pub(super) fn new() -> Self {
-        Self {
-            tasks: JoinSet::new(),
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        }
+        Self::default()
     }
 
-    /// Serves one connection in a task of its own, or closes it when there are too many.
+    /// Serves one connection in a task of its own; closes it only where all others are at an answer.
     pub(super) fn serve<S, A, F>(&mut self, stream: S, answer: A)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Fn(Request<Incoming>) -> F + Send + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        while self.tasks.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        if !self.make_room() {
             tracing::debug!(limit = MAX_CONNECTIONS, "admin connection refused");
             return;
-        };
-        self.tasks.spawn(async move {
-            let _permit = permit;
+        }
+        let idle = Arc::new(Idle::now());
+        let of_task = Arc::clone(&idle);
+        let task = self.tasks.spawn(async move {
             let service = service_fn(move |request| {
+                let working = of_task.pause();
                 let reply = answer(request);
-                async move { Ok::<_, Infallible>(reply.await) }
+                async move {
+                    let reply = reply.await;
+                    drop(working);
+                    Ok::<_, Infallible>(reply)
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -82,5 +92,25 @@ impl Connections {
                 tracing::debug!(%error, "admin connection ended");
             }
         });
+        self.open.push(Open { idle, task });
+    }
+
+    /// Whether there is room for one more, if need be in the place of the longest idle.
+    fn make_room(&mut self) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        self.open.retain(|open| !open.task.is_finished());
+        if self.open.len() < MAX_CONNECTIONS {
+            return true;
+        }
+        let now = Instant::now();
+        let idle = self.open.iter().enumerate();
+        let longest = idle
+            .filter_map(|(at, open)| Some((open.idle.for_how_long(now)?, at)))
+            .max();
+        let Some((_, at)) = longest else {
+            return false;
+        };
+        self.open.swap_remove(at).task.abort();
+        true
     }
 }

@@ -208,26 +208,60 @@ async fn a_request_that_is_none_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn more_connections_than_the_bound_are_closed_at_once() {
+async fn silent_connections_keep_nobody_out() {
     let doors = Doors::open().await;
-    let mut held = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
-        let mut stream = TcpStream::connect(doors.address).await.expect("connected");
-        // An answer shows that the connection has its place.
-        stream
-            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .expect("written");
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await.expect("an answer");
-        assert_eq!(&first, b"HTTP/1.1 200");
-        held.push(stream);
+    let mut silent = Vec::new();
+    for _ in 0..MAX_CONNECTIONS + 8 {
+        silent.push(TcpStream::connect(doors.address).await.expect("connected"));
     }
+    assert_eq!(doors.get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(doors.get("/readyz").await.0, 503, "an answer all the same");
 
-    let mut one_more = TcpStream::connect(doors.address).await.expect("connected");
+    // The oldest was closed for those that came later.
     let mut answer = Vec::new();
-    let _ = one_more.read_to_end(&mut answer).await;
+    let _ = silent[0].read_to_end(&mut answer).await;
     assert_eq!(answer, b"", "closed without an answer");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_at_an_answer_is_not_closed_for_another() {
+    #[derive(Clone, Default)]
+    struct Slow {
+        asked: Arc<Notify>,
+        go_on: Arc<Notify>,
+    }
+    impl Inventory for Slow {
+        fn users(&self) -> Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>> {
+            Box::pin(async {
+                self.asked.notify_one();
+                self.go_on.notified().await;
+                Vec::new()
+            })
+        }
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("control.sock");
+    let control = ControlSocket::bind(&socket).expect("bound");
+    let slow = Slow::default();
+    let mut serving = JoinSet::new();
+    serving.spawn(control.serve(AdminState {
+        inventory: Arc::new(slow.clone()),
+        ..state()
+    }));
+    let asked = tokio::spawn({
+        let socket = socket.clone();
+        async move { client::get::<UsersReport>(&socket, "/users").await }
+    });
+    slow.asked.notified().await;
+    let mut others = Vec::new();
+    for _ in 0..MAX_CONNECTIONS + 8 {
+        others.push(UnixStream::connect(&socket).await.expect("connected"));
+    }
+    // Answered, so all those before have been accepted.
+    client::drain(&socket).await.expect("agreed");
+    slow.go_on.notify_one();
+    let report = asked.await.expect("no panic").expect("answered");
+    assert!(report.users.is_empty());
 }
 
 #[tokio::test]
@@ -307,7 +341,10 @@ async fn the_subcommands_print_what_the_socket_tells() {
 
     let mut out = Vec::new();
     cli::drain(&control, &mut out).await.expect("agreed");
-    assert_eq!(text(out), "draining\n");
+    assert_eq!(
+        text(out),
+        "not ready from now on; databases stay open to the application, and SIGTERM ends what is left\n"
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::cpu_limit;
 use crate::admin::paths::default_control_path;
 use crate::policy::PolicySource;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, check_filter};
 
 /// The admin port without `--admin`: loopback, so that it is opened to others in so many words.
 pub const DEFAULT_ADMIN: SocketAddr =
@@ -34,13 +34,15 @@ pub struct Cli {
 pub enum Command {
     /// Stand between the application and its databases.
     Run(RunArgs),
-    /// Validate and resolve the policy, show each field with its origin, and reach the upstreams. Takes the flags of `run`.
+    /// Validate and resolve the policy, show each field with its origin, read the secrets and keys that it refers to, and
+    /// reach the upstreams. Takes the flags of `run`.
     Check(RunArgs),
     /// Show the users of the running sidecar.
     Users(AskArgs),
     /// Show the policy that the running sidecar has in force, each field with its origin.
     Policy(AskArgs),
-    /// Ask the running sidecar to drain, and return at once.
+    /// Make the running sidecar not ready from now on, and return at once. Databases stay open to the application; SIGTERM
+    /// ends what is left.
     Drain(ControlArgs),
 }
 
@@ -71,7 +73,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
 
-    /// How long open transactions may go on once the drain has begun.
+    /// How long open transactions may go on after SIGTERM or SIGINT.
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub grace: Duration,
 
@@ -80,7 +82,8 @@ pub struct RunArgs {
         long,
         value_name = "LEVEL",
         env = "BULKHEAD_LOG",
-        default_value = "info"
+        default_value = "info",
+        value_parser = log_level
     )]
     pub log_level: String,
 
@@ -152,6 +155,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn log_level(text: &str) -> Result<String, String> {
+    match check_filter(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn workers(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {
         Ok(number) if number.get() <= MOST_WORKERS => Ok(number),
@@ -211,6 +221,8 @@ mod tests {
             ["--admin", "localhost"],
             ["--environment", "a b"],
             ["--log-format", "xml"],
+            ["--log-level", "loud"],
+            ["--log-level", ""],
         ] {
             let refused = run(&wrong).expect_err(wrong[1]);
             assert_eq!(refused.exit_code(), 2, "{wrong:?}");

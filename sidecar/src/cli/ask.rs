@@ -57,14 +57,13 @@ pub async fn policy(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminErr
     Ok(())
 }
 
-/// Asks the running sidecar to drain; returns once it has agreed, not once it is done.
+/// Asks the running sidecar to drain; returns once it has agreed, and prints what that comes to.
 ///
 /// # Errors
 ///
 /// [`AdminError`], when nobody answers, or not so.
 pub async fn drain(args: &ControlArgs, out: &mut impl Write) -> Result<(), AdminError> {
-    client::drain(&args.path()).await?;
-    print(out, "draining\n");
+    print(out, &client::drain(&args.path()).await?);
     Ok(())
 }
 

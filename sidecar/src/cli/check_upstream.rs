@@ -61,6 +61,7 @@ async fn reach(
         // Without credentials the application's own role may still be let in, which only it can try.
         let (severity, reason) = match &error {
             ProbeError::NoRole(_) => (Severity::Warning, "NotProbed"),
+            ProbeError::Credentials { .. } => (Severity::Error, "Credentials"),
             ProbeError::Connect(_) => (Severity::Error, "Connect"),
             ProbeError::Question { .. } => (Severity::Error, "Probe"),
         };

@@ -6,6 +6,7 @@
 mod args;
 mod ask;
 mod check;
+mod check_references;
 mod check_upstream;
 pub mod cpu_limit;
 mod table;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 pub use args::{AskArgs, Cli, Command, ControlArgs, DEFAULT_ADMIN, RunArgs};
 pub use ask::{drain, policy, users};
 pub use check::{check, print_diagnostics};
+pub use check_references::check_references;
 pub use check_upstream::check_upstream;
 
 /// How a subcommand ended.

@@ -1,5 +1,7 @@
 //! What nobody waits for: idle and aged connections close, dead ones are noticed, spares are opened, unused factories freed.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::lane::Lane;
 use super::server::Spare;
 use crate::force::DatabaseForce;
@@ -29,6 +32,7 @@ enum Verdict {
 
 /// Takes its turns until the worker ends.
 pub async fn run(worker: Rc<Worker>) {
+    let mut backoffs: HashMap<Arc<str>, Rc<RefCell<Backoff>>> = HashMap::new();
     loop {
         tokio::time::sleep(next_turn(&worker)).await;
         for entry in worker.entries() {
@@ -37,7 +41,8 @@ pub async fn run(worker: Rc<Worker>) {
                 // Connections may have become idle since it was asked for the first time.
                 worker.reclaim(&entry, &next);
             }
-            refill(&worker, &entry);
+            let name = Arc::clone(&entry.force().name);
+            refill(&worker, &entry, backoffs.entry(name).or_default());
         }
     }
 }
@@ -102,8 +107,8 @@ fn judge(
 }
 
 /// Opens spares up to this worker's part of `pool.warm`, no faster than `pool.warmRate`. Spares come last: none is opened
-/// while somebody waits for a permit.
-fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>) {
+/// while somebody waits for a permit, and after a failure later and later.
+fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>, backoff: &Rc<RefCell<Backoff>>) {
     let force = entry.force();
     let (Some(database), Some(role)) = (&force.settings.upstream.database, force.connector.role())
     else {
@@ -117,7 +122,9 @@ fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>) {
     let rate = (force.settings.pool.warm_rate as usize)
         .div_ceil(workers)
         .max(1);
-    for _ in 0..missing.min(rate) {
+    let most = missing.min(rate);
+    let allowed = backoff.borrow_mut().allowed(&force, Instant::now(), most);
+    for _ in 0..allowed {
         let Some(permit) = entry.limiter.try_acquire(None) else {
             return;
         };
@@ -126,6 +133,7 @@ fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>) {
             Rc::clone(entry),
             Rc::clone(&lane),
             Arc::clone(&force),
+            Rc::clone(backoff),
             permit,
         ));
     }
@@ -136,15 +144,25 @@ async fn open_spare(
     entry: Rc<Entry>,
     lane: Rc<Lane>,
     force: Arc<DatabaseForce>,
+    backoff: Rc<RefCell<Backoff>>,
     permit: super::fairness::Permit,
 ) {
     lane.dialling.set(lane.dialling.get() + 1);
     let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
     lane.dialling.set(lane.dialling.get().saturating_sub(1));
     match dialled {
-        // Somebody waits for a permit, and closing the spare gives them this one; or the limit was lowered.
-        Ok(_) if entry.limiter.wants_room() => {}
-        Ok(server) => lane.keep(Spare::new(server)),
-        Err(error) => tracing::warn!(upstream = %force.name, %error, "a spare could not be opened"),
+        Ok(server) => {
+            backoff.borrow_mut().succeeded();
+            // Where somebody waits for a permit, closing the spare gives them this one; or the limit was lowered.
+            if !entry.limiter.wants_room() {
+                lane.keep(Spare::new(server));
+            }
+        }
+        Err(error) => {
+            if let Some(wait) = backoff.borrow_mut().failed(&force, Instant::now()) {
+                let again_in = format!("{}s", wait.as_secs());
+                tracing::warn!(upstream = %force.name, %error, again_in, "a spare could not be opened");
+            }
+        }
     }
 }

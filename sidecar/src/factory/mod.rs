@@ -11,6 +11,7 @@
 //! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another is
 //! [`Owned::cleanse`](server::Owned::cleanse), which exists for the tier `Reset` alone, and counts.
 
+mod backoff;
 pub mod cancels;
 pub mod checkout;
 pub mod fairness;

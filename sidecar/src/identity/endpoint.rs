@@ -149,13 +149,7 @@ impl Endpoint {
         if self.schedule().answered_since(asked) {
             return;
         }
-        let fetched = match self.fetcher.get().await {
-            Ok(fetched) => KeySet::parse(&fetched.body, self.kinds)
-                .map(|keys| (keys, fetched.max_age))
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match fetched {
+        match self.read().await {
             Ok((keys, max_age)) => {
                 self.store(keys);
                 self.schedule().succeeded(Instant::now(), max_age);
@@ -166,6 +160,18 @@ impl Endpoint {
                 self.schedule().failed(Instant::now());
             }
         }
+    }
+
+    /// Why no keys can be read from the address now.
+    pub(super) async fn problem(&self) -> Option<String> {
+        let error = self.read().await.err()?;
+        Some(format!("{}: {error}", self.fetcher.uri()))
+    }
+
+    async fn read(&self) -> Result<(KeySet, Option<Duration>), String> {
+        let fetched = self.fetcher.get().await.map_err(|e| e.to_string())?;
+        let keys = KeySet::parse(&fetched.body, self.kinds).map_err(|e| e.to_string())?;
+        Ok((keys, fetched.max_age))
     }
 
     /// Puts new keys in force; the same document leaves the old set, and what it has verified, in place.

@@ -136,6 +136,15 @@ impl Verifier {
         }
     }
 
+    /// Asks each address of keys once, and says what is wrong there: for who wants to know before anybody depends on it.
+    pub async fn problems(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for endpoint in self.endpoints() {
+            found.extend(endpoint.problem().await);
+        }
+        found
+    }
+
     /// A task that keeps the key sets at addresses fresh: to be spawned once, on any runtime. It ends by itself when the
     /// verifier is dropped. `None` where no key set lives at an address.
     pub fn refresher(&self) -> Option<impl Future<Output = ()> + Send + 'static> {

@@ -119,6 +119,10 @@ impl PolicyStore {
         let mut standing = self.lock();
         let running = self.current.load();
         if running.id == accepted.id {
+            // What it refers to may have become unusable since.
+            if let Err(reason) = trial(&running) {
+                return TakeOver::Refused(reason);
+            }
             standing.rejection = None;
             return TakeOver::Unchanged;
         }
@@ -144,6 +148,24 @@ impl PolicyStore {
     /// Remembers a policy that was refused; the revision in force stays.
     pub fn reject(&self, rejection: Rejection) {
         self.lock().rejection = Some(rejection);
+    }
+
+    /// Remembers that what was read is good and cannot be put in force here; `false` where that is known already.
+    pub fn cannot_apply(&self, reason: String) -> bool {
+        let diagnostics = vec![Diagnostic::of_file("CannotApply", reason)];
+        let mut standing = self.lock();
+        if standing
+            .rejection
+            .as_ref()
+            .is_some_and(|known| known.diagnostics == diagnostics)
+        {
+            return false;
+        }
+        standing.rejection = Some(Rejection {
+            at: SystemTime::now(),
+            diagnostics,
+        });
+        true
     }
 
     /// Tells everybody who reads secrets that they have changed.

@@ -3,7 +3,7 @@
 //! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
 //! then goes where it went before.
 
-use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, Origin};
 use bulkhead_crds::kinds::{ListenTls, Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -39,6 +39,14 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
         );
     }
     for database in &policy.databases {
+        let breaker = format!("databases[{}].breaker", database.name);
+        if is_written(policy, &breaker) {
+            add(
+                Severity::Warning,
+                breaker,
+                "asks for a breaker, and an upstream that fails is dialled all the same",
+            );
+        }
         for (severity, field, what) in of_database(database) {
             add(
                 severity,
@@ -56,6 +64,13 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
         );
     }
     found
+}
+
+/// Whether the policy itself says anything about a breaker. What only the defaults say, nobody has asked for.
+fn is_written(policy: &EffectivePolicy, breaker: &str) -> bool {
+    ["failures", "window", "open", "halfOpenProbes"]
+        .iter()
+        .any(|field| *policy.origins.of(&format!("{breaker}.{field}")) != Origin::Default)
 }
 
 fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'static str)> {
@@ -106,6 +121,16 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|found| found.severity == Severity::Error));
+    }
+
+    #[test]
+    fn a_breaker_that_is_asked_for_is_a_warning() {
+        let text = POLICY.replace("timeouts: {statement: 20s}", "breaker: {failures: 3}");
+        let resolved = bulkhead_crds::resolve(&bulkhead_crds::load(&text).unwrap(), "staging");
+        let found = unserved(&resolved.unwrap());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert_eq!(found[0].path, "databases[main].breaker");
     }
 
     #[test]

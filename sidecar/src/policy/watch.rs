@@ -48,6 +48,7 @@ pub struct PolicyWatch {
     metrics: Arc<Metrics>,
     timing: Timing,
     trial: Box<Trial>,
+    nudge: Arc<Notify>,
     /// What the last reading was of.
     seen: Option<String>,
     marks: SecretMarks,
@@ -68,6 +69,7 @@ impl PolicyWatch {
         Self {
             marks: SecretMarks::of(secrets.as_deref()),
             trial: Box::new(|_| Ok(())),
+            nudge: Arc::default(),
             seen: None,
             source,
             secrets,
@@ -84,9 +86,15 @@ impl PolicyWatch {
         Self { trial, ..self }
     }
 
+    /// Makes the watch look at the files again, without an event: for whoever knows better than the kernel.
+    #[must_use]
+    pub fn nudge(&self) -> Arc<Notify> {
+        Arc::clone(&self.nudge)
+    }
+
     /// Watches until it is dropped; never returns by itself.
     pub async fn run(mut self) {
-        let nudge = Arc::new(Notify::new());
+        let nudge = self.nudge();
         let mut events = Events::new(&nudge);
         loop {
             events.attach(
@@ -147,10 +155,9 @@ impl PolicyWatch {
         let warnings = accepted.warnings.clone();
         match self.store.take_over(accepted, &self.trial) {
             TakeOver::Refused(reason) => {
-                let why = vec![Diagnostic::of_file("CannotApply", reason)];
-                let known = self.store.standing().rejection;
-                if known.is_none_or(|known| known.diagnostics != why) {
-                    self.reject(why);
+                let why = vec![Diagnostic::of_file("CannotApply", reason.clone())];
+                if self.store.cannot_apply(reason) {
+                    self.tell_rejection(&why);
                 }
             }
             TakeOver::Changed(revision) => {
@@ -179,16 +186,20 @@ impl PolicyWatch {
     }
 
     fn reject(&self, diagnostics: Vec<Diagnostic>) {
+        self.tell_rejection(&diagnostics);
+        self.store.reject(Rejection {
+            at: SystemTime::now(),
+            diagnostics,
+        });
+    }
+
+    fn tell_rejection(&self, diagnostics: &[Diagnostic]) {
         self.metrics.policy_rejections.inc();
         tracing::error!(
             revision = %self.store.current().id,
             "policy refused; the last good revision stays in force"
         );
         diagnostics.iter().for_each(Diagnostic::log);
-        self.store.reject(Rejection {
-            at: SystemTime::now(),
-            diagnostics,
-        });
     }
 }
 

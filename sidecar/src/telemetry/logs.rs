@@ -7,7 +7,7 @@ use std::io;
 
 use clap::ValueEnum;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What holds unless the filter says otherwise.
@@ -36,6 +36,14 @@ pub enum LogError {
         /// What is wrong with it.
         source: ParseError,
     },
+    /// A word that is no level. The filter's own grammar would take it for a target, and log nothing else.
+    #[error(
+        "{word:?} is no log level; write error, warn, info, debug, trace or a list such as info,bulkhead_sidecar=debug"
+    )]
+    NotALevel {
+        /// The word.
+        word: String,
+    },
     /// Somebody else has started it.
     #[error("logging is already started: {0}")]
     Started(#[from] tracing::subscriber::SetGlobalDefaultError),
@@ -54,6 +62,33 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Whether a filter can be read and says what its writer means: a level, or a list of `target=level` with at most a level for
+/// the rest.
+///
+/// # Errors
+///
+/// [`LogError::NotALevel`], [`LogError::Filter`].
+pub fn check_filter(filter: &str) -> Result<(), LogError> {
+    for part in filter.split(',').map(str::trim) {
+        let is_level = part.parse::<LevelFilter>().is_ok() && !part.is_empty();
+        if !is_level && !part.contains(['=', '[']) {
+            return Err(LogError::NotALevel {
+                word: part.to_owned(),
+            });
+        }
+    }
+    env_filter(filter).map(drop)
+}
+
+fn env_filter(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder()
+        .parse(format!("{QUIET},{filter}"))
+        .map_err(|source| LogError::Filter {
+            filter: filter.to_owned(),
+            source,
+        })
+}
+
 fn subscriber<W>(
     filter: &str,
     format: LogFormat,
@@ -62,14 +97,8 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(format!("{QUIET},{filter}"))
-        .map_err(|source| LogError::Filter {
-            filter: filter.to_owned(),
-            source,
-        })?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(env_filter(filter)?)
         .with_writer(writer);
     Ok(match format {
         LogFormat::Json => Box::new(
@@ -158,5 +187,31 @@ mod tests {
         };
         assert!(refused.to_string().contains("bulkhead=loud"));
         assert!(refused.to_string().contains("error, warn, info"));
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_silences_nothing_by_mistake() {
+        for legal in [
+            "info",
+            "WARN",
+            "off",
+            "info,a=debug",
+            "a=debug",
+            "info,a[b]=trace",
+        ] {
+            assert!(check_filter(legal).is_ok(), "{legal:?}");
+        }
+        for wrong in [
+            "",
+            "loud",
+            "info,loud",
+            "info,",
+            "7even",
+            "bulkhead_sidecar",
+            "a=loud",
+        ] {
+            let refused = check_filter(wrong).expect_err(wrong).to_string();
+            assert!(refused.contains("error, warn, info"), "{refused}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod family;
 mod labels;
 mod logs;
 mod metrics;
+mod notices;
 mod process;
 mod striped;
 mod upstream;
@@ -16,7 +17,8 @@ pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLI
 pub use labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
-pub use logs::{LogError, LogFormat, start as start_logs};
+pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
+pub use notices::Notices;
 pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;

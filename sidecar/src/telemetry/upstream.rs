@@ -11,6 +11,7 @@ use super::family::Family;
 use super::labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
+use super::notices::Notices;
 use super::striped::{StripedGauge, StripedHistogram};
 
 /// Seconds; waiting for a permit is a matter of microseconds until the limit is reached.
@@ -55,6 +56,8 @@ pub struct UpstreamMetrics {
     timeouts: [IntCounter; TimeoutKind::ALL.len()],
     errors: [IntCounter; ErrorClass::ALL.len()],
     breaker_state: IntGauge,
+    name: String,
+    notices: Notices,
     /// Client connections open now.
     pub connections: IntGauge,
     /// Connection factories alive now.
@@ -77,6 +80,23 @@ impl UpstreamMetrics {
     /// Counts a client connection whose handshake is over.
     pub fn connection(&self, outcome: ConnectionOutcome) {
         self.outcomes[outcome as usize].inc();
+        if outcome == ConnectionOutcome::Limited {
+            self.notice("limit", |upstream, left_out| {
+                tracing::warn!(
+                    upstream,
+                    left_out,
+                    "a client is refused at its login: a limit is reached, or the upstream gives no connection"
+                );
+            });
+        }
+    }
+
+    /// Tells of an event of this kind, with the upstream's name and how many were left out before, unless one was told a
+    /// moment ago.
+    pub fn notice(&self, kind: &'static str, tell: impl FnOnce(&str, u64)) {
+        if let Some(left_out) = self.notices.due(kind) {
+            tell(&self.name, left_out);
+        }
     }
 
     /// The number of server connections in `state`.
@@ -88,6 +108,15 @@ impl UpstreamMetrics {
     /// Counts a timeout that fired.
     pub fn timeout(&self, kind: TimeoutKind) {
         self.timeouts[kind as usize].inc();
+        if kind == TimeoutKind::Acquire {
+            self.notice("acquire", |upstream, left_out| {
+                tracing::warn!(
+                    upstream,
+                    left_out,
+                    "work is refused: no server connection became free within timeouts.acquire"
+                );
+            });
+        }
     }
 
     /// Counts an error that a user's work ended with.
@@ -173,7 +202,7 @@ impl UpstreamFamilies {
             )?,
             breaker_state: gauge(
                 "bulkhead_breaker_state",
-                "State of the upstream's breaker: 0 closed, 1 half open, 2 open.",
+                "State of the upstream's breaker: 0 closed, 1 half open, 2 open. There is no breaker yet: always 0.",
                 &["upstream"],
             )?,
         })
@@ -204,6 +233,8 @@ impl UpstreamFamilies {
                     .with_label_values(&[name, ErrorClass::ALL[at].as_str()])
             }),
             breaker_state: self.breaker_state.with_label_values(&one),
+            name: name.to_owned(),
+            notices: Notices::default(),
             connections: self.connections.with_label_values(&[protocol, name]),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),

@@ -21,13 +21,14 @@ use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dial::{self, Address, Candidates};
 use super::error::{Attempt, ConnectError, Endpoint, Stage, UpstreamError};
+use super::health::Health;
 use super::resolve::Resolver;
 use super::scram::KeyCache;
 use super::server_error::ErrorFields;
 use super::startup::{self, Startup};
 use super::tls::Tls;
 use super::wire::Wire;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretError, Secrets};
 use crate::stream::Stream;
 
 /// Dials one upstream. Shared between threads, cheap to clone; one for each database entry and policy revision.
@@ -41,6 +42,7 @@ struct Inner {
     credentials: Credentials,
     keys: KeyCache,
     patience: Duration,
+    health: Health,
 }
 
 enum Route {
@@ -113,6 +115,7 @@ impl Connector {
             credentials: Credentials::new(Arc::clone(secrets), reference),
             keys: KeyCache::default(),
             patience: database.timeouts.connect,
+            health: Health::default(),
         })))
     }
 
@@ -120,6 +123,14 @@ impl Connector {
     #[must_use]
     pub fn role(&self) -> Option<String> {
         self.0.credentials.username()
+    }
+
+    /// Whether the credentials that the policy names can be read now. Where it names none there is nothing to miss.
+    ///
+    /// # Errors
+    /// A key is missing or unusable; the text names secret, key and file.
+    pub fn check_credentials(&self) -> Result<(), SecretError> {
+        self.0.credentials.check()
     }
 
     /// The upstream, for messages.
@@ -138,19 +149,12 @@ impl Connector {
         deadline: Instant,
     ) -> Result<Established, ConnectError> {
         let inner = &*self.0;
-        let clock = inner.clock(deadline);
-        let (database, role) = (request.database, request.role);
-        let message = startup::message(&inner.at, database, role, request.parameters)?;
-        match &inner.route {
-            Route::Unix { path } => {
-                let stream = clock.within(Stage::Connect, inner.unix(path)).await?;
-                let address = Address::Unix(path.clone());
-                inner
-                    .log_in(clock, role, &message, address, stream, Channel::Plain)
-                    .await
-            }
-            Route::Tcp { tls } => inner.over_tcp(clock, role, &message, tls.as_ref()).await,
+        let outcome = inner.connect(request, inner.clock(deadline)).await;
+        match &outcome {
+            Ok(_) => inner.health.succeeded(&inner.at.entry),
+            Err(error) => inner.health.failed(&inner.at.entry, error),
         }
+        outcome
     }
 
     /// Asks the server to cancel the query of `target`; returns when the server has closed that socket.
@@ -200,6 +204,24 @@ impl Connector {
 impl Inner {
     fn clock(&self, deadline: Instant) -> Clock<'_> {
         Clock::new(&self.at, deadline)
+    }
+
+    async fn connect(
+        &self,
+        request: &ConnectRequest<'_>,
+        clock: Clock<'_>,
+    ) -> Result<Established, ConnectError> {
+        let (database, role) = (request.database, request.role);
+        let message = startup::message(&self.at, database, role, request.parameters)?;
+        match &self.route {
+            Route::Unix { path } => {
+                let stream = clock.within(Stage::Connect, self.unix(path)).await?;
+                let address = Address::Unix(path.clone());
+                self.log_in(clock, role, &message, address, stream, Channel::Plain)
+                    .await
+            }
+            Route::Tcp { tls } => self.over_tcp(clock, role, &message, tls.as_ref()).await,
+        }
     }
 
     /// Address by address, until one is ready for queries or has given an answer that counts for all.

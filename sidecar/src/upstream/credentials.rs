@@ -58,6 +58,15 @@ impl Credentials {
         self.read(PASSWORD)
     }
 
+    /// Whether both keys can be read now, where the policy names a Secret.
+    ///
+    /// # Errors
+    /// The first that cannot; the text names secret, key and file.
+    pub(super) fn check(&self) -> Result<(), SecretError> {
+        self.read(USERNAME)?;
+        self.read(PASSWORD).map(drop)
+    }
+
     fn read(&self, key: &str) -> Result<Option<SecretText>, SecretError> {
         self.reference
             .as_ref()

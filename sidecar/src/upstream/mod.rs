@@ -16,6 +16,7 @@ mod credentials;
 pub mod dial;
 pub mod error;
 pub mod finding;
+mod health;
 pub mod probe;
 pub mod resolve;
 mod scram;

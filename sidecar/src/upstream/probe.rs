@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::bridge::{Bridge, BridgeError};
 use super::connect::Connector;
 use super::error::ConnectError;
+use crate::secrets::SecretError;
 
 /// The time for the questions, once connected.
 const QUESTIONS: Duration = Duration::from_secs(10);
@@ -79,6 +80,14 @@ pub enum ProbeError {
         "databases[{0}].upstream.credentialsSecretRef: set it to a Secret with the keys username and password; without it nothing can be probed"
     )]
     NoRole(String),
+    /// The credentials that the policy names cannot be read.
+    #[error("databases[{entry}].upstream.credentialsSecretRef: {source}")]
+    Credentials {
+        /// The entry.
+        entry: String,
+        /// Why.
+        source: SecretError,
+    },
     /// No connection.
     #[error("{0}")]
     Connect(ConnectError),
@@ -160,6 +169,12 @@ pub async fn probe(
         entry: entry.clone(),
         reason,
     };
+    connector
+        .check_credentials()
+        .map_err(|source| ProbeError::Credentials {
+            entry: entry.clone(),
+            source,
+        })?;
     let role = connector
         .role()
         .ok_or_else(|| ProbeError::NoRole(entry.clone()))?;

@@ -1,6 +1,6 @@
 //! The probe of `check`: what it finds, and what it tells when there is nothing to find it with.
 
-use bulkhead_crds::kinds::TlsMode;
+use bulkhead_crds::kinds::{SecretRef, TlsMode};
 use bulkhead_sidecar::upstream::finding::findings;
 use bulkhead_sidecar::upstream::{ProbeError, ProbeReport, probe};
 
@@ -88,6 +88,17 @@ async fn what_keeps_it_from_connecting_is_the_connectors_own_error() {
         .await
         .unwrap_err();
     assert!(matches!(error, ProbeError::NoRole(_)));
+
+    // Named and not there is another matter than not named.
+    let mut entry = Entry::new("127.0.0.1", server.port);
+    entry.database.upstream.credentials_secret_ref = Some(SecretRef {
+        name: "nosuch".to_owned(),
+    });
+    let error = probe(&entry.connector(), &entry.database)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ProbeError::Credentials { .. }));
+    assert!(error.to_string().contains("nosuch/username"), "{error}");
     assert!(
         error
             .to_string()

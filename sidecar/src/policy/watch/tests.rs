@@ -24,6 +24,7 @@ struct House {
     store: Arc<PolicyStore>,
     metrics: Arc<Metrics>,
     changes: watch::Receiver<u64>,
+    nudge: Arc<Notify>,
     running: JoinHandle<()>,
 }
 
@@ -50,6 +51,7 @@ impl House {
         .with_trial(trial);
         Self {
             changes: store.changes(),
+            nudge: watch.nudge(),
             running: tokio::spawn(watch.run()),
             store,
             metrics,
@@ -285,4 +287,18 @@ async fn a_changed_secret_is_told_and_an_unchanged_one_is_not() {
     fs::write(&password, "two").expect("written");
     let noticed = timeout(DEADLINE, told.changed()).await;
     noticed.expect("noticed").expect("the store lives");
+}
+
+#[tokio::test]
+async fn a_nudge_finds_what_no_event_told() {
+    let (_directory, file) = directory_with_policy();
+    // A link into another directory: writing there is no event here.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let link = elsewhere.path().join("policy.yaml");
+    symlink(&file, &link).expect("linked");
+    let mut house = House::of(&link, None, BY_EVENT);
+    put(&file, &with_statement(13));
+    house.nudge.notify_one();
+    house.next_revision().await;
+    assert_eq!(house.statement(), Some(Duration::from_secs(13)));
 }
