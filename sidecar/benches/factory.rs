@@ -134,7 +134,7 @@ fn checkout(criterion: &mut Criterion) {
         None,
         0,
     );
-    let seat = factory.try_seat(1).unwrap();
+    let seat = factory.try_seat().unwrap();
     factory.park(
         Spare::new(server).claim(&factory.key, seat, &factory.holder),
         tokio::time::Instant::now(),

@@ -206,6 +206,12 @@ impl Outbox {
         self.buffer.is_empty()
     }
 
+    /// Bytes that are held: what waits, and what has gone ahead of it in the same buffer.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Puts bytes at the end of what waits.
     pub fn push(&mut self, bytes: &[u8]) {
         self.writer().extend_from_slice(bytes);
@@ -217,6 +223,12 @@ impl Outbox {
             self.buffer = self.slab.lend_outbox();
         }
         &mut self.buffer
+    }
+
+    /// Drops what the peer has not been given.
+    pub fn discard(&mut self) {
+        self.sent = 0;
+        self.buffer.clear();
     }
 
     /// Writes until the peer has everything or takes no more.

@@ -63,6 +63,28 @@ async fn a_cancel_ends_the_right_query_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_burst_of_wrong_keys_makes_nobody_deaf() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let admin = stage.admin().await;
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                  AND state = 'active' AND query LIKE 'SELECT pg_sleep%'";
+    let mut wire = login(&stage, "alice", V3_0).await;
+    let (pid, secret) = wire.key.clone().unwrap();
+    wire.send(send::query("SELECT pg_sleep(30)")).await;
+    wait::until("alice to be asleep", || async {
+        admin.text(asleep).await.as_deref() == Some("1")
+    })
+    .await;
+    let wrong: Vec<u8> = secret.iter().map(|byte| !byte).collect();
+    for _ in 0..200 {
+        cancel(&stage, pid, &wrong).await;
+    }
+    assert_eq!(admin.text(asleep).await.as_deref(), Some("1"));
+    cancel(&stage, pid, &secret).await;
+    assert_eq!(wire.until_ready().await.refusal().code, "57014");
+}
+
+#[tokio::test]
 async fn a_forged_key_cancels_nothing() {
     let stage = Stage::start(Policy::trusted()).await;
     let admin = stage.admin().await;

@@ -242,6 +242,32 @@ async fn dedicated_never_hands_over_while_both_are_connected() {
 }
 
 #[tokio::test]
+async fn reset_hands_over_to_who_waits_instead_of_connecting_again() {
+    // Given five users at once, and one server connection for all (and one worker: between workers it is closed),
+    let stage = Stage::with(one_connection("Reset"))
+        .workers(1)
+        .start()
+        .await;
+    let mut users = Vec::new();
+    for number in 0..5 {
+        users.push(stage.user(&format!("user-{number}")).await);
+    }
+    let work = users.iter().map(async |user| {
+        let mut pids = Vec::new();
+        for _ in 0..8 {
+            pids.push(user.server_pid().await);
+        }
+        pids
+    });
+    let pids = futures_util::future::join_all(work).await.concat();
+    // then one server process has served everybody.
+    let distinct: std::collections::BTreeSet<_> = pids.iter().collect();
+    assert_eq!(distinct.len(), 1, "{distinct:?}");
+    assert!(stage.cross_user_handoffs() > 5.0);
+    assert!(stage.sidecar.metric("bulkhead_evictions_total", &[]).abs() < 0.5);
+}
+
+#[tokio::test]
 async fn a_prepared_statement_of_one_user_is_unknown_to_the_next() {
     for tier in ["Dedicated", "Reset"] {
         let stage = Stage::start(one_connection(tier)).await;

@@ -75,6 +75,80 @@ async fn a_new_limit_holds_for_new_work() {
 }
 
 #[tokio::test]
+async fn a_lowered_limit_of_a_user_holds_for_connections_that_are_open() {
+    let stage = Stage::start(
+        Policy::trusted()
+            .pool("perUser: {max: 3}")
+            .timeouts("acquire: 300ms"),
+    )
+    .await;
+    let admin = stage.admin().await;
+    // Given three connections, of which two are idle and one works,
+    let clients = [
+        stage.user("alice").await,
+        stage.user("alice").await,
+        stage.user("alice").await,
+    ];
+    for client in &clients {
+        client.run("BEGIN").await;
+    }
+    clients[0].run("COMMIT").await;
+    clients[1].run("COMMIT").await;
+    // when one is the limit, the idle ones go,
+    change(&stage, |policy| policy.pool("perUser: {max: 1}")).await;
+    wait::until("the idle ones to be closed", || async {
+        stage.server_sessions(&admin).await == 1
+    })
+    .await;
+    // work under way finishes, and nothing begins beside it.
+    assert_eq!(clients[0].refused("BEGIN").await.code, "53300");
+    clients[2].run("COMMIT").await;
+    clients[0].run("BEGIN").await;
+    assert_eq!(clients[1].refused("BEGIN").await.code, "53300");
+    clients[0].run("COMMIT").await;
+}
+
+#[tokio::test]
+async fn a_lowered_limit_of_the_upstream_holds_for_connections_that_are_open() {
+    let stage = Stage::start(
+        Policy::trusted()
+            .pool("maxConnections: 5")
+            .timeouts("acquire: 9s"),
+    )
+    .await;
+    let admin = stage.admin().await;
+    let mut clients = Vec::new();
+    for user in ["alice", "alice", "bob", "carol", "dave"] {
+        clients.push(stage.user(user).await);
+    }
+    for client in &clients {
+        client.run("BEGIN").await;
+    }
+    clients[2].run("COMMIT").await;
+    // What is idle goes at once, and the rest as it is given back.
+    change(&stage, |policy| policy.pool("maxConnections: 2")).await;
+    wait::until("the idle one to be closed", || async {
+        stage.server_sessions(&admin).await == 4
+    })
+    .await;
+    for client in [&clients[0], &clients[1]] {
+        client.run("COMMIT").await;
+    }
+    wait::until("the limit to hold", || async {
+        stage.server_sessions(&admin).await == 2
+    })
+    .await;
+    // And everybody is still served.
+    for client in &clients[3..] {
+        client.run("COMMIT").await;
+    }
+    for client in &clients {
+        client.run("SELECT 1").await;
+    }
+    assert!(stage.server_sessions(&admin).await <= 2);
+}
+
+#[tokio::test]
 async fn work_under_way_goes_on_through_a_change() {
     let stage = Stage::start(Policy::trusted()).await;
     let alice = stage.user("alice").await;

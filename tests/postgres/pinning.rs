@@ -286,3 +286,35 @@ async fn a_pinned_connection_is_cleaned_when_its_client_leaves() {
         two.close().await;
     }
 }
+
+#[tokio::test]
+async fn asyncpgs_pool_shares_two_server_connections_among_six_clients() {
+    let policy = Policy::trusted()
+        .pool("perUser: {max: 2}")
+        .timeouts("acquire: 5s");
+    let stage = Stage::start(policy).await;
+    // What it says when a connection is given back ends with RESET ALL, and what it asks about a type that it does not know
+    // begins with set_config.
+    let script = r#"
+import asyncio, asyncpg, os
+
+async def work():
+    user = os.environ["PGUSER"] + "+alice"
+    async with asyncpg.create_pool(user=user, min_size=6, max_size=6) as pool:
+        async with pool.acquire() as one:
+            await one.execute("CREATE TYPE mood AS ENUM ('calm', 'wild')")
+        async def turn(number):
+            async with pool.acquire() as one:
+                assert await one.fetchval("SELECT $1::int", number) == number
+                assert await one.fetchval("SELECT 'wild'::mood") == "wild"
+                assert await one.fetchval("SELECT ARRAY['calm']::mood[]") == ["calm"]
+                await one.execute("SET work_mem = '7MB'")
+                assert await one.fetchval("SHOW work_mem") == "7MB"
+        await asyncio.gather(*[turn(number) for number in range(24)])
+        async with pool.acquire() as one:
+            print(await one.fetchval("SHOW work_mem"))
+
+asyncio.run(work())
+"#;
+    assert_eq!(stage.psycopg("alice", script).await.well(), "4MB\n");
+}

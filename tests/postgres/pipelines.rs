@@ -346,3 +346,42 @@ async fn a_waiting_pipeline_is_served_when_its_turn_comes() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_parsed_behind_a_deallocate_all_or_discard_all_is_there_after_it() {
+    let stage = Stage::start(Policy::trusted()).await;
+    for forget in ["DEALLOCATE ALL", "DISCARD ALL"] {
+        let mut wire = stage.wire_of("alice").await;
+        let prepare = [
+            send::parse("a", "SELECT 'a'"),
+            send::parse("b", "SELECT 'b'"),
+        ]
+        .concat();
+        wire.exchange(&[prepare.clone(), send::sync()]).await;
+        let run = |name| {
+            let run = [send::bind("", name, &[]), send::execute("", 0)];
+            run.concat()
+        };
+        // As a query of its own,
+        wire.send(
+            [
+                send::query(forget),
+                prepare.clone(),
+                run("a"),
+                run("b"),
+                send::sync(),
+            ]
+            .concat(),
+        )
+        .await;
+        assert_eq!(wire.until_ready().await.tags(), "CZ", "{forget}");
+        assert_eq!(wire.until_ready().await.tags(), "112DC2DCZ", "{forget}");
+        // and in the middle of a batch; the names were given before it, so that they are free again.
+        let answer = wire
+            .exchange(&[send::run_unnamed(forget), prepare, send::sync()])
+            .await;
+        assert_eq!(answer.tags(), "12C11Z", "{forget}");
+        let answer = wire.exchange(&[run("a"), run("b"), send::sync()]).await;
+        assert_eq!(answer.tags(), "2DC2DCZ", "{forget}");
+    }
+}

@@ -100,30 +100,65 @@ async fn a_copy_whose_client_stops_reading_ends_with_transaction() {
     freed(&stage).await;
 }
 
-async fn a_batch_without_sync(timeouts: &str) {
+/// A batch that has written something, and whose client has got every answer and sends no Sync.
+async fn a_batch_without_sync(timeouts: &str, field: &str) {
     let stage = Stage::start(one_connection(timeouts)).await;
     stage.user("alice").await.close().await;
     let mut wire = stage.wire_of("alice").await;
-    wire.send([send::run_unnamed("SELECT 1"), send::flush()].concat())
+    let written = "INSERT INTO notes (owner, body) VALUES ('alice', 'lost')";
+    wire.send([send::run_unnamed(written), send::flush()].concat())
         .await;
     wire.until(b'C').await;
     freed(&stage).await;
     let error = wire.exchange(&[send::sync()]).await;
-    assert!(
-        error.refusal().says("databases[main].timeouts"),
-        "{error:?}"
-    );
-    assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
+    assert!(error.refusal().says(field), "{error:?}");
+    assert_eq!(error.status(), 'I');
+    let notes = wire.query("SELECT count(*) FROM notes").await;
+    assert_eq!(notes.value().as_deref(), Some("0"), "it is rolled back");
 }
 
 #[tokio::test]
 async fn a_batch_without_its_sync_ends_with_transaction() {
-    a_batch_without_sync("transaction: 500ms").await;
+    a_batch_without_sync("transaction: 500ms", "databases[main].timeouts.transaction").await;
 }
 
 #[tokio::test]
-async fn a_batch_without_its_sync_ends_with_statement() {
-    a_batch_without_sync("statement: 500ms").await;
+async fn a_batch_without_its_sync_ends_with_idle_in_transaction() {
+    a_batch_without_sync(
+        "statement: 200ms, idleInTransaction: 500ms",
+        "databases[main].timeouts.idleInTransaction",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_and_has_no_sync_ends_with_idle_in_transaction() {
+    let stage = Stage::start(one_connection("idleInTransaction: 500ms")).await;
+    stage.user("alice").await.close().await;
+    let mut wire = stage.wire_of("alice").await;
+    wire.send([send::run_unnamed("SELECT 1/0"), send::flush()].concat())
+        .await;
+    wire.until(b'E').await;
+    freed(&stage).await;
+    assert_eq!(wire.exchange(&[send::sync()]).await.tags(), "Z");
+    assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_client_that_thinks_after_flush_is_no_slow_statement() {
+    let stage = Stage::start(one_connection("statement: 200ms, idleInTransaction: 20s")).await;
+    let mut wire = stage.wire_of("alice").await;
+    let describe = [
+        send::parse("", "SELECT 1"),
+        send::describe_statement(""),
+        send::flush(),
+    ];
+    wire.send(describe.concat()).await;
+    wire.until(b'T').await;
+    assert!(!wire.says_something(Duration::from_millis(500)).await);
+    let rest = [send::bind("", "", &[]), send::execute("", 0), send::sync()];
+    let answer = wire.exchange(&rest).await;
+    assert_eq!(answer.tags(), "2DCZ", "{answer:?}");
 }
 
 #[tokio::test]

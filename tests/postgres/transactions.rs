@@ -259,3 +259,53 @@ async fn set_local_ends_with_its_transaction() {
     alice.run("COMMIT").await;
     assert_eq!(alice.text("SHOW work_mem").await, before);
 }
+
+#[tokio::test]
+async fn work_that_stands_before_a_goodbye_is_done() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let slow = "SELECT pg_sleep(0.05); INSERT INTO notes (owner, body) VALUES ('alice', 'late')";
+    let alone = "INSERT INTO notes (owner, body) SELECT 'alice', 'late' FROM pg_sleep(0.05)";
+    // Given clients that say goodbye behind a statement, and wait for the end
+    for _ in 0..5 {
+        let mut wire = stage.wire_of("alice").await;
+        wire.send([send::query(slow), send::terminate()].concat())
+            .await;
+        let heard = wire.until_closed().await;
+        assert_eq!(heard.commands(), ["SELECT 1", "INSERT 0 1"]);
+    }
+    // or do not even do that,
+    for _ in 0..5 {
+        let mut wire = stage.wire_of("alice").await;
+        let batch = [send::run_unnamed(alone), send::sync()].concat();
+        wire.send([batch, send::terminate()].concat()).await;
+        drop(wire);
+    }
+    // then it is all done.
+    let admin = stage.admin().await;
+    wait::until("ten rows", || async {
+        let count = admin.text("SELECT count(*) FROM notes WHERE body = 'late'");
+        count.await.as_deref() == Some("10")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_goodbye_behind_what_has_no_end_is_not_waited_for() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let admin = stage.admin().await;
+    for open in [
+        send::query("COPY things FROM STDIN"),
+        [send::query("BEGIN"), send::run_unnamed("SELECT 1")].concat(),
+    ] {
+        let mut wire = stage.wire_of("alice").await;
+        wire.send([open, send::terminate()].concat()).await;
+        wire.until_closed().await;
+    }
+    wait::until("both transactions to be over", || async {
+        let open = admin.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+        );
+        open.await.as_deref() == Some("0")
+    })
+    .await;
+}

@@ -73,18 +73,18 @@ pub fn sidecar() -> PathBuf {
     })
 }
 
-/// A Python with psycopg 3, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
+/// A Python with psycopg 3 and asyncpg, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
 ///
 /// # Panics
-/// When Python or psycopg cannot be had; the message says which command would have made it.
+/// When Python or one of them cannot be had; the message says which command would have made it.
 #[must_use]
 pub fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(make_python).clone()
 }
 
-/// The release of psycopg that the suites are written against.
-const PSYCOPG: &str = "psycopg[binary]==3.3.*";
+/// The releases of the Python clients that the suites are written against.
+const PYTHON_CLIENTS: [&str; 2] = ["psycopg[binary]==3.3.*", "asyncpg==0.32.*"];
 
 fn make_python() -> PathBuf {
     let cache = std::env::var_os("BULKHEAD_CACHE").map_or_else(
@@ -92,11 +92,11 @@ fn make_python() -> PathBuf {
         PathBuf::from,
     );
     std::fs::create_dir_all(&cache).unwrap();
-    let folder = cache.join("psycopg-3.3");
+    let folder = cache.join("python-psycopg-3.3-asyncpg-0.32");
     let python = folder.join("bin/python");
     let ready = folder.join("ready");
     // Two test processes may start at once on a machine that has neither.
-    let lock = std::fs::File::create(cache.join("psycopg-3.3.lock")).unwrap();
+    let lock = std::fs::File::create(cache.join("python.lock")).unwrap();
     lock.lock().unwrap();
     if !ready.exists() {
         run(
@@ -104,10 +104,12 @@ fn make_python() -> PathBuf {
             "install it with `apt-get install -y python3-venv`",
         );
         run(
-            Command::new(&python).args(["-m", "pip", "install", "--quiet", PSYCOPG]),
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet"])
+                .args(PYTHON_CLIENTS),
             "a package index must be within reach",
         );
-        std::fs::write(&ready, PSYCOPG).unwrap();
+        std::fs::write(&ready, PYTHON_CLIENTS.join("\n")).unwrap();
     }
     python
 }

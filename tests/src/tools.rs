@@ -1,4 +1,4 @@
-//! The clients that are programs: psql, pgbench, and Python with psycopg 3.
+//! The clients that are programs: psql, pgbench, and Python with psycopg 3 and asyncpg.
 
 use std::process::{Output, Stdio};
 
@@ -46,7 +46,7 @@ impl Stage {
         run(command, "").await
     }
 
-    /// Runs a Python script that may import psycopg; `connect()` in it opens a connection as `user`.
+    /// Runs a Python script that may import psycopg and asyncpg; `connect()` in it opens a connection of psycopg's as `user`.
     pub async fn psycopg(&self, user: &str, script: &str) -> Said {
         let mut command = Command::new(programs::python());
         self.environment(&mut command, user);

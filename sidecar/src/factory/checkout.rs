@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::fairness::Permit;
-use super::key::Owner;
-use super::lane::Lane;
-use super::pool::{Factory, Grant, Seat};
+use super::lane::{Lane, Wish};
+use super::pool::Factory;
+use super::seats::{self, Grant, Seat};
 use super::server::{Owned, Spare};
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::restore;
@@ -25,7 +25,8 @@ use crate::worker::{Entry, Worker};
 pub enum CheckoutError {
     /// No room or permit within `acquire`.
     #[error(
-        "no server connection became free within {setting}: {ahead} were ahead, and {limit} bounds them"
+        "no server connection became free within {setting}: {limit} bounds them, and {} ahead",
+        waiters(*.ahead)
     )]
     Acquire {
         /// The timeout, with its value and origin.
@@ -59,52 +60,48 @@ impl Checkout<'_> {
     /// # Errors
     /// See [`CheckoutError`].
     pub async fn wait(&self) -> Result<Owned, CheckoutError> {
-        let force = self.entry.force();
         let began = Instant::now();
-        let deadline = began + force.settings.timeouts.acquire;
-        let seat = match self.seat(&force, deadline).await? {
-            Grant::Connection(owned) => return Ok(self.granted(owned, began)),
-            Grant::Seat(seat) => seat,
-        };
-        let lane = self.entry.lane(&self.factory.key);
-        if let Some(spare) = self.spare(&lane, &force).await {
-            return Ok(self.granted(self.claim(spare, seat), began));
+        let deadline = began + self.entry.force_now().settings.timeouts.acquire;
+        loop {
+            let force = self.entry.force();
+            let seat = match self.seat(&force, deadline).await? {
+                Grant::Connection(owned) => return Ok(self.granted(owned, began)),
+                Grant::Seat(seat) => seat,
+            };
+            let lane = self.entry.lane(&self.factory.key);
+            let room = match self.spare(&lane, &force).await {
+                Some(spare) => Room::Spare(spare),
+                None => self.permit(&lane, &force, deadline).await?,
+            };
+            let permit = match room {
+                Room::Connection(owned) => return Ok(self.granted(owned, began)),
+                // The owner's limit was lowered meanwhile: this one waits again, and holds nothing.
+                _ if self.factory.is_crowded() => continue,
+                Room::Spare(spare) => return Ok(self.granted(self.claim(spare, seat), began)),
+                Room::Permit(permit) => permit,
+            };
+            self.count_wait(began);
+            let owner = Some(&self.factory.key.owner);
+            let server = self
+                .entry
+                .dial(self.worker, &force, &lane, owner, permit)
+                .await?;
+            return Ok(self.claim(Spare::new(server), seat));
         }
-        let permit = match self.permit(&force, deadline).await? {
-            Room::Connection(owned) => return Ok(self.granted(owned, began)),
-            Room::Permit(permit) => permit,
-        };
-        let metrics = &self.entry.metrics;
-        metrics
-            .acquire_seconds
-            .observe(began.elapsed().as_secs_f64());
-        let owner = Some(&self.factory.key.owner);
-        let server = self
-            .entry
-            .dial(self.worker, &force, &lane, owner, permit)
-            .await?;
-        Ok(self.claim(Spare::new(server), seat))
     }
 
     /// Room within the owner's own limit, or a connection that another of its clients gives back.
     async fn seat(&self, force: &DatabaseForce, deadline: Instant) -> Result<Grant, CheckoutError> {
-        let pool = &force.settings.pool;
-        let (max, field) = match self.factory.key.owner {
-            Owner::User(_) => (pool.per_user_max, "pool.perUser.max"),
-            Owner::Unattributed | Owner::Shared => (pool.max_connections, "pool.maxConnections"),
-        };
-        if let Some(seat) = self.factory.try_seat(max) {
+        if let Some(seat) = self.factory.try_seat() {
             return Ok(Grant::Seat(seat));
         }
         let ahead = self.factory.waiting();
-        match timeout_at(deadline, self.factory.wait()).await {
-            Ok(Ok(grant)) => Ok(grant),
-            _ => Err(acquire_error(
-                force,
-                ahead,
-                force.name_field(field, &max.to_string()),
-            )),
+        if let Ok(Ok(grant)) = timeout_at(deadline, self.factory.wait()).await {
+            return Ok(grant);
         }
+        let (max, field) = seats::limit_of(&self.factory.key.owner, &force.settings.pool);
+        let limit = force.name_field(field, &max.to_string());
+        Err(acquire_error(force, ahead, limit))
     }
 
     /// A connection that has no owner: a spare, or in tier `Reset` another user's, cleaned.
@@ -127,9 +124,11 @@ impl Checkout<'_> {
         None
     }
 
-    /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back.
+    /// A permit of the upstream's, or meanwhile a connection that another client of this owner gives back, or in tier `Reset`
+    /// another owner's, cleaned.
     async fn permit(
         &self,
+        lane: &Lane,
         force: &DatabaseForce,
         deadline: Instant,
     ) -> Result<Room, CheckoutError> {
@@ -138,10 +137,16 @@ impl Checkout<'_> {
             return Ok(Room::Permit(permit));
         }
         let mut ticket = limiter.enqueue(holder);
+        let mut wish = (force.tier() == Tier::Reset).then(|| lane.wish(ticket.number()));
         self.worker.reclaim(self.entry, holder);
         let mut handed = self.factory.wait_seated();
         tokio::select! {
             biased;
+            // Ahead of the permit: whoever brings the connection has taken the ticket out of the queue.
+            Some(spare) = granted_wish(&mut wish) => {
+                self.refuse(handed);
+                return Ok(Room::Spare(spare));
+            }
             permit = &mut ticket.permit => {
                 self.refuse(handed);
                 if let Ok(permit) = permit {
@@ -173,15 +178,36 @@ impl Checkout<'_> {
     }
 
     fn granted(&self, owned: Owned, began: Instant) -> Owned {
+        self.count_wait(began);
+        owned
+    }
+
+    fn count_wait(&self, began: Instant) {
         let waited = began.elapsed().as_secs_f64();
         self.entry.metrics.acquire_seconds.observe(waited);
-        owned
+    }
+}
+
+fn waiters(ahead: usize) -> String {
+    match ahead {
+        0 => "nobody was".to_owned(),
+        1 => "one waiter was".to_owned(),
+        more => format!("{more} waiters were"),
     }
 }
 
 enum Room {
     Connection(Owned),
+    Spare(Spare),
     Permit(Permit),
+}
+
+/// The connection that was wished for; never, where none was.
+async fn granted_wish(wish: &mut Option<Wish<'_>>) -> Option<Spare> {
+    match wish {
+        Some(wish) => (&mut wish.spare).await.ok(),
+        None => std::future::pending().await,
+    }
 }
 
 fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> CheckoutError {

@@ -1,24 +1,25 @@
 //! The upstream's connection limit, shared by all workers, and who gets the next permit.
 //!
 //! Waiters queue per user, and who has least is served first ([`super::turns`]), so that one user's storm delays only that user.
-//! Touched when a
-//! connection is opened, closed or waited for, never for a transaction that finds a connection in its own factory: there
-//! one atomic load says whether anybody waits.
+//! Touched when a connection is opened, closed or waited for, never for a transaction that finds a connection in its own factory:
+//! there two atomic loads say whether anybody waits, and whether more exist than the limit.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod books;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::key::Holder;
-use super::turns::Turns;
+use books::Books;
 
 /// The limit of one upstream.
 #[derive(Debug)]
 pub struct Limiter {
     books: Mutex<Books>,
     waiting: AtomicUsize,
+    over: AtomicBool,
 }
 
 /// The right to one server connection. Dropping it passes the right on.
@@ -46,7 +47,15 @@ pub struct Ticket {
     pub permit: oneshot::Receiver<Permit>,
     /// Waiters of all users that were in the queue before.
     pub ahead: usize,
-    _place: Place,
+    place: Place,
+}
+
+/// Somebody's turn, taken out of the queue by who will serve it without a new permit.
+#[derive(Debug)]
+pub struct Promise {
+    /// Whose turn it is.
+    pub holder: Holder,
+    sender: oneshot::Sender<Permit>,
 }
 
 #[derive(Debug)]
@@ -54,14 +63,6 @@ struct Place {
     limiter: Arc<Limiter>,
     holder: Holder,
     number: u64,
-}
-
-#[derive(Debug, Default)]
-struct Books {
-    capacity: usize,
-    in_use: usize,
-    held: HashMap<Holder, usize>,
-    turns: Turns<oneshot::Sender<Permit>>,
 }
 
 impl Limiter {
@@ -74,12 +75,16 @@ impl Limiter {
                 ..Books::default()
             }),
             waiting: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
         })
     }
 
-    /// Changes the limit. A lower one closes nothing by itself: connections above it are not replaced.
+    /// Changes the limit. A lower one closes nothing by itself: [`Limiter::is_over`] tells who has an idle connection to close it.
     pub fn set_capacity(self: &Arc<Self>, capacity: usize) {
-        self.books().capacity = capacity;
+        let mut books = self.books();
+        books.capacity = capacity;
+        self.compare(&books);
+        drop(books);
         self.grant();
     }
 
@@ -107,7 +112,7 @@ impl Limiter {
         Ticket {
             permit,
             ahead,
-            _place: Place {
+            place: Place {
                 limiter: Arc::clone(self),
                 holder: holder.clone(),
                 number,
@@ -115,10 +120,35 @@ impl Limiter {
         }
     }
 
+    /// Takes the next turn out of the queue, if `serves` says of its number that it will be served with a connection that
+    /// exists already, and if that connection is within the limit.
+    #[must_use]
+    pub fn promise(&self, serves: impl FnOnce(u64) -> bool) -> Option<Promise> {
+        let mut books = self.books();
+        if books.in_use > books.capacity || !serves(books.turns.first_number()?) {
+            return None;
+        }
+        let (holder, sender) = books.turns.next()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(Promise { holder, sender })
+    }
+
     /// Whether anybody waits. One atomic load.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether more connections exist than a limit that was lowered allows. One atomic load.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Whether an idle connection should be closed: for somebody who waits, or for a limit that was lowered.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.has_waiters() || self.is_over()
     }
 
     /// Whether `holder` should give a connection up to the user whose turn is next: to another who has fewer, to anybody where
@@ -146,15 +176,25 @@ impl Limiter {
     /// where an idle connection should be closed for it.
     #[must_use]
     pub fn richer_than(&self, holder: &Holder) -> Vec<Holder> {
-        let books = self.books();
-        let own = books.count(holder);
-        let mut richer: Vec<_> = books.held.iter().filter(|(_, held)| **held > own).collect();
-        richer.sort_by(|a, b| b.1.cmp(a.1));
-        let mut richer: Vec<_> = richer.into_iter().map(|(who, _)| who.clone()).collect();
+        let own = self.books().count(holder);
+        let mut richer = self.richest(own);
         if own > 0 {
             richer.push(holder.clone());
         }
         richer
+    }
+
+    /// Who holds more than `least` connections, those with most first.
+    #[must_use]
+    pub fn richest(&self, least: usize) -> Vec<Holder> {
+        let books = self.books();
+        let mut richest: Vec<_> = books
+            .held
+            .iter()
+            .filter(|(_, held)| **held > least)
+            .collect();
+        richest.sort_by(|a, b| b.1.cmp(a.1));
+        richest.into_iter().map(|(who, _)| who.clone()).collect()
     }
 
     /// Connections in use, spares and those being opened included.
@@ -196,35 +236,28 @@ impl Limiter {
         }
     }
 
+    fn compare(&self, books: &Books) {
+        let over = books.in_use > books.capacity;
+        self.over.store(over, Ordering::Relaxed);
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
-    fn count(&self, holder: &Holder) -> usize {
-        self.held.get(holder).copied().unwrap_or(0)
+impl Ticket {
+    /// Which one; no other ticket of this limiter has the same.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.place.number
     }
+}
 
-    fn enter(&mut self, holder: Option<&Holder>) {
-        self.in_use += 1;
-        if let Some(holder) = holder {
-            *self.held.entry(holder.clone()).or_default() += 1;
-            self.turns.recount(holder, self.count(holder));
-        }
-    }
-
-    fn leave(&mut self, holder: Option<&Holder>) {
-        self.in_use = self.in_use.saturating_sub(1);
-        if let Some(holder) = holder
-            && let Some(held) = self.held.get_mut(holder)
-        {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(holder);
-            }
-            self.turns.recount(holder, self.count(holder));
-        }
+impl Promise {
+    /// Gives the permit of a connection that could not be kept: to whom it was promised, or whoever is next.
+    pub fn pay(self, permit: Permit) {
+        drop(self.sender.send(permit));
     }
 }
 
@@ -241,7 +274,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limiter.books().leave(self.holder.as_ref());
+        let mut books = self.limiter.books();
+        books.leave(self.holder.as_ref());
+        self.limiter.compare(&books);
+        drop(books);
         self.limiter.grant();
     }
 }

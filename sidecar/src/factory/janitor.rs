@@ -35,7 +35,6 @@ pub async fn run(worker: Rc<Worker>) {
     let mut backoffs: HashMap<Arc<str>, Rc<RefCell<Backoff>>> = HashMap::new();
     loop {
         tokio::time::sleep(next_turn(&worker)).await;
-        worker.forgive_wrong_keys();
         for entry in worker.entries() {
             sweep(&worker, &entry);
             if let Some(next) = entry.limiter.next_in_turn() {
@@ -154,8 +153,8 @@ async fn open_spare(
     match dialled {
         Ok(server) => {
             backoff.borrow_mut().succeeded();
-            // Where somebody waits for a permit, closing the spare gives them this one.
-            if !entry.limiter.has_waiters() {
+            // Where somebody waits for a permit, closing the spare gives them this one; or the limit was lowered.
+            if !entry.limiter.wants_room() {
                 lane.keep(Spare::new(server));
             }
         }

@@ -2,9 +2,11 @@
 //! connections to be cleaned.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::pool::Factory;
@@ -21,6 +23,16 @@ pub struct Lane {
     pub dialling: Cell<u32>,
     spares: RefCell<Vec<Spare>>,
     resettable: RefCell<Vec<Weak<Factory>>>,
+    wishes: RefCell<HashMap<u64, oneshot::Sender<Spare>>>,
+}
+
+/// Somebody who waits for a permit, and in tier `Reset` would as well take a connection of another owner's, cleaned.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    lane: &'a Lane,
+    ticket: u64,
+    /// Resolves to the connection.
+    pub spare: oneshot::Receiver<Spare>,
 }
 
 impl Lane {
@@ -33,7 +45,26 @@ impl Lane {
             dialling: Cell::new(0),
             spares: RefCell::default(),
             resettable: RefCell::default(),
+            wishes: RefCell::default(),
         }
+    }
+
+    /// Notes that who waits with this ticket would take a cleaned connection. Dropping the wish takes it back.
+    #[must_use]
+    pub fn wish(&self, ticket: u64) -> Wish<'_> {
+        let (sender, spare) = oneshot::channel();
+        self.wishes.borrow_mut().insert(ticket, sender);
+        Wish {
+            lane: self,
+            ticket,
+            spare,
+        }
+    }
+
+    /// Where to bring the connection for this ticket, if it is waited for here.
+    #[must_use]
+    pub fn take_wish(&self, ticket: u64) -> Option<oneshot::Sender<Spare>> {
+        self.wishes.borrow_mut().remove(&ticket)
     }
 
     /// A spare that may be used; unusable ones on the way are closed.
@@ -103,6 +134,12 @@ impl Lane {
                 return given;
             }
         }
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        self.lane.wishes.borrow_mut().remove(&self.ticket);
     }
 }
 

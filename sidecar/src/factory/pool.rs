@@ -1,7 +1,7 @@
 //! One owner's factory: idle connections, who waits for one, and what the owner has done.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::fairness::Need;
 use super::key::{FactoryKey, Holder};
+use super::seats::{Grant, Seat, Seats};
 use super::server::Owned;
 use crate::admin::UserRow;
 use crate::telemetry::ServerState;
@@ -45,36 +46,8 @@ pub struct Activity {
     application_names: RefCell<BTreeSet<Box<str>>>,
 }
 
-/// Connections that exist or are being opened, and the queue for the next one.
-#[derive(Debug, Default)]
-struct Seats {
-    taken: Cell<u32>,
-    queue: RefCell<VecDeque<Waiter>>,
-}
-
-/// A client that waits.
-#[derive(Debug)]
-struct Waiter {
-    /// Whether a seat would help it; one that has a seat waits for a connection alone.
-    wants_seat: bool,
-    grant: oneshot::Sender<Grant>,
-}
-
-/// The right to have one more connection within `perUser.max`. Dropping it lets the next waiter open one.
-#[derive(Debug)]
-pub struct Seat(Rc<Seats>);
-
-/// What a waiter gets.
-#[derive(Debug)]
-pub enum Grant {
-    /// A connection that another client of the same owner has just given back.
-    Connection(Owned),
-    /// Room to open one.
-    Seat(Seat),
-}
-
 impl Factory {
-    /// An empty factory.
+    /// An empty factory, without a limit of its own yet.
     #[must_use]
     pub fn new(key: FactoryKey, worker: usize) -> Self {
         let holder = Holder {
@@ -117,8 +90,8 @@ impl Factory {
         }
         owned.server.idle_since = now;
         let mut grant = Grant::Connection(owned);
-        while let Some(waiter) = self.next_waiter() {
-            match waiter.grant.send(grant) {
+        while let Some(waiter) = self.seats.next_waiter() {
+            match waiter.send(grant) {
                 Ok(()) => return,
                 Err(back) => grant = back,
             }
@@ -129,42 +102,47 @@ impl Factory {
         }
     }
 
-    /// Room for one more connection, if fewer than `max` exist.
+    /// Room for one more connection, if fewer than the limit exist.
     #[must_use]
-    pub fn try_seat(&self, max: u32) -> Option<Seat> {
-        if self.seats.taken.get() >= max {
-            return None;
-        }
-        Some(Seats::take(&self.seats))
+    pub fn try_seat(&self) -> Option<Seat> {
+        Seats::try_take(&self.seats)
+    }
+
+    /// How many connections it may have from now on. Waiters get what a higher limit has room for; of what is above a lower one
+    /// the idle connections are closed, those unused longest first, and the rest as they are given back.
+    pub fn set_max(&self, max: u32) {
+        Seats::set_max(&self.seats, max);
+        while self.exceeds_max() && self.take_longest_idle().is_some() {}
+    }
+
+    /// Whether more connections exist than its limit allows.
+    #[must_use]
+    pub fn exceeds_max(&self) -> bool {
+        self.seats.exceed_max()
+    }
+
+    /// Whether more seats are taken than its limit allows: who waits with one gives it back.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.seats.are_crowded()
     }
 
     /// A place in the queue for a connection of this owner, or for a seat to open one.
     #[must_use]
     pub fn wait(&self) -> oneshot::Receiver<Grant> {
-        self.enqueue(true)
+        self.seats.enqueue(true)
     }
 
     /// A place in the queue for a connection alone: for a client that has a seat already.
     #[must_use]
     pub fn wait_seated(&self) -> oneshot::Receiver<Grant> {
-        self.enqueue(false)
-    }
-
-    fn enqueue(&self, wants_seat: bool) -> oneshot::Receiver<Grant> {
-        let (grant, receiver) = oneshot::channel();
-        let waiter = Waiter { wants_seat, grant };
-        self.seats.queue.borrow_mut().push_back(waiter);
-        receiver
+        self.seats.enqueue(false)
     }
 
     /// Clients that wait, those that have given up excluded.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let queue = self.seats.queue.borrow();
-        queue
-            .iter()
-            .filter(|waiter| !waiter.grant.is_closed())
-            .count()
+        self.seats.waiting()
     }
 
     /// What it needs of a connection that is given back.
@@ -179,10 +157,16 @@ impl Factory {
         }
     }
 
-    /// Connections that exist or are being opened.
+    /// Connections that exist.
+    #[must_use]
+    pub fn connected(&self) -> u32 {
+        self.seats.connected()
+    }
+
+    /// Seats taken: connections that exist or are being opened, and clients that wait for a permit.
     #[must_use]
     pub fn open(&self) -> u32 {
-        self.seats.taken.get()
+        self.seats.taken()
     }
 
     /// Connections in the pool.
@@ -191,16 +175,11 @@ impl Factory {
         self.idle.borrow().len()
     }
 
-    /// Closes the connection that has been idle longest; whether there was one.
-    pub fn close_longest_idle(&self) -> bool {
+    /// Takes out the connection that has been idle longest.
+    #[must_use]
+    pub fn take_longest_idle(&self) -> Option<Owned> {
         let mut idle = self.idle.borrow_mut();
-        if idle.is_empty() {
-            return false;
-        }
-        let oldest = idle.remove(0);
-        drop(idle);
-        drop(oldest);
-        true
+        (!idle.is_empty()).then(|| idle.remove(0))
     }
 
     /// Takes out the idle connections for which `judge` gives a verdict, and hands each with its verdict to the caller.
@@ -244,7 +223,7 @@ impl Factory {
             database: self.key.database.to_string(),
             role: self.key.role.to_string(),
             clients: self.clients(),
-            server_connections: self.open(),
+            server_connections: self.connected(),
             idle: count(self.idle()),
             waiting: count(self.waiting()),
             transactions: activity.transactions.get(),
@@ -275,11 +254,7 @@ impl Factory {
     /// Whether nobody needs it any more.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        self.clients.get() == 0 && self.seats.taken.get() == 0
-    }
-
-    fn next_waiter(&self) -> Option<Waiter> {
-        self.seats.queue.borrow_mut().pop_front()
+        self.clients.get() == 0 && self.seats.taken() == 0
     }
 }
 
@@ -323,33 +298,6 @@ impl Activity {
     pub fn application_names(&self) -> Vec<String> {
         let names = self.application_names.borrow();
         names.iter().map(ToString::to_string).collect()
-    }
-}
-
-impl Seats {
-    fn take(this: &Rc<Self>) -> Seat {
-        this.taken.set(this.taken.get() + 1);
-        Seat(Rc::clone(this))
-    }
-}
-
-impl Seats {
-    /// The client that has waited longest for a seat, those that have given up passed over.
-    fn next_for_seat(&self) -> Option<Waiter> {
-        let mut queue = self.queue.borrow_mut();
-        queue.retain(|waiter| !waiter.grant.is_closed());
-        let index = queue.iter().position(|waiter| waiter.wants_seat)?;
-        queue.remove(index)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.taken.set(self.0.taken.get().saturating_sub(1));
-        if let Some(waiter) = self.0.next_for_seat() {
-            // A waiter that closes in between drops the seat, and that serves the next one.
-            drop(waiter.grant.send(Grant::Seat(Seats::take(&self.0))));
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::cancels::Cancels;
 use super::fairness::Permit;
 use super::key::{FactoryKey, Holder, Owner};
-use super::pool::Seat;
+use super::seats::Seat;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
 use crate::relay::{Inbox, Outbox};
@@ -175,14 +175,20 @@ impl Spare {
         &mut self.server
     }
 
+    /// Counts the connection for the user who is about to get it.
+    pub fn promise_to(&mut self, holder: &Holder) {
+        self.server.permit.assign(holder);
+    }
+
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
-    pub fn claim(mut self, key: &Rc<FactoryKey>, seat: Seat, holder: &Holder) -> Owned {
+    pub fn claim(mut self, key: &Rc<FactoryKey>, mut seat: Seat, holder: &Holder) -> Owned {
         if self.last_owner.take().is_some_and(|last| last != key.owner) {
             self.server.count_handoff();
         }
         self.server.permit.assign(holder);
         self.server.show_as(ServerState::Active);
+        seat.connect();
         Owned {
             server: self.server,
             key: Rc::clone(key),
@@ -196,6 +202,18 @@ impl Owned {
     #[must_use]
     pub fn key(&self) -> &Rc<FactoryKey> {
         &self.key
+    }
+
+    /// Counts the connection for the user who gets it once it is clean.
+    pub fn promise_to(&mut self, holder: &Holder) {
+        self.server.permit.assign(holder);
+    }
+
+    /// Closes the connection and keeps its permit, for one that is opened in its place.
+    #[must_use]
+    pub fn close(self) -> Permit {
+        let Server { permit, .. } = *self.server;
+        permit
     }
 
     /// Gives the owner up, against the proof that nothing of theirs is left on the connection.

@@ -48,6 +48,12 @@ impl<W> Turns<W> {
         self.order.values().next()
     }
 
+    /// The number of the waiter whose turn is next.
+    pub(super) fn first_number(&self) -> Option<u64> {
+        let waiters = &self.queues.get(self.first()?)?.waiters;
+        waiters.front().map(|(number, _)| *number)
+    }
+
     /// A place at the end of the holder's queue; `held` is how many connections the holder has. The number is for
     /// [`Turns::abandon`].
     pub(super) fn enter(&mut self, holder: &Holder, held: usize, waiter: W) -> u64 {

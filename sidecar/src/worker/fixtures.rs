@@ -154,7 +154,7 @@ impl Stage {
     /// A connection of this factory's owner.
     pub(crate) fn owned(&self, factory: &Factory) -> (Owned, Peer) {
         let (server, peer) = self.server();
-        let seat = factory.try_seat(u32::MAX).unwrap();
+        let seat = factory.try_seat().unwrap();
         let owned = Spare::new(server).claim(&factory.key, seat, &factory.holder);
         (owned, peer)
     }

@@ -3,7 +3,9 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::task::{Context, Poll, Waker};
 
+use super::guesses::Guesses;
 use crate::protocol::postgres::message::CancelKey;
+use crate::protocol::postgres::session::cancel_key;
 
 /// What a session is told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Handle {
     key: OnceCell<CancelKey>,
     signals: Cell<u8>,
     waker: RefCell<Option<Waker>>,
+    /// Cancel keys that named this session and were wrong.
+    pub(super) guesses: Guesses,
 }
 
 impl Handle {
@@ -34,6 +38,12 @@ impl Handle {
     #[must_use]
     pub fn key(&self) -> Option<&CancelKey> {
         self.key.get()
+    }
+
+    /// Whether its key is so short that it could be guessed.
+    #[must_use]
+    pub fn can_be_guessed(&self) -> bool {
+        self.key().is_none_or(cancel_key::can_be_guessed)
     }
 
     /// Whether a cancel request carries this session's key; takes the same time whatever is wrong with it.

@@ -6,8 +6,11 @@
 pub mod entry;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod guesses;
 pub mod handle;
 pub mod mailbox;
+mod reclaim;
+mod takeover;
 pub mod thread;
 
 use std::cell::{Cell, RefCell};
@@ -17,20 +20,23 @@ use std::sync::Arc;
 
 use slab::Slab as Slots;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use entry::Entry;
 pub use handle::{Handle, Signal};
 
 use crate::admin::UserRow;
-use crate::factory::key::{FactoryKey, Holder, Owner};
+use crate::factory::handover;
+use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
+use crate::factory::seats;
 use crate::identity::UserId;
 use crate::process::Process;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
 use crate::protocol::postgres::session::statements::Interner;
 use crate::relay::Slab;
-use mailbox::{Letter, Reclaim};
+use guesses::Guesses;
 
 /// The state of one worker.
 #[derive(Debug)]
@@ -52,11 +58,8 @@ pub struct Worker {
     /// The clients of each user who is connected.
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
-    wrong_keys: Cell<u32>,
+    guesses: Guesses,
 }
-
-/// Cancel requests with a wrong key that a worker looks at between two turns of its janitor; the rest are dropped unread.
-const WRONG_KEYS: u32 = 64;
 
 /// `limits.maxUsers` is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,7 @@ impl Worker {
             factories: RefCell::default(),
             users: RefCell::default(),
             sessions: RefCell::new(Slots::new()),
-            wrong_keys: Cell::new(0),
+            guesses: Guesses::default(),
         }
     }
 
@@ -120,9 +123,11 @@ impl Worker {
         if let Owner::User(user) = &factory.key.owner {
             self.leave_user(user);
         }
-        while factory.clients() == 0 && entry.limiter.has_waiters() && factory.close_longest_idle()
+        while factory.clients() == 0
+            && entry.limiter.has_waiters()
+            && let Some(owned) = factory.take_longest_idle()
         {
-            entry.metrics.evictions.inc();
+            handover::give_up(entry, owned);
         }
         self.release_factory(entry, factory);
     }
@@ -133,6 +138,7 @@ impl Worker {
             return Rc::clone(factory);
         }
         let factory = Rc::new(Factory::new(key.clone(), self.index));
+        factory.set_max(seats::limit_of(&key.owner, &entry.force_now().settings.pool).0);
         entry.metrics.factories.inc();
         entry.metrics.factories_created.inc();
         self.factories.borrow_mut().insert(key, Rc::clone(&factory));
@@ -192,54 +198,21 @@ impl Worker {
         }
     }
 
-    /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them
-    /// make the worker deaf until its janitor's next turn.
+    /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the
+    /// session that they name deaf for the rest of the second ([`guesses`]).
     pub fn cancel(&self, key: &CancelKey) {
-        if self.wrong_keys.get() >= WRONG_KEYS {
-            return;
-        }
         let sessions = self.sessions.borrow();
-        match sessions.get(cancel_key::slot(key.process_id())) {
-            Some(handle) if handle.accepts(key) => handle.send(Signal::Cancel),
-            _ => self.wrong_keys.set(self.wrong_keys.get() + 1),
-        }
-    }
-
-    /// Listens to cancel requests again.
-    pub fn forgive_wrong_keys(&self) {
-        self.wrong_keys.set(0);
-    }
-
-    /// Asks for an idle connection of somebody richer to be closed, on whatever worker.
-    pub fn reclaim(&self, entry: &Entry, holder: &Holder) {
-        self.pass_on(Reclaim {
-            entry: Arc::clone(&entry.force().name),
-            spares: (0..self.process.workers()).collect(),
-            holders: entry.limiter.richer_than(holder).into(),
-        });
-    }
-
-    /// Closes an idle connection for somebody who waits, or asks the next.
-    pub fn answer_reclaim(&self, mut reclaim: Reclaim) {
-        let Some(entry) = self.entry(&reclaim.entry) else {
+        let Some(handle) = sessions.get(cancel_key::slot(key.process_id())) else {
             return;
         };
-        if !entry.limiter.has_waiters() {
+        if handle.can_be_guessed() && !self.guesses.allow(&handle.guesses, Instant::now()) {
             return;
         }
-        let closed = if reclaim.spares.front() == Some(&self.index) {
-            reclaim.spares.pop_front();
-            entry.lanes().iter().any(|lane| lane.close_spare())
-                || self.close_abandoned(&reclaim.entry)
-        } else if let Some(holder) = reclaim.holders.pop_front() {
-            self.close_longest_idle(&reclaim.entry, &holder)
+        if handle.accepts(key) {
+            handle.send(Signal::Cancel);
         } else {
-            return;
-        };
-        if closed {
-            entry.metrics.evictions.inc();
-        } else {
-            self.pass_on(reclaim);
+            self.guesses.count();
+            handle.guesses.count();
         }
     }
 
@@ -248,31 +221,6 @@ impl Worker {
     pub fn user_rows(&self) -> Vec<UserRow> {
         let factories = self.factories.borrow();
         factories.values().map(|factory| factory.row()).collect()
-    }
-
-    fn pass_on(&self, reclaim: Reclaim) {
-        let next = match (reclaim.spares.front(), reclaim.holders.front()) {
-            (Some(worker), _) => *worker,
-            (None, Some(holder)) => holder.worker,
-            (None, None) => return,
-        };
-        self.process.send(next, Letter::Reclaim(reclaim));
-    }
-
-    fn close_abandoned(&self, entry: &str) -> bool {
-        self.close_idle_of(entry, |factory| factory.clients() == 0)
-    }
-
-    fn close_longest_idle(&self, entry: &str, holder: &Holder) -> bool {
-        self.close_idle_of(entry, |factory| factory.holder == *holder)
-    }
-
-    fn close_idle_of(&self, entry: &str, which: impl Fn(&Factory) -> bool) -> bool {
-        let factories = self.factories.borrow();
-        let mut of_entry = factories
-            .values()
-            .filter(|factory| *factory.key.upstream == *entry && which(factory));
-        of_entry.any(|factory| factory.close_longest_idle())
     }
 
     fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {

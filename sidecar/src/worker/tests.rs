@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use tokio::time::Instant;
-
 use super::fixtures::{Stage, owner};
-use super::mailbox::Receiver;
+use super::mailbox::{Letter, Receiver, Reclaim};
 use super::*;
+use crate::factory::key::Holder;
 use crate::protocol::postgres::message::CancelKey as Key;
 
 fn holder(user: &str, worker: usize) -> Holder {
@@ -163,27 +162,49 @@ async fn a_cancel_reaches_the_session_whose_key_it_carries() {
     assert_eq!(other.take(&cx), None);
 }
 
-#[tokio::test]
-async fn wrong_keys_do_nothing_and_too_many_make_the_worker_deaf_for_a_while() {
-    let stage = Stage::new(|_| {});
+/// A session that has this key's secret, and the key.
+fn session(stage: &Stage, secret: &[u8]) -> (Rc<Handle>, Key) {
     let handle = Rc::new(Handle::default());
     let slot = stage.worker.enter_session(Rc::clone(&handle));
-    let process_id = cancel_key::process_id(0, slot);
-    let right = Key::new(process_id, b"right").unwrap();
-    handle.set_key(right.clone());
-    let cx = std::task::Context::from_waker(std::task::Waker::noop());
-    for wrong in 0..WRONG_KEYS {
-        let (process_id, secret) = if wrong % 2 == 0 {
-            (process_id, &b"wrong"[..])
-        } else {
-            (process_id + 5, &b"right"[..])
-        };
-        stage.worker.cancel(&Key::new(process_id, secret).unwrap());
+    let key = Key::new(cancel_key::process_id(0, slot), secret).unwrap();
+    handle.set_key(key.clone());
+    (handle, key)
+}
+
+fn try_wrong_keys(stage: &Stage, key: &Key, times: u32) {
+    for _ in 0..times {
+        stage
+            .worker
+            .cancel(&Key::new(key.process_id(), b"wrong").unwrap());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_keys_do_nothing_and_too_many_make_the_session_they_name_deaf_for_a_second() {
+    let stage = Stage::new(|_| {});
+    let cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let (handle, right) = session(&stage, b"four");
+    let (other, others) = session(&stage, b"more");
+    try_wrong_keys(&stage, &right, 200);
     assert_eq!(handle.take(&cx), None);
     stage.worker.cancel(&right);
+    assert_eq!(handle.take(&cx), Some(Signal::Cancel), "a burst is nothing");
+    try_wrong_keys(&stage, &right, guesses::AT_ONE);
+    stage.worker.cancel(&right);
     assert_eq!(handle.take(&cx), None, "deaf");
-    stage.worker.forgive_wrong_keys();
+    stage.worker.cancel(&others);
+    assert_eq!(other.take(&cx), Some(Signal::Cancel), "nobody else is");
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    stage.worker.cancel(&right);
+    assert_eq!(handle.take(&cx), Some(Signal::Cancel));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_guessed_is_always_heard() {
+    let stage = Stage::new(|_| {});
+    let cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let (handle, right) = session(&stage, &[7; 32]);
+    try_wrong_keys(&stage, &right, 50_000);
     stage.worker.cancel(&right);
     assert_eq!(handle.take(&cx), Some(Signal::Cancel));
 }
@@ -271,6 +292,32 @@ async fn the_richest_closes_what_has_been_idle_longest() {
     assert_eq!(alice.idle(), 0);
     assert!(waits.permit.try_recv().is_ok());
     assert_eq!(stage.entry.metrics.evictions.get(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_richer_one_is_served_without_the_janitor() {
+    let mut stage = Stage::new(|policy| policy.databases[0].pool.max_connections = 4);
+    // Given: two idle connections of one user's; another holds two and waits for a third, and is first in turn.
+    let (idles, rich) = (stage.factory("idles"), stage.factory("rich"));
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let (owned, peer) = stage.owned(&idles);
+        idles.park(owned, Instant::now());
+        peers.push(peer);
+    }
+    let _busy = [stage.owned(&rich), stage.owned(&rich)];
+    let mut first = stage.entry.limiter.enqueue(&rich.holder);
+    // When: one who holds none asks.
+    let poor = holder("poor", 0);
+    let mut second = stage.entry.limiter.enqueue(&poor);
+    stage.worker.reclaim(&stage.entry, &poor);
+    while let Ok(Letter::Reclaim(reclaim)) = stage.mailboxes[0].try_recv() {
+        stage.worker.answer_reclaim(reclaim);
+    }
+    // Then: both are served.
+    let _first = first.permit.try_recv().unwrap();
+    let _second = second.permit.try_recv().unwrap();
+    assert_eq!((idles.idle(), stage.entry.metrics.evictions.get()), (0, 2));
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             spawn_local(session::serve(Rc::clone(worker), admitted));
         }
         Letter::Cancel(key) => worker.cancel(&key),
-        Letter::Force(force) => take_over(worker, &force),
+        Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
         Letter::Drain => {
@@ -111,17 +111,4 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         }
     }
     std::ops::ControlFlow::Continue(())
-}
-
-/// Puts a new revision in force. Entries that the policy no longer has keep serving who is connected: their listener is
-/// closed by the next restart, which the policy's watcher asks for.
-fn take_over(worker: &Worker, force: &Force) {
-    for entry in worker.entries() {
-        let name = Arc::clone(&entry.force().name);
-        if let Some(database) = force.database(&name) {
-            let capacity = database.settings.pool.max_connections as usize;
-            entry.limiter.set_capacity(capacity);
-            entry.set_force(Arc::clone(database));
-        }
-    }
 }

@@ -184,3 +184,24 @@ async fn more_statements_than_a_server_connection_keeps_still_work_in_one_pipeli
         assert_eq!(row[0], Some(format!("{number}")));
     }
 }
+
+#[tokio::test]
+async fn an_unnamed_statement_longer_than_a_users_memory_runs_in_its_batch() {
+    let stage = Stage::start(Policy::trusted().spec("limits: {memoryPerUser: 64Ki}")).await;
+    let admin = stage.admin().await;
+    let mut wire = stage.wire_of("alice").await;
+    let text = format!("SELECT length('{}')", "x".repeat(100_000));
+    let answer = wire
+        .exchange(&[send::run_unnamed(&text), send::sync()])
+        .await;
+    assert_eq!(answer.value().as_deref(), Some("100000"), "{answer:?}");
+    // On another server connection it is not there, and the error says why.
+    change_server(&stage, &admin).await;
+    let answer = wire
+        .exchange(&[send::bind("", "", &[]), send::execute("", 0), send::sync()])
+        .await;
+    let refusal = answer.refusal();
+    assert_eq!(refusal.code, "54000", "{refusal:?}");
+    assert!(refusal.says("limits.memoryPerUser = 65536"), "{refusal:?}");
+    assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
+}

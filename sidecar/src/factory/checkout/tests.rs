@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use super::*;
 use crate::worker::fixtures::{Stage, settle, within};
@@ -65,7 +66,17 @@ async fn who_finds_no_room_by_its_deadline_is_told_which_limit_it_was() {
         text.contains("timeouts.acquire = 3s") && text.contains("pool.perUser.max = 1"),
         "{text}"
     );
+    assert!(
+        text.ends_with("bounds them, and nobody was ahead"),
+        "{text}"
+    );
     assert_eq!(alice.waiting(), 0);
+}
+
+#[test]
+fn who_was_ahead_is_told_in_words() {
+    let said: Vec<_> = [0, 1, 3].map(waiters).into();
+    assert_eq!(said, ["nobody was", "one waiter was", "3 waiters were"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,6 +162,34 @@ async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_bus
 }
 
 #[tokio::test]
+async fn who_waits_with_a_seat_above_a_lowered_limit_waits_for_one_again() {
+    let stage = small(1);
+    let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
+    let (busy, _peer) = stage.owned(&bob);
+    let (first, second) = (checkout(&stage, &alice), checkout(&stage, &alice));
+    let (mut first, mut second) = (pin!(first.wait()), pin!(second.wait()));
+    for waits in [&mut first, &mut second] {
+        assert!(
+            poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx)))
+                .await
+                .is_pending()
+        );
+    }
+    assert_eq!(alice.open(), 2);
+    alice.set_max(1);
+    drop(busy);
+    let dialled = async {
+        tokio::select! {
+            owned = &mut first => owned,
+            owned = &mut second => owned,
+        }
+    };
+    let (owned, _server) = tokio::join!(within(dialled), stage.accept());
+    assert!(owned.is_ok());
+    assert_eq!((alice.open(), alice.waiting()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_checkout_that_is_given_up_loses_nothing() {
     let stage = small(1);
     let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
@@ -160,7 +199,7 @@ async fn a_checkout_that_is_given_up_loses_nothing() {
         let lookout = checkout(&stage, &alice);
         let mut waits = pin!(lookout.wait());
         assert!(
-            poll_fn(|cx| std::task::Poll::Ready(waits.as_mut().poll(cx)))
+            poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx)))
                 .await
                 .is_pending()
         );
@@ -172,7 +211,7 @@ async fn a_checkout_that_is_given_up_loses_nothing() {
         let lookout = checkout(&stage, &alice);
         let mut dials = pin!(lookout.wait());
         assert!(
-            poll_fn(|cx| std::task::Poll::Ready(dials.as_mut().poll(cx)))
+            poll_fn(|cx| Poll::Ready(dials.as_mut().poll(cx)))
                 .await
                 .is_pending()
         );

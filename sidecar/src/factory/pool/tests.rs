@@ -103,8 +103,9 @@ async fn a_connection_that_its_waiter_never_took_leaves_every_count() {
 async fn a_seat_that_becomes_free_goes_to_who_waits_for_one() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
-    let only = factory.try_seat(1).unwrap();
-    assert!(factory.try_seat(1).is_none());
+    factory.set_max(1);
+    let only = factory.try_seat().unwrap();
+    assert!(factory.try_seat().is_none());
     let (gone, mut has_one, mut first, mut second) = (
         factory.wait(),
         factory.wait_seated(),
@@ -148,12 +149,12 @@ async fn the_connection_that_was_idle_longest_goes_first() {
     let stage = Stage::new(|_| {});
     let factory = stage.factory("alice");
     let _peers = parked(&stage, &factory, 2);
-    assert!(factory.close_longest_idle());
+    assert!(factory.take_longest_idle().is_some());
     assert_eq!(
         factory.take_idle(at(9), 0).unwrap().server.idle_since,
         at(1)
     );
-    assert!(!factory.close_longest_idle());
+    assert!(factory.take_longest_idle().is_none());
 }
 
 #[tokio::test]
@@ -207,6 +208,8 @@ async fn a_row_says_what_there_is() {
         factory.activity.note_application(name);
     }
     let _waits = factory.wait();
+    // One that waits for a permit has a seat, and no connection.
+    let _seat = factory.try_seat().unwrap();
     let row = factory.row();
     assert_eq!(row.user_id, "alice");
     assert_eq!(
@@ -233,7 +236,7 @@ async fn a_spare_brings_its_permit_to_its_user() {
     let factory = stage.factory("alice");
     let (server, _peer) = stage.server();
     let owned =
-        Spare::new(server).claim(&factory.key, factory.try_seat(1).unwrap(), &factory.holder);
+        Spare::new(server).claim(&factory.key, factory.try_seat().unwrap(), &factory.holder);
     let bob = stage.factory("bob").holder.clone();
     assert_eq!(
         stage.entry.limiter.richer_than(&bob),

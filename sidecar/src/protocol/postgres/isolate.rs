@@ -10,6 +10,8 @@ use super::statement_text::Traits;
 pub struct Effect {
     /// The server connection must stay with this client: its session holds what the client will ask for later.
     pub pins: bool,
+    /// The same, until the client says `RESET ALL`: what its session holds are parameters alone.
+    pub pins_parameters: bool,
     /// Parameters may have changed unseen: they are asserted again at the next checkout.
     pub unsettles: bool,
 }
@@ -25,8 +27,8 @@ pub fn effect(traits: Traits, repeatable: bool) -> Effect {
             || traits.takes_session_lock()
             || traits.listens()
             || traits.holds_cursor()
-            || traits.prepares_in_sql()
-            || traits.calls_set_config()
+            || traits.prepares_in_sql(),
+        pins_parameters: traits.calls_set_config()
             || ((traits.sets_parameter() || traits.resets_parameter()) && !repeatable),
         unsettles: traits.calls_set_config() || traits.resets_parameter() || traits.runs_block(),
     }
@@ -44,18 +46,19 @@ mod tests {
     use super::*;
 
     /// The effect of a text that stands alone, as the session judges it.
-    fn of(text: &str) -> (bool, bool) {
+    fn of(text: &str) -> (bool, bool, bool) {
         let traits = classify(text.as_bytes());
         let repeatable =
             parse_set(text.as_bytes()).is_some() || parse_reset(text.as_bytes()).is_some();
         let effect = effect(traits, repeatable);
-        (effect.pins, effect.unsettles)
+        (effect.pins, effect.pins_parameters, effect.unsettles)
     }
 
     #[test]
     fn each_trait_has_its_effect() {
-        let (nothing, pins, unsettles, both) =
-            ((false, false), (true, false), (false, true), (true, true));
+        let (nothing, pins) = ((false, false, false), (true, false, false));
+        let (until_reset, unsettles) = ((false, true, false), (false, false, true));
+        let both = (false, true, true);
         let table = [
             ("SELECT * FROM t WHERE a = 1", nothing),
             ("INSERT INTO t VALUES (1)", nothing),
@@ -74,7 +77,7 @@ mod tests {
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", pins),
             // A SET that can be repeated elsewhere need not stay here; one that cannot must.
             ("SET search_path = app", nothing),
-            ("SET search_path = app; SELECT 1", pins),
+            ("SET search_path = app; SELECT 1", until_reset),
             ("RESET search_path", unsettles),
             ("RESET search_path; SELECT 1", both),
             ("SELECT set_config('a.b', 'c', false)", both),

@@ -15,6 +15,8 @@ macro_rules! empty {
 empty!(
     /// Sync, of a client: the end of an extended query.
     sync b'S'
+    /// Flush, of a client: send what is buffered.
+    flush b'H'
     /// `ParseComplete`, of a server.
     parse_complete b'1'
     /// `BindComplete`, of a server.
@@ -32,11 +34,18 @@ mod tests {
     #[test]
     fn golden() {
         let mut out = Vec::new();
-        for write in [sync, parse_complete, bind_complete, close_complete, no_data] {
+        for write in [
+            sync,
+            flush,
+            parse_complete,
+            bind_complete,
+            close_complete,
+            no_data,
+        ] {
             write(&mut out);
         }
         let tags: Vec<u8> = out.chunks(5).map(|message| message[0]).collect();
-        assert_eq!(tags, b"S123n");
+        assert_eq!(tags, b"SH123n");
         assert!(out.chunks(5).all(|message| message[1..] == [0, 0, 0, 4]));
     }
 }

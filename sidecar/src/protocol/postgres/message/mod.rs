@@ -23,7 +23,7 @@ mod ready_for_query;
 mod startup;
 mod target;
 
-pub use acknowledge::{bind_complete, close_complete, no_data, parse_complete, sync};
+pub use acknowledge::{bind_complete, close_complete, flush, no_data, parse_complete, sync};
 pub use authentication::{
     MAX_SASL, SaslInitialResponse, SaslResponse, authentication_ok, authentication_sasl,
     authentication_sasl_continue, authentication_sasl_final,

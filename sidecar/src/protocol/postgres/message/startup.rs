@@ -9,8 +9,9 @@ use crate::protocol::postgres::codec::ProtocolError;
 /// The shortest packet: its length and a code, four bytes each.
 pub const MIN_STARTUP_LENGTH: u32 = 8;
 
-/// The longest packet, its own length included, as PostgreSQL has it (`MAX_STARTUP_PACKET_LENGTH` counts 10,000 without).
-pub const MAX_STARTUP_LENGTH: u32 = 10_004;
+/// The longest packet, its own length included: what PostgreSQL takes (`MAX_STARTUP_PACKET_LENGTH`, 10,000 bytes) and the
+/// longest context token, which does not go on to the server.
+pub const MAX_STARTUP_LENGTH: u32 = 4 + 10_000 + 16 * 1024;
 
 const SSL_REQUEST: u32 = 80_877_103;
 const GSSENC_REQUEST: u32 = 80_877_104;

@@ -1,11 +1,15 @@
 //! What the sidecar answers by itself: for a transaction that it has ended and whose client has not noticed, and for the
 //! rest of a batch whose beginning failed before it reached a server.
 
+use tokio::task::spawn_local;
+
 use super::super::codec::{FrontendTag, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, Parse, Query, TransactionStatus};
 use super::super::statement_text::{self, TransactionControl};
-use super::Session;
+use super::clocks::Clocks;
+use super::{Session, finish};
+use crate::factory::server::Owned;
 
 /// Whether the client talks to a server or to the sidecar.
 #[derive(Debug, Default)]
@@ -17,6 +21,17 @@ pub enum Local {
     Skipping,
     /// Its transaction is over on the server, and the client must end it too.
     Aborted(Box<Aborted>),
+    /// A batch that was open has been ended while its client was silent: with the next message it is told why.
+    Cut(Box<Cut>),
+}
+
+/// A batch that has been ended on the server.
+#[derive(Debug)]
+pub struct Cut {
+    /// Why.
+    error: ErrorResponse,
+    /// Whether it was inside of a transaction that the client must end.
+    open: bool,
 }
 
 /// A transaction that is over on the server.
@@ -55,6 +70,26 @@ impl Local {
         }))
     }
 
+    /// The state of a client whose batch has been ended for this reason, inside of an `open` transaction or not. `failed`: the
+    /// batch had failed before, and the client has been told that.
+    #[must_use]
+    pub fn cut(error: ErrorResponse, open: bool, failed: bool) -> Self {
+        match (open, failed) {
+            (_, false) => Self::Cut(Box::new(Cut { error, open })),
+            (true, true) => Self::skipping(error),
+            (false, true) => Self::Skipping,
+        }
+    }
+
+    fn skipping(error: ErrorResponse) -> Self {
+        Self::Aborted(Box::new(Aborted {
+            error,
+            brief: false,
+            skipping: true,
+            ends: false,
+        }))
+    }
+
     /// Whether the client talks to a server.
     #[must_use]
     pub const fn is_normal(&self) -> bool {
@@ -70,7 +105,25 @@ impl Session {
             Local::Normal => {}
             Local::Skipping => self.local = self.skip_to_sync(tag),
             Local::Aborted(aborted) => self.local = self.answer_aborted(tag, &body, aborted),
+            Local::Cut(cut) => self.local = self.answer_cut(tag, *cut),
         }
+    }
+
+    fn answer_cut(&mut self, tag: FrontendTag, cut: Cut) -> Local {
+        use FrontendTag as T;
+        if matches!(tag, T::Flush | T::CopyData | T::CopyDone | T::CopyFail) {
+            return Local::Cut(Box::new(cut));
+        }
+        self.say(&cut.error);
+        if !matches!(tag, T::Sync | T::Query | T::FunctionCall) {
+            return Local::cut(cut.error, cut.open, true);
+        }
+        if cut.open {
+            message::ready_for_query(TransactionStatus::Failed, self.outbox.writer());
+            return Local::aborted(cut.error);
+        }
+        message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        Local::Normal
     }
 
     fn skip_to_sync(&mut self, tag: FrontendTag) -> Local {
@@ -143,6 +196,19 @@ impl Session {
         CommandComplete { tag: b"ROLLBACK" }.write(self.outbox.writer());
         if ready {
             message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
+        }
+        self.leave_unconfirmed_server();
+    }
+
+    /// The server has not confirmed the rollback yet, and may never: what the client does next is not tied to that.
+    fn leave_unconfirmed_server(&mut self) {
+        if self.is_pinned() {
+            return;
+        }
+        let unconfirmed = |owned: &mut Owned| owned.server.backend.replies.is_outstanding();
+        if let Some(owned) = self.server.take_if(unconfirmed) {
+            self.clocks = Clocks::default();
+            spawn_local(finish::take_home(self.home(), owned, false, false));
         }
     }
 

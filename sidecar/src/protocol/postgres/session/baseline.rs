@@ -116,10 +116,11 @@ pub fn difference(start: &Settings, now: &Settings, wanted: &Settings) -> String
     sql
 }
 
-/// The SQL that sets every parameter of `wanted`, whatever a session has now.
+/// The SQL that sets every parameter of `wanted`, whatever a session has now. RESET ALL leaves session authorization and role
+/// alone, which a function may have set, and the first RESET takes the role with it.
 #[must_use]
 pub fn assert_all(wanted: &Settings) -> String {
-    let mut sql = String::from("RESET ALL;");
+    let mut sql = String::from("RESET ALL;RESET SESSION AUTHORIZATION;RESET ROLE;");
     for (name, value) in wanted.iter() {
         push_assignment(&mut sql, name, value);
     }
@@ -263,9 +264,12 @@ mod tests {
         let wanted = settings(&[("a", "1"), ("b", "2")]);
         assert_eq!(
             assert_all(&wanted),
-            "RESET ALL;SELECT pg_catalog.set_config('a','1',false);SELECT pg_catalog.set_config('b','2',false);"
+            "RESET ALL;RESET SESSION AUTHORIZATION;RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SELECT pg_catalog.set_config('b','2',false);"
         );
-        assert_eq!(assert_all(&Settings::new()), "RESET ALL;");
+        assert_eq!(
+            assert_all(&Settings::new()),
+            "RESET ALL;RESET SESSION AUTHORIZATION;RESET ROLE;"
+        );
     }
 
     #[test]

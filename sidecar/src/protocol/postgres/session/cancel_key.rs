@@ -29,6 +29,12 @@ pub fn make(worker: usize, slot: usize, protocol: ProtocolVersion) -> Option<Can
     CancelKey::new(process_id(worker, slot), &secret[..length])
 }
 
+/// Whether a key's secret is one of protocol 3.0's, of which there are no more than can be tried.
+#[must_use]
+pub const fn can_be_guessed(key: &CancelKey) -> bool {
+    key.secret().len() <= SHORT_SECRET
+}
+
 /// The process id of a worker's slot; above 0, because clients print it and no server's is 0.
 #[must_use]
 pub fn process_id(worker: usize, slot: usize) -> i32 {

@@ -36,9 +36,16 @@ impl Session {
             let Some(header) = codec::peek(self.inbox.bytes())? else {
                 break;
             };
+            if self.must_hold() {
+                break;
+            }
             let tag = header.frontend()?;
             if tag == FrontendTag::Terminate {
-                return Err(Ending::ClientGone);
+                if !self.work_goes_on() {
+                    return Err(Ending::ClientGone);
+                }
+                self.hold.until_work_ends();
+                break;
             }
             let enough = header.message_length().min(BUFFER_BYTES);
             if self.rest.left > 0 || self.inbox.len() < enough {
@@ -58,6 +65,7 @@ impl Session {
             }
         }
         self.emit_answers();
+        self.note_silence();
         self.wind();
         Ok(Flow::Continue)
     }
@@ -124,6 +132,12 @@ impl Session {
         Ok(Step::Done)
     }
 
+    /// Whether the server is at work on what the client has sent whole.
+    fn work_goes_on(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|owned| owned.server.backend.replies.owes_an_end())
+    }
+
     /// Between transactions: what needs no server is answered, what belongs to a COPY that is over is passed over, and the
     /// rest asks for a server.
     fn without_server(&mut self, tag: FrontendTag, header: Header) -> Step {
@@ -164,6 +178,9 @@ impl Session {
             owned.server.backend.statements.set_unnamed(None);
         }
         self.expect_and_forward(Expect::Query(remembered), header);
+        if self.renames() && drops_statements(traits) {
+            self.hold.until_answered();
+        }
     }
 
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
@@ -235,6 +252,7 @@ impl Session {
             remembered.is_some_and(|known| known.change.is_some()),
         );
         self.pinned |= effect.pins;
+        self.parameters_pinned |= effect.pins_parameters;
         if effect.unsettles
             && let Some(owned) = &mut self.server
         {
@@ -254,6 +272,10 @@ impl Session {
             let now = Instant::now();
             self.clocks.statement = Some(now);
             self.clocks.silence = None;
+            self.clocks.late.take_if(|_| {
+                let owned = self.server.as_ref();
+                owned.is_none_or(|owned| owned.server.cancels.is_empty())
+            });
             self.clocks.transaction.get_or_insert(now);
         }
     }
@@ -307,6 +329,11 @@ impl Session {
             .map(|owned| owned.server.backend.status);
         status == Some(TransactionStatus::Failed)
     }
+}
+
+/// Whether a text may drop statements of the server's, and of whose client.
+pub(super) const fn drops_statements(traits: Traits) -> bool {
+    traits.deallocates() || traits.discards()
 }
 
 /// Whether a message begins a transaction, where none is open.

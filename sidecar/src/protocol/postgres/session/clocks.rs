@@ -1,7 +1,8 @@
 //! What may take how long inside a session: `statement`, `transaction`, `idleInTransaction`.
 //!
 //! The sidecar's clock is authoritative, from the first byte forwarded to `ReadyForQuery`; the server's own settings stand
-//! above it as a backstop. A COPY is bounded by `transaction` alone: its length is the data's, not the server's fault.
+//! above it as a backstop. A batch whose every message has been answered, and that has not been ended by Sync, holds the server
+//! connection as a transaction does: there the client's silence counts, and not the statement. A COPY is bounded by `transaction` alone: its length is the data's, not the server's fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
-use super::restore::{self, RESTORE_LIMIT};
-use super::server::TAIL_FOR_BLOCKED_CLIENT;
+use super::super::message::TransactionStatus;
+use super::aborted::Local;
+use super::overdue::Overdue;
+use super::restore;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::force::DatabaseForce;
@@ -23,23 +26,16 @@ pub struct Clocks {
     pub statement: Option<Instant>,
     /// The transaction, from its first statement.
     pub transaction: Option<Instant>,
-    /// The client's silence inside the transaction.
+    /// The client's silence inside the transaction, or inside a batch.
     pub silence: Option<Instant>,
     /// Whether a COPY is under way.
     pub copying: bool,
     /// A timeout that has fired and whose end the server has not confirmed.
     pub overdue: Option<Overdue>,
-}
-
-/// A timeout that has fired on a running statement.
-#[derive(Debug)]
-pub struct Overdue {
-    /// Which.
-    pub kind: TimeoutKind,
-    /// What the client is told in place of the server's words; taken when it has been told.
-    pub error: Option<Box<ErrorResponse>>,
-    /// When the server must have come back.
-    pub limit: Instant,
+    /// The words of a timeout whose statement has ended by itself: its cancel may still hit the next one.
+    pub late: Option<Box<ErrorResponse>>,
+    /// Whether the error that the server has raised last is one that a cancel makes.
+    pub cancelled: bool,
 }
 
 impl Clocks {
@@ -47,7 +43,7 @@ impl Clocks {
     #[must_use]
     pub fn next(&self, force: &DatabaseForce) -> Option<(Instant, TimeoutKind)> {
         if let Some(overdue) = &self.overdue {
-            return Some((overdue.limit, overdue.kind));
+            return Some((overdue.next(), overdue.kind));
         }
         let timeouts = &force.settings.timeouts;
         let due =
@@ -71,7 +67,7 @@ impl Clocks {
         .min_by_key(|(at, _)| *at)
     }
 
-    /// Whether the server's output is discarded, because its statement's time is over.
+    /// Whether a statement's time is over and the server has not come back.
     #[must_use]
     pub const fn is_overdue(&self) -> bool {
         self.overdue.is_some()
@@ -95,7 +91,7 @@ impl Session {
             return Ok(Flow::Continue);
         }
         if self.clocks.is_overdue() {
-            return self.server_never_came_back();
+            return self.overdue_still();
         }
         self.entry.metrics.timeout(kind);
         self.factory.activity.count_timeout();
@@ -103,7 +99,7 @@ impl Session {
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();
         if running {
-            self.stop_statement(kind, error)?;
+            self.stop_statement(kind, error);
         } else {
             self.abort_idle_transaction(*error);
         }
@@ -111,57 +107,82 @@ impl Session {
         Ok(Flow::Continue)
     }
 
-    /// Cancels the running statement; from here on its output is discarded, whatever the client does.
-    /// A message that has been begun must be finished: where too much of it is left for a client that does not read, only
-    /// the end of the connection is left.
-    fn stop_statement(
-        &mut self,
-        kind: TimeoutKind,
-        error: Box<ErrorResponse>,
-    ) -> Result<(), Ending> {
-        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
-        if rest.is_some_and(|rest| rest.forward && rest.left > TAIL_FOR_BLOCKED_CLIENT) {
-            self.cancel_statement();
-            return Err(Ending::Fatal(error));
-        }
-        self.clocks.overdue = Some(Overdue {
-            kind,
-            error: Some(error),
-            limit: Instant::now() + RESTORE_LIMIT,
-        });
+    /// Cancels the running statement. From here on its output is read whatever the client does.
+    fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) {
+        self.clocks.overdue = Some(Overdue::new(kind, error, Instant::now()));
         self.cancel_statement();
-        Ok(())
     }
 
-    /// The client is silent in a transaction: it is rolled back on the server, and the client learns at its next message,
-    /// because an error to an idle client is not legal.
+    /// Everything has been answered in the middle of a batch: from here on it is the client who takes its time.
+    pub(super) fn note_silence(&mut self) {
+        let answered = self.server.as_ref().is_some_and(|owned| {
+            let backend = &owned.server.backend;
+            self.rest.left == 0 && !backend.replies.client_waits()
+        });
+        if !answered || self.clocks.is_overdue() {
+            return;
+        }
+        if let Some(began) = self.clocks.statement.take() {
+            let now = Instant::now();
+            self.clocks.silence = Some(now);
+            let took = now.saturating_duration_since(began).as_secs_f64();
+            self.entry.metrics.query_seconds.observe(took);
+        }
+    }
+
+    /// The client is silent in a transaction, or in a batch: it is rolled back on the server, and the client learns at its next
+    /// message, because an error to an idle client is not legal.
     fn abort_idle_transaction(&mut self, error: ErrorResponse) {
+        let backend = self.server.as_ref().map(|owned| &owned.server.backend);
+        self.local = backend.map_or_else(Local::default, |backend| {
+            let open = backend.status != TransactionStatus::Idle;
+            if backend.replies.is_settled() {
+                Local::aborted(error)
+            } else {
+                Local::cut(error, open, backend.replies.is_skipping())
+            }
+        });
         self.roll_back();
-        self.local = super::aborted::Local::aborted(error);
-        self.clocks.silence = None;
-        self.clocks.transaction = None;
     }
 
-    /// Neither the end of the statement nor an error has come after the cancel: the server connection goes.
-    fn server_never_came_back(&mut self) -> Result<Flow, Ending> {
-        let error = self.clocks.overdue.take().and_then(|overdue| overdue.error);
-        self.server_lost(error)
+    /// Neither the end of the statement nor an error has come after the cancel: the client has had its time to read, or the
+    /// server its time to come back, and then the server connection goes.
+    fn overdue_still(&mut self) -> Result<Flow, Ending> {
+        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
+        let standing = self.outbox.len();
+        if let Some(overdue) = &mut self.clocks.overdue {
+            let lost = overdue.lose_patience(standing, rest.unwrap_or_default());
+            if lost.map_err(Ending::Fatal)? {
+                self.wind();
+                return Ok(Flow::Continue);
+            }
+        }
+        let overdue = self.clocks.overdue.take();
+        self.server_lost(overdue.and_then(Overdue::into_untold))
+    }
+
+    /// Whether the server may be read: only while the client takes what it says, but for a statement that must come to its end.
+    pub(super) fn reads_server(&self) -> bool {
+        let (Some(overdue), Some(owned)) = (&self.clocks.overdue, &self.server) else {
+            return self.outbox.is_empty();
+        };
+        self.outbox.is_empty() || overdue.may_read(self.outbox.len(), owned.server.backend.rest)
     }
 
     /// The client has asked for its statement to be cancelled. A server whose output nobody reads hears of no cancel, so for a
     /// client that does not read, the rest of it is discarded.
-    pub(super) fn cancel_on_request(&mut self) -> Result<(), Ending> {
+    pub(super) fn cancel_on_request(&mut self) {
+        self.clocks.late = None;
         if self.outbox.is_empty() || self.clocks.statement.is_none() || self.clocks.is_overdue() {
             self.cancel_statement();
-            return Ok(());
+            return;
         }
         let error = ErrorResponse::error(
             SqlState::QUERY_CANCELED,
             "canceling statement due to user request",
         );
-        self.stop_statement(TimeoutKind::Statement, Box::new(error))?;
+        self.stop_statement(TimeoutKind::Statement, Box::new(error));
         self.wind();
-        Ok(())
     }
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::super::codec::{HEADER_LENGTH, Header, ProtocolError};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::isolate;
-use super::super::message::{BindNames, Parse, Target, TargetKind};
-use super::client::Step;
+use super::super::message::{self, BindNames, Parse, Target, TargetKind};
+use super::client::{Step, drops_statements};
 use super::replies::{Answer, Expect, Forgotten};
 use super::statements::{self, Statement};
 use super::{Ending, Session};
@@ -41,6 +41,10 @@ impl Session {
     fn parse_unnamed(&mut self, header: Header) {
         let rest = &self.inbox.bytes()[HEADER_LENGTH + 1..header.message_length()];
         let statement = self.worker.interner.once(rest);
+        self.forward_unnamed(statement, header);
+    }
+
+    fn forward_unnamed(&mut self, statement: Rc<Statement>, header: Header) {
         self.statements.set_unnamed(Some(Rc::clone(&statement)));
         if let Some(server) = self.server_mut() {
             server.backend.statements.set_unnamed(Some(statement.id));
@@ -88,18 +92,24 @@ impl Session {
         Ok(())
     }
 
-    /// A text that is too long to keep: an unnamed one passes, and cannot be repeated; a named one is refused.
+    /// A text that is too long to keep: an unnamed one passes, and lasts as long as this server connection has it; a named one
+    /// is refused.
     fn parse_too_long(&mut self, header: Header, named: bool) {
         if named {
             let error = self.statements_too_long();
             self.refuse(header, error);
             return;
         }
-        self.statements.set_unnamed(None);
-        if let Some(server) = self.server_mut() {
-            server.backend.statements.set_unnamed(None);
-        }
-        self.expect_and_forward(untracked_parse(), header);
+        let beginning = self.inbox.bytes().get(HEADER_LENGTH + 1..);
+        let statement = self.worker.interner.unkept(beginning.unwrap_or_default());
+        self.forward_unnamed(statement, header);
+    }
+
+    /// Whether a statement was too long to be kept, and the server connection has it no more.
+    fn is_gone(&self, statement: &Statement) -> bool {
+        let server = self.server.as_ref();
+        let unnamed = server.and_then(|owned| owned.server.backend.statements.unnamed());
+        !statement.is_kept() && unnamed != Some(statement.id)
     }
 
     pub(super) fn bind(&mut self, header: Header) -> Result<Step, Ending> {
@@ -118,6 +128,11 @@ impl Session {
             self.refuse(header, error);
             return Ok(Step::Done);
         };
+        if self.is_gone(&statement) {
+            let error = self.statement_gone();
+            self.refuse(header, error);
+            return Ok(Step::Done);
+        }
         let unnamed = names.statement.is_empty();
         let mut head = Vec::new();
         let dealt_with = if unnamed {
@@ -133,7 +148,9 @@ impl Session {
             server.outbox.push(&head);
             server.backend.replies.push(Expect::Bind);
         }
-        self.bound = isolate::may_change(statement.traits).then_some(statement);
+        let traits = statement.traits;
+        let remembered = isolate::may_change(traits) || drops_statements(traits);
+        self.bound = remembered.then_some(statement);
         self.inbox.consume(dealt_with);
         self.forward_rest(header.message_length() - dealt_with);
         Ok(Step::Done)
@@ -155,6 +172,11 @@ impl Session {
             self.refuse(header, error);
             return Ok(Step::Done);
         };
+        if self.is_gone(&statement) {
+            let error = self.statement_gone();
+            self.refuse(header, error);
+            return Ok(Step::Done);
+        }
         self.begin_statement();
         self.discard(header);
         if let Some(server) = self.server_mut() {
@@ -174,7 +196,7 @@ impl Session {
     pub(super) fn close(&mut self, header: Header) -> Result<Step, Ending> {
         let target = Target::read(self.whole_body(header)?)?;
         if target.kind == TargetKind::Portal || !self.renames() {
-            self.expect_and_forward(Expect::Close { hidden: false }, header);
+            self.expect_and_forward(Expect::Close, header);
             return Ok(Step::Done);
         }
         let name: Rc<[u8]> = target.name.into();
@@ -190,8 +212,17 @@ impl Session {
     }
 
     pub(super) fn execute(&mut self, header: Header) {
-        let expect = Expect::Execute(self.bound.clone());
-        self.expect_and_forward(expect, header);
+        let bound = self.bound.clone();
+        let drops = self.renames() && bound.as_ref().is_some_and(|it| drops_statements(it.traits));
+        self.expect_and_forward(Expect::Execute(bound), header);
+        if drops
+            && self.rest.left == 0
+            && let Some(server) = self.server_mut()
+        {
+            // The server must not wait for the Sync, which may be behind what waits for its answer.
+            message::flush(server.outbox.writer());
+            self.hold.until_answered();
+        }
     }
 
     /// The server is going to owe this answer.
@@ -230,14 +261,23 @@ impl Session {
     }
 
     fn statements_too_long(&self) -> ErrorResponse {
+        self.beyond_limit("the prepared statements of this connection are longer than")
+            .with_hint("Close statements that are no longer used, or raise limits.memoryPerUser in the policy.")
+    }
+
+    fn statement_gone(&self) -> ErrorResponse {
+        self.beyond_limit("the unnamed statement is not on its server connection any more, and could not be kept: it is longer than")
+            .with_hint("Bind it in the batch that parses it, or raise limits.memoryPerUser in the policy.")
+    }
+
+    fn beyond_limit(&self, what: &str) -> ErrorResponse {
         let origin = self.force.policy.origins.of("limits.memoryPerUser");
         let message = format!(
-            "the prepared statements of this connection are longer than limits.memoryPerUser = {} bytes (environment {}, from {origin})",
+            "{what} limits.memoryPerUser = {} bytes (environment {}, from {origin})",
             self.statement_limit(),
             self.force.policy.environment,
         );
         ErrorResponse::error(SqlState::LIMIT_EXCEEDED, message)
-            .with_hint("Close statements that are no longer used, or raise limits.memoryPerUser in the policy.")
     }
 }
 
@@ -277,7 +317,7 @@ fn teach(
             name: name.as_bytes(),
         };
         target.write_close(server.outbox.writer());
-        server.backend.replies.push(Expect::Close { hidden: true });
+        server.backend.replies.push(Expect::Evict(id));
     }
     write_parse(server, statement, statement.server_name().as_bytes())?;
     expect_parse(server, statement, name, hidden);

@@ -14,6 +14,7 @@ use super::restore::{self, RestoreError};
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
 use crate::factory::cancels::Cancels;
+use crate::factory::handover;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
@@ -104,7 +105,7 @@ impl Session {
     }
 }
 
-/// Puts a clean connection into its owner's pool, or closes it for somebody who has less.
+/// Puts a clean connection into its owner's pool, or gives it up for somebody who has less.
 pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: Instant) {
     let (epoch, tier) = {
         let force = entry.force_now();
@@ -115,8 +116,12 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
         return;
     }
     let limiter = &entry.limiter;
+    // What is above a limit that was lowered goes when it is given back.
+    if factory.exceeds_max() || limiter.is_over() {
+        return;
+    }
     if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.need()) {
-        entry.metrics.evictions.inc();
+        handover::give_up(entry, owned);
         return;
     }
     factory.park(owned, now);
@@ -129,7 +134,7 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
 ///
 /// `partial`: a message to the server was cut off, which nothing can mend. `has_state`: the session holds what the next
 /// client must not find.
-async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
+pub(super) async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
     if partial {
         // What the server runs meanwhile, if anything, ends with the connection.
         return;

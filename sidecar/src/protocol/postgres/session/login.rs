@@ -16,6 +16,7 @@ use super::backend::Rest;
 use super::baseline::{Settings, Value};
 use super::clocks::Clocks;
 use super::greetings::Reported;
+use super::hold::Hold;
 use super::statements::ClientStatements;
 use super::{Session, attach, cancel_key, finish};
 use crate::deadline::LazyTimer;
@@ -108,10 +109,12 @@ fn open(
             inbox: Inbox::new(worker.slab.clone()),
             outbox: Outbox::new(worker.slab.clone()),
             rest: Rest::default(),
+            hold: Hold::default(),
             server: None,
             mode: force.settings.pool.mode,
             force,
             pinned: false,
+            parameters_pinned: false,
             reassert: false,
             statements: ClientStatements::default(),
             bound: None,

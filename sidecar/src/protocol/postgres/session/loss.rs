@@ -45,7 +45,8 @@ impl Session {
             return Ok(Flow::Continue);
         }
         self.answer_lost(&error, owed, more, open);
-        self.client_bytes()
+        self.hold.until_taken();
+        Ok(Flow::Continue)
     }
 
     fn answer_lost(&mut self, error: &ErrorResponse, owed: usize, more: bool, open: bool) {

@@ -5,9 +5,11 @@
 //!         └ server: what it answers ─→ client ─→ release (at ReadyForQuery 'I')      → finish
 //! ```
 //!
-//! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits.
-//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long, [`aborted`] answers
-//! for a transaction that the sidecar has ended, [`loss`] for a server that has gone.
+//! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits;
+//! [`hold`] says when the client's messages do.
+//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long and
+//! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
+//! ended, [`loss`] for a server that has gone.
 
 pub mod aborted;
 pub mod attach;
@@ -19,8 +21,10 @@ pub mod clocks;
 pub mod extended;
 pub mod finish;
 pub mod greetings;
+pub mod hold;
 pub mod login;
 pub mod loss;
+pub mod overdue;
 pub mod parameters;
 pub mod replies;
 pub mod restore;
@@ -52,6 +56,7 @@ use attach::Attached;
 use backend::Rest;
 use baseline::Settings;
 use clocks::Clocks;
+use hold::Hold;
 use statements::{ClientStatements, Statement};
 
 /// One client's session.
@@ -71,10 +76,14 @@ pub struct Session {
     outbox: Outbox,
     /// What is left of a client's message that is dealt with in pieces.
     rest: Rest,
+    /// Why its messages wait, where they do.
+    hold: Hold,
     server: Option<Owned>,
     /// How the session holds its server connection: as the policy said at its login.
     mode: PoolMode,
     pinned: bool,
+    /// Pinned for its parameters alone: a `RESET ALL` ends that.
+    parameters_pinned: bool,
     /// Whether the user parameter may have been reset, and is said again when the transaction is over.
     reassert: bool,
     statements: ClientStatements,
@@ -106,6 +115,8 @@ const TURNS_BEFORE_TIMER: u8 = 32;
 enum Event {
     Client(io::Result<usize>),
     Server(io::Result<usize>),
+    /// What the client has sent need not wait any more.
+    Resume,
     Deadline,
     Signal(Signal),
 }
@@ -184,7 +195,7 @@ impl Session {
     fn handle_event(&mut self, event: Event) -> Result<Flow, Ending> {
         match event {
             Event::Client(Ok(0) | Err(_)) => Err(Ending::ClientGone),
-            Event::Client(Ok(_)) => self.client_bytes(),
+            Event::Client(Ok(_)) | Event::Resume => self.client_bytes(),
             Event::Server(Ok(count)) if count > 0 => self.server_bytes(),
             Event::Server(_) => self.server_lost(None),
             Event::Deadline => self.deadline_passed(),
@@ -194,7 +205,7 @@ impl Session {
 
     fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
         match signal {
-            Signal::Cancel => self.cancel_on_request()?,
+            Signal::Cancel => self.cancel_on_request(),
             Signal::Stop => return Err(Ending::drained()),
             Signal::Drain => self.draining = true,
         }
@@ -218,7 +229,11 @@ impl Session {
             return Poll::Ready(Event::Signal(signal));
         }
         if let Poll::Ready(Err(error)) = self.outbox.poll_flush(&mut self.client, cx) {
-            return Poll::Ready(Event::Client(Err(error)));
+            if !self.hold.is_leaving() {
+                return Poll::Ready(Event::Client(Err(error)));
+            }
+            // Who has said goodbye need not hear how their work ends.
+            self.outbox.discard();
         }
         let client_takes = self.outbox.is_empty();
         if self.draining && client_takes && self.drain_if_idle().is_err() {
@@ -230,20 +245,25 @@ impl Session {
             return Poll::Ready(Event::Deadline);
         }
         let mut server_takes = true;
+        let reads_server = self.reads_server();
         if let Some(owned) = &mut self.server {
             let server = &mut owned.server;
             if let Poll::Ready(Err(error)) = server.outbox.poll_flush(&mut server.stream, cx) {
                 return Poll::Ready(Event::Server(Err(error)));
             }
             server_takes = server.outbox.is_empty();
-            if (client_takes || self.clocks.is_overdue())
+            if (client_takes || reads_server)
                 && let Poll::Ready(read) = server.inbox.poll_fill(&mut server.stream, cx)
             {
                 return Poll::Ready(Event::Server(read));
             }
         }
+        if client_takes && self.may_resume() {
+            return Poll::Ready(Event::Resume);
+        }
         if server_takes
             && client_takes
+            && !self.hold.is_held()
             && let Poll::Ready(read) = self.inbox.poll_fill(&mut self.client, cx)
         {
             return Poll::Ready(Event::Client(read));
@@ -253,7 +273,7 @@ impl Session {
 
     /// Whether the server connection stays with this client until its end.
     fn is_pinned(&self) -> bool {
-        self.pinned || self.mode == PoolMode::Session
+        self.pinned || self.parameters_pinned || self.mode == PoolMode::Session
     }
 
     /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass.

@@ -28,6 +28,7 @@ impl Session {
                 backend.forget_session();
                 self.statements.clear();
                 self.pinned = false;
+                self.parameters_pinned = false;
                 self.set_baseline(Settings::clone(&self.startup));
                 self.reassert = true;
             }
@@ -42,7 +43,7 @@ impl Session {
 
     fn note_change(&mut self, statement: Option<&Statement>, outside: bool) {
         let Some(statement) = statement else {
-            self.pinned = true;
+            self.parameters_pinned = true;
             return;
         };
         if !statement.traits.sets_parameter() && !statement.traits.resets_parameter() {
@@ -50,8 +51,12 @@ impl Session {
         }
         let changed = statement.change.as_ref().filter(|_| outside);
         match changed.and_then(|change| self.changed_baseline(change)) {
-            Some(baseline) => self.set_baseline(baseline),
-            None => self.pinned = true,
+            Some(baseline) => {
+                self.set_baseline(baseline);
+                // What it has set where nobody could see it is gone; role and user parameter are said again.
+                self.parameters_pinned &= changed != Some(&Change::Reset(ResetStatement::All));
+            }
+            None => self.parameters_pinned = true,
         }
         self.unsettle();
     }

@@ -34,11 +34,10 @@ pub enum Expect {
     DescribePortal,
     /// `Execute`; with the statement whose portal it runs, where known.
     Execute(Option<Rc<Statement>>),
-    /// `Close`; swallowed if the sidecar has added it.
-    Close {
-        /// Whether the answer is swallowed.
-        hidden: bool,
-    },
+    /// `Close` of the client's.
+    Close,
+    /// `Close` of the sidecar's own, whose answer is swallowed: the statement of this number makes room for another.
+    Evict(u64),
     /// `Sync`.
     Sync,
     /// A simple query; with what is to be remembered if it succeeds.
@@ -49,7 +48,7 @@ pub enum Expect {
     CopyEnd,
     /// A message that is sure to fail, put in place of one that the sidecar refuses; its error is replaced by this body.
     Refusal(Box<ErrorResponse>),
-    /// A simple query of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
+    /// A simple query, or a `Sync`, of the sidecar's own: everything up to its `ReadyForQuery` is swallowed.
     Own,
     /// Nothing from the server: an answer of the sidecar's own.
     Answer(Answer),
@@ -129,6 +128,12 @@ impl Replies {
         self.push(Expect::Sync);
     }
 
+    /// Adds a `Sync` of the sidecar's own, behind a batch that has failed and whose client does not end it.
+    pub fn push_own_sync(&mut self) {
+        self.skipping = false;
+        self.push(Expect::Own);
+    }
+
     /// The client has sent a `Sync` into a COPY: it is not forwarded, because whether the server ignores or answers it
     /// depends on whether the COPY has failed meanwhile.
     pub fn withhold_sync(&mut self) {
@@ -197,6 +202,12 @@ impl Replies {
             .any(|expect| !matches!(expect, Expect::Own))
     }
 
+    /// Whether work of the client's comes to an end by itself: nothing more of the client's is needed for it.
+    #[must_use]
+    pub fn owes_an_end(&self) -> bool {
+        !self.copying_in && self.abandoned().0 > 0
+    }
+
     /// How many `ReadyForQuery` the client is owed, and whether it has sent more since: what a lost server leaves open.
     #[must_use]
     pub fn abandoned(&self) -> (usize, bool) {
@@ -216,6 +227,8 @@ impl Replies {
     }
 
     /// Holds a message of the server's against the front.
+    ///
+    /// `dropped` is given each message that an error has taken with it, the last one first.
     ///
     /// # Errors
     /// A message that cannot come here: the two sides no longer agree on where they are, and the connection must go.
@@ -255,7 +268,7 @@ impl Replies {
                 Expect::Execute(_),
                 T::CommandComplete | T::EmptyQueryResponse | T::PortalSuspended,
             )
-            | (Expect::Close { .. }, T::CloseComplete)
+            | (Expect::Close | Expect::Evict(_), T::CloseComplete)
             | (Expect::Sync | Expect::Query(_) | Expect::FunctionCall, T::ReadyForQuery) => true,
             (Expect::DescribeStatement, T::ParameterDescription)
             | (
@@ -289,9 +302,7 @@ impl Replies {
         self.drop_copy_ends();
         Ok(match front {
             Some(
-                hidden @ (Expect::Own
-                | Expect::Parse { hidden: true, .. }
-                | Expect::Close { hidden: true }),
+                hidden @ (Expect::Own | Expect::Parse { hidden: true, .. } | Expect::Evict(_)),
             ) => Step::Swallowed(hidden),
             Some(finished) => {
                 if tag == T::ReadyForQuery {
@@ -327,7 +338,8 @@ impl Replies {
         }
     }
 
-    /// An error ends the batch: everything up to the next `Sync` is never answered.
+    /// An error ends the batch: everything up to the next `Sync` is never answered. It is dropped from its end to its beginning,
+    /// so that each undoes what it has done to what it found.
     fn step_error(&mut self, dropped: &mut impl FnMut(Expect)) -> Step {
         self.copying_in = false;
         let step = match self.queue.front() {
@@ -342,15 +354,11 @@ impl Replies {
             },
             Some(_) => Step::Forward,
         };
-        while let Some(front) = self.queue.front() {
-            if matches!(front, Expect::Sync) {
-                return step;
-            }
-            if let Some(gone) = self.queue.pop_front() {
-                dropped(gone);
-            }
-        }
-        self.skipping = true;
+        let mut left = self.queue.iter();
+        let end = left.position(|expect| matches!(expect, Expect::Sync));
+        self.skipping |= end.is_none();
+        let end = end.unwrap_or(self.queue.len());
+        self.queue.drain(..end).rev().for_each(dropped);
         step
     }
 

@@ -7,9 +7,8 @@ use super::super::error_response::SqlState;
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::backend::Rest;
-use super::clocks::Overdue;
+use super::overdue::{Fate, Overdue};
 use super::replies::{Answer, Expect, Step};
-use super::restore::RESTORE_LIMIT;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::telemetry::{ErrorClass, TimeoutKind};
@@ -17,9 +16,6 @@ use crate::telemetry::{ErrorClass, TimeoutKind};
 /// A message whose body is read (errors, command tags, parameters) is taken whole up to this length; a longer one passes
 /// unread.
 const WHOLE_MESSAGE: usize = 64 * 1024;
-
-/// Bytes of a message begun that are still buffered for a client that does not read, when its statement's time is over.
-pub(super) const TAIL_FOR_BLOCKED_CLIENT: usize = 1024 * 1024;
 
 /// What handling one message leads to.
 enum Progress {
@@ -41,6 +37,7 @@ impl Session {
             }
         }
         self.release_if_settled();
+        self.note_silence();
         self.wind();
         Ok(Flow::Continue)
     }
@@ -137,24 +134,25 @@ impl Session {
             message::sync(owned.server.outbox.writer());
             owned.server.backend.replies.push_sync();
         }
-        let backend = &mut owned.server.backend;
-        let overdue = self.clocks.is_overdue();
-        let forward = match &step {
-            Step::Forward => !overdue,
-            Step::Finished(_) => !overdue || tag == BackendTag::ReadyForQuery,
-            Step::Swallow | Step::Swallowed(_) | Step::Replace(_) => false,
+        let fate = match &step {
+            Step::Forward | Step::Finished(_) => self.fate(tag, header),
+            Step::Replace(error) => match self.fate(tag, header) {
+                Fate::Pass => Fate::Replace(error.clone()),
+                fate => fate,
+            },
+            Step::Swallow | Step::Swallowed(_) => Fate::Drop,
             Step::Unsolicited => return Ok(Progress::Lost),
         };
-        backend.rest = Rest {
-            left: header.message_length(),
-            forward: forward && !is_replaced(tag, self.lost_words.is_some()),
-        };
-        if is_copy(tag) {
-            self.clocks.copying = true;
+        if let Some(owned) = &mut self.server {
+            owned.server.backend.rest = Rest {
+                left: header.message_length(),
+                forward: matches!(fate, Fate::Pass),
+            };
         }
-        if let Step::Replace(error) = &step
-            && !overdue
-        {
+        if is_copy(tag) {
+            self.copy_begins();
+        }
+        if let Fate::Replace(error) = &fate {
             self.say(error);
         }
         self.stream_server_rest();
@@ -184,12 +182,36 @@ impl Session {
         server.inbox.consume(count);
     }
 
-    /// The statement whose time was over has come to its end: the client is told which setting it was, in place of whatever
-    /// the server has said.
+    /// Whether a message for the client reaches it. A FATAL error does not: what the client is told comes when the connection
+    /// has gone.
+    fn fate(&mut self, tag: BackendTag, header: Header) -> Fate {
+        let is_error = tag == BackendTag::ErrorResponse;
+        if is_error && self.lost_words.is_some() {
+            return Fate::Drop;
+        }
+        let cancelled = is_error && self.clocks.cancelled;
+        if let Some(overdue) = &mut self.clocks.overdue {
+            let standing = self.outbox.len();
+            return overdue.judge(tag, header.message_length(), standing, cancelled);
+        }
+        let late = self.clocks.late.take_if(|_| cancelled);
+        late.map_or(Fate::Pass, Fate::Replace)
+    }
+
+    /// From here on the transaction's clock alone counts. A server that reads a COPY hears of no cancel.
+    fn copy_begins(&mut self) {
+        self.clocks.copying = true;
+        let copying_in = (self.server.as_ref())
+            .is_some_and(|owned| owned.server.backend.replies.is_copying_in());
+        if copying_in && self.clocks.is_overdue() {
+            self.cancel_statement();
+        }
+    }
+
+    /// The statement whose time was over has come to its end: where its answer is not whole, the client is told why.
     fn tell_overdue(&mut self) {
-        if let Some(overdue) = &mut self.clocks.overdue
-            && let Some(error) = overdue.error.take()
-        {
+        let owed = self.clocks.overdue.as_mut().and_then(Overdue::owed);
+        if let Some(error) = owed {
             self.say(&error);
         }
     }
@@ -223,29 +245,38 @@ impl Session {
         if !open {
             self.clocks.transaction = waits.then_some(now);
         }
-        if let Some(overdue) = self.clocks.overdue.take()
-            && overdue.kind == TimeoutKind::Transaction
-            && open
-        {
-            let error = super::clocks::timeout_error(&self.force, overdue.kind);
-            self.roll_back();
-            self.local = Local::aborted(error);
+        if let Some(overdue) = self.clocks.overdue.take() {
+            self.overdue_is_over(overdue, open, waits);
         }
         if self.reassert && !open && !waits && self.is_pinned() {
             self.assert_user_again();
         }
     }
 
+    /// The statement whose time was over has ended. Where that was the transaction's time and it is still open, it is rolled
+    /// back, and the client learns at its next message; what it has sent already runs into the cancel first.
+    fn overdue_is_over(&mut self, overdue: Overdue, open: bool, waits: bool) {
+        if overdue.kind != TimeoutKind::Transaction || !open {
+            self.clocks.late = overdue.into_untold();
+            return;
+        }
+        let error = super::clocks::timeout_error(&self.force, overdue.kind);
+        if waits {
+            self.clocks.overdue = Some(overdue.again(Box::new(error)));
+            self.cancel_statement();
+        } else {
+            self.roll_back();
+            self.local = Local::aborted(error);
+        }
+    }
+
     /// A statement of the sidecar's own is over. What the client has sent behind it goes on under its own clock.
     fn ready_after_own(&mut self) {
-        if self
-            .clocks
+        let more = self.server.as_ref();
+        let more = more.is_some_and(|owned| !owned.server.backend.replies.client_is_next());
+        self.clocks
             .overdue
-            .as_ref()
-            .is_some_and(|overdue| overdue.error.is_none())
-        {
-            self.clocks.overdue = None;
-        }
+            .take_if(|overdue| !more && overdue.is_own());
     }
 
     /// Rolls the transaction back by a statement of the sidecar's own, which the client does not see.
@@ -255,17 +286,18 @@ impl Session {
         let Some(server) = self.server_mut() else {
             return;
         };
+        if server.backend.replies.is_skipping() {
+            message::sync(server.outbox.writer());
+            server.backend.replies.push_own_sync();
+        }
+        // In a batch that has not been ended it takes back what the batch has done, where a Sync would commit it.
         let query = message::Query { text: b"ROLLBACK" };
         if query.write(server.outbox.writer()).is_ok() {
             server.backend.replies.push(Expect::Own);
         }
         self.clocks.statement = None;
         // A server that does not even answer a ROLLBACK is not waited for.
-        self.clocks.overdue = Some(Overdue {
-            kind: TimeoutKind::Statement,
-            error: None,
-            limit: Instant::now() + RESTORE_LIMIT,
-        });
+        self.clocks.overdue = Some(Overdue::own(Instant::now()));
     }
 
     /// Counts an error; a FATAL one is kept back, because the connection that it ends is not the client's.
@@ -274,9 +306,10 @@ impl Session {
             return Ok(());
         };
         let code = fields.sqlstate().map_or(&b""[..], |code| &code[..]);
+        self.clocks.cancelled = code == SqlState::QUERY_CANCELED.bytes();
         self.entry.metrics.error(ErrorClass::of_sqlstate(code));
         self.factory.activity.count_error();
-        self.work.end(if code == SqlState::QUERY_CANCELED.bytes() {
+        self.work.end(if self.clocks.cancelled {
             ExecutionState::Cancelled
         } else {
             ExecutionState::Failed
@@ -298,6 +331,10 @@ impl Session {
             let Some(answer) = backend.replies.take_answer() else {
                 return;
             };
+            let in_batch = !matches!(answer, Answer::Deallocated(_));
+            if in_batch && self.clocks.overdue.as_ref().is_some_and(Overdue::discards) {
+                continue;
+            }
             match answer {
                 Answer::ParseComplete(_) => message::parse_complete(self.outbox.writer()),
                 Answer::CloseComplete(_) => message::close_complete(self.outbox.writer()),
@@ -324,11 +361,6 @@ const fn is_copy(tag: BackendTag) -> bool {
         tag,
         BackendTag::CopyInResponse | BackendTag::CopyOutResponse | BackendTag::CopyBothResponse
     )
-}
-
-/// A FATAL error is not passed on: what the client is told comes when the connection has gone.
-const fn is_replaced(tag: BackendTag, fatal: bool) -> bool {
-    fatal && matches!(tag, BackendTag::ErrorResponse)
 }
 
 /// Whether a command tag says that the session may have changed. Most tags are told apart by their first byte.

@@ -4,12 +4,16 @@
 //! connection of the user's can run it. Two clients that use one name for two texts never meet, and two that use two names for
 //! one text share the server's plan.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+mod interner;
 
-use super::super::statement_text::{self, ResetStatement, SetStatement, Traits};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::super::statement_text::{ResetStatement, SetStatement, Traits};
 use super::replies::{Answer, Expect, Forgotten};
+
+pub use interner::Interner;
+use interner::Listed;
 
 /// Statements that one server connection keeps; the one that was used longest ago makes room.
 pub const STATEMENTS_PER_SERVER: usize = 256;
@@ -19,12 +23,14 @@ pub const STATEMENTS_PER_SERVER: usize = 256;
 pub struct Statement {
     /// Which one; never reused.
     pub id: u64,
-    /// The body of its `Parse` behind the name: text, NUL, parameter types.
+    /// The body of its `Parse` behind the name: text, NUL, parameter types. Empty where it was too long to be kept.
     pub body: Box<[u8]>,
     /// What its text says about the session's state.
     pub traits: Traits,
     /// What it changes, where that is something that the sidecar can repeat on another connection.
     pub change: Option<Change>,
+    /// Where it is looked up, for as long as it lives.
+    _listed: Option<Listed>,
 }
 
 /// A change of run-time parameters that can be repeated.
@@ -32,15 +38,8 @@ pub struct Statement {
 pub enum Change {
     /// A SET that stands alone.
     Set(SetStatement),
-    /// A RESET that stands alone.
+    /// A RESET that stands alone, or a `RESET ALL` behind what changes no parameter.
     Reset(ResetStatement),
-}
-
-/// The statements of one worker, each text once.
-#[derive(Debug, Default)]
-pub struct Interner {
-    known: RefCell<HashMap<Box<[u8]>, Weak<Statement>, foldhash::fast::RandomState>>,
-    next: Cell<u64>,
 }
 
 /// One client's statements by name; the unnamed one apart.
@@ -75,6 +74,12 @@ impl Statement {
         &self.body[..end]
     }
 
+    /// Whether it can be taught to a server that does not have it.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        !self.body.is_empty()
+    }
+
     /// The name under which servers know it.
     #[must_use]
     pub fn server_name(&self) -> ServerName {
@@ -106,46 +111,6 @@ impl ServerName {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
-    }
-}
-
-impl Interner {
-    /// The statement with this `Parse` body (behind the name); the same one for the same bytes while somebody holds it.
-    #[must_use]
-    pub fn intern(&self, body: &[u8]) -> Rc<Statement> {
-        if let Some(known) = self.known.borrow().get(body).and_then(Weak::upgrade) {
-            return known;
-        }
-        let statement = self.once(body);
-        let mut known = self.known.borrow_mut();
-        if known.len() == known.capacity() {
-            known.retain(|_, statement| statement.strong_count() > 0);
-        }
-        known.insert(body.into(), Rc::downgrade(&statement));
-        statement
-    }
-
-    /// A statement that is not looked up again: the unnamed one, or a simple query.
-    #[must_use]
-    pub fn once(&self, body: &[u8]) -> Rc<Statement> {
-        let id = self.next.get() + 1;
-        self.next.set(id);
-        let end = memchr::memchr(0, body).unwrap_or(body.len());
-        let text = &body[..end];
-        let traits = statement_text::classify(text);
-        let change = if traits.sets_parameter() {
-            statement_text::parse_set(text).map(Change::Set)
-        } else if traits.resets_parameter() {
-            statement_text::parse_reset(text).map(Change::Reset)
-        } else {
-            None
-        };
-        Rc::new(Statement {
-            id,
-            body: body.into(),
-            traits,
-            change,
-        })
     }
 }
 
@@ -263,14 +228,19 @@ impl ServerStatements {
         }
     }
 
-    /// A message that was sent has not been carried out: what it would have taught is not known.
+    /// A message that was sent has not been carried out: what it would have taught is not known, and what it would have taken
+    /// away is.
     pub fn undo(&mut self, gone: &Expect) {
-        if let Expect::Parse {
-            statement: Some(statement),
-            ..
-        } = gone
-        {
-            self.forget(statement);
+        match gone {
+            Expect::Parse {
+                statement: Some(statement),
+                ..
+            } => self.forget(statement),
+            Expect::Evict(id) => {
+                // It had been used longest ago, and is the first to go again.
+                self.known.insert(*id, 0);
+            }
+            _ => {}
         }
     }
 

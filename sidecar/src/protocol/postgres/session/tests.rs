@@ -1,9 +1,14 @@
 //! Whole sessions, with the test as their client and as their server.
 
 mod abandoned;
+mod hold;
 mod lost;
+mod overdue;
 mod parameters;
+mod silence;
 mod statements;
+
+use std::time::Duration;
 
 use tokio::task::LocalSet;
 
@@ -15,6 +20,15 @@ use crate::worker::fixtures::{
 /// Runs a test's story where sessions can be spawned.
 async fn play(story: impl Future<Output = ()>) {
     LocalSet::new().run_until(story).await;
+}
+
+/// Lets time pass without waiting for it.
+async fn pass(time: Duration) {
+    settle().await;
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+    settle().await;
 }
 
 /// A simple query that the server answers with this tag and state.

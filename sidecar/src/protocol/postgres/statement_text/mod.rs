@@ -20,7 +20,7 @@ mod transaction;
 
 pub use classify::classify;
 pub use deallocate::deallocated_name;
-pub use reset::{ResetStatement, parse_reset};
+pub use reset::{ResetStatement, ends_with_reset_all, parse_reset};
 pub use set::{SetStatement, parse_set};
 pub use traits::Traits;
 pub use transaction::{TransactionControl, transaction_control};

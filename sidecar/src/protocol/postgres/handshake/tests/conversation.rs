@@ -1,6 +1,7 @@
 //! Without encryption: requests, splits, refusals.
 
 use super::*;
+use crate::protocol::postgres::message::MAX_STARTUP_LENGTH;
 
 /// Lets the other side run until it waits for bytes.
 async fn settle() {
@@ -81,7 +82,7 @@ async fn another_protocol_hears_nothing() {
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00\x01",
         b"\x00\x00\x00\x07",
-        b"\x00\x00\x27\x15",
+        b"\x00\x00\x67\x15",
     ] {
         let (mut client, server) = unix();
         client.write_all(start).await.unwrap();
@@ -96,9 +97,10 @@ async fn another_protocol_hears_nothing() {
 
 #[tokio::test]
 async fn the_longest_packet_is_taken() {
-    let padding = "x".repeat(10_004 - 8 - "user\0chat\0a.b\0\0\0".len());
+    let longest = usize::try_from(MAX_STARTUP_LENGTH).unwrap();
+    let padding = "x".repeat(longest - 8 - "user\0chat\0a.b\0\0\0".len());
     let packet = startup(&[("user", "chat"), ("a.b", &padding)]);
-    assert_eq!(packet.len(), 10_004);
+    assert_eq!(packet.len(), longest);
     let (mut client, server) = unix();
     client.write_all(&packet).await.unwrap();
     assert!(receive(server, None).await.is_ok());

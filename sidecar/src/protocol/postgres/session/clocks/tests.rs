@@ -2,6 +2,7 @@
 
 use TimeoutKind::{IdleInTransaction, Statement, Transaction};
 
+use super::super::restore::RESTORE_LIMIT;
 use super::*;
 use crate::worker::fixtures::Stage;
 
@@ -77,11 +78,7 @@ async fn once_a_timeout_has_fired_nothing_is_due_but_the_servers_return() {
     let clocks = Clocks {
         statement: Some(start),
         transaction: Some(start),
-        overdue: Some(Overdue {
-            kind: Statement,
-            error: None,
-            limit: start + RESTORE_LIMIT,
-        }),
+        overdue: Some(Overdue::own(start)),
         ..Clocks::default()
     };
     assert!(clocks.is_overdue());

@@ -141,11 +141,7 @@ fn each_expectation_takes_just_the_messages_that_the_protocol_gives_it() {
                 T::PortalSuspended,
             ],
         ),
-        (
-            || Expect::Close { hidden: false },
-            vec![],
-            vec![T::CloseComplete],
-        ),
+        (|| Expect::Close, vec![], vec![T::CloseComplete]),
         (|| Expect::Sync, vec![], vec![T::ReadyForQuery]),
         (
             || Expect::Query(None),
@@ -332,12 +328,7 @@ fn a_refusal_behind_an_error_is_never_told() {
 
 #[test]
 fn what_the_sidecar_has_added_is_swallowed() {
-    let mut replies = sent([
-        Expect::Close { hidden: true },
-        hidden_parse(),
-        Expect::Bind,
-        Expect::Sync,
-    ]);
+    let mut replies = sent([Expect::Evict(1), hidden_parse(), Expect::Bind, Expect::Sync]);
     assert_eq!(
         steps(
             &mut replies,
@@ -358,8 +349,8 @@ fn the_error_of_an_added_parse_is_told_at_the_place_of_what_needed_it() {
     let mut dropped = Vec::new();
     let fate = replies.step(T::ErrorResponse, |gone| dropped.push(gone));
     assert!(matches!(fate, Ok(Step::Forward)));
-    assert!(matches!(dropped[0], Expect::Parse { hidden: true, .. }));
-    assert!(matches!(dropped[1], Expect::Bind));
+    assert!(matches!(dropped[0], Expect::Bind), "the last one first");
+    assert!(matches!(dropped[1], Expect::Parse { hidden: true, .. }));
 }
 
 #[test]

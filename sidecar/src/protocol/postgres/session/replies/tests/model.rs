@@ -220,7 +220,7 @@ impl Sidecar {
         match act {
             Act::Send(message) => self.client_sends(message),
             Act::Hidden(works) if self.copies_to_end == 0 && !self.replies.is_skipping() => {
-                self.replies.push(Expect::Close { hidden: true });
+                self.replies.push(Expect::Evict(1));
                 self.server.input.push_back(Message::Close);
                 self.replies.push(Expect::Parse {
                     statement: None,
@@ -282,7 +282,7 @@ impl Sidecar {
             Message::Bind(_) => self.replies.push(Expect::Bind),
             Message::DescribeStatement => self.replies.push(Expect::DescribeStatement),
             Message::DescribePortal => self.replies.push(Expect::DescribePortal),
-            Message::Close => self.replies.push(Expect::Close { hidden: false }),
+            Message::Close => self.replies.push(Expect::Close),
             Message::Sync if self.replies.is_copying_in() => {
                 self.replies.withhold_sync();
                 return;
