@@ -147,3 +147,25 @@ async fn a_batch_that_has_failed_and_is_not_ended_has_had_its_error() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_client_is_not_tied_to_a_server_that_confirms_no_rollback() {
+    play(async {
+        let stage = stage(None, Some(LIMIT));
+        let (mut client, mut server) = stage.greeted("alice").await;
+        run(&mut client, &mut server, "BEGIN", "BEGIN", b'T').await;
+        pass(LIMIT + Duration::from_millis(1)).await;
+        assert_eq!(server.expect("Q", None).await, b"ROLLBACK\0");
+        // Given: the link is dead, and nothing more comes from the server.
+        client.send(&[query("ROLLBACK")]).await;
+        client.expect("CZ", None).await;
+        drop(stage.cancel_request().await);
+        // When the client goes on, then it does so elsewhere and at once.
+        client.send(&[query("SELECT 1")]).await;
+        let mut other = stage.accept().await;
+        other.expect("Q", None).await;
+        other.send(&[complete("SELECT 1"), ready(b'I')]).await;
+        assert_eq!(client.expect("CZ", None).await, b"I");
+    })
+    .await;
+}
