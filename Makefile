@@ -32,10 +32,11 @@ bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 3 minu
 	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 .PHONY: lint
-lint: ## Formatting, clippy without a warning, and the dependencies' licences, sources and advisories
+lint: ## Formatting, clippy and docs without a warning, and the dependencies' licences, sources and advisories
 	@tests/setup/ensure rust cc
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --workspace --no-deps --locked --quiet
 	@tests/setup/dependencies
 
 .PHONY: fmt

@@ -1,7 +1,7 @@
 //! Connection factories: what one user may open towards one upstream.
 //!
 //! ```text
-//! Limiter (one an upstream, all workers)     permits, round-robin over users, who must yield
+//! Limiter (one an upstream, all workers)     permits, a turn for who has least, who must yield
 //!   └ Lane (one a database and role, a worker)   spares: authenticated, never used
 //!       └ Factory (one a FactoryKey, a worker)   idle connections of one owner, its waiters
 //!           └ Owned ⇄ Spare → Server             a server connection, typed by whose it is
@@ -9,7 +9,7 @@
 //!
 //! A [`Spare`](server::Spare) has no owner and cannot run a statement for anybody; claiming it gives an
 //! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another is
-//! [`Owned::cleanse`](server::Owned::cleanse), which exists for the tier `Reset` alone, and counts.
+//! [`Owned::surrender`](server::Owned::surrender), which exists for the tier `Reset` alone, and counts.
 
 mod backoff;
 pub mod cancels;

@@ -2,7 +2,7 @@
 //!
 //! The stations, in the order of the way: [`resolve`] (DNS, never the hosts file), `dial` (TCP or a Unix socket), `tls`,
 //! `startup` (startup message to `ReadyForQuery`) with `authenticate` and `scram` inside it. [`connect`] walks them under
-//! one deadline; [`cancel`] goes the short way to the same address. [`probe`] asks a server, through sqlx, what may surprise its
+//! one deadline; [`cancel`] goes the short way to the same address. [`probe`](mod@probe) asks a server, through sqlx, what may surprise its
 //! users, and [`finding`] says how to mend it. May not live here: pools, retries, breakers, and
 //! anything about clients.
 

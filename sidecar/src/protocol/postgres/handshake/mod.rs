@@ -1,7 +1,7 @@
 //! A client's start-up: from its first byte to a login that says who it is, or to a cancel request.
 //!
-//! The stations: [`receive`] (encryption requests, TLS, the start-up packet), [`login`] and [`options`] (what the packet
-//! says), [`authenticate`] (SCRAM, where the policy asks for it), [`error`] (what a client is told when it fails). May not
+//! The stations: [`receive`](mod@receive) (encryption requests, TLS, the start-up packet), [`login`] and [`options`] (what the packet
+//! says), [`authenticate`](mod@authenticate) (SCRAM, where the policy asks for it), [`error`] (what a client is told when it fails). May not
 //! live here: whether the user context is valid, and anything that comes after `AuthenticationOk`.
 
 mod authenticate;
@@ -42,7 +42,7 @@ pub enum Arrival {
 pub struct Login {
     /// The connection.
     pub stream: Stream,
-    /// The hash of the certificate that the client was shown, for [`authenticate`].
+    /// The hash of the certificate that the client was shown, for [`authenticate`](fn@authenticate).
     pub end_point: Option<EndPoint>,
     /// The version in force: 3.0, 3.1 (which means 3.0) or 3.2.
     pub protocol: ProtocolVersion,

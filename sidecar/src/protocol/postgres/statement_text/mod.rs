@@ -1,6 +1,6 @@
 //! What a SQL text does to the session that runs it, as far as its words show. Pure, and bounded by the text given.
 //!
-//! [`classify`] is run on every text that passes, so the common case costs a few searches for single bytes; only a text with
+//! [`classify`](fn@classify) is run on every text that passes, so the common case costs a few searches for single bytes; only a text with
 //! something to see is taken apart. The closed grammars ([`parse_set`], [`parse_reset`], [`transaction_control`], [`deallocated_name`]) know
 //! one statement that stands alone, and say nothing about anything else.
 //!
