@@ -215,7 +215,8 @@ impl Session {
     /// While draining, a session ends as soon as it has no work open.
     fn drain_if_idle(&self) -> Result<Flow, Ending> {
         let idle = self.server.as_ref().is_none_or(|owned| {
-            owned.server.backend.is_idle() && (self.pinned || self.rest.left == 0)
+            let stays = self.pinned || self.parameters_pinned;
+            owned.server.backend.is_idle() && (stays || self.rest.left == 0)
         });
         if self.draining && idle && self.local.is_normal() && self.outbox.is_empty() {
             return Err(Ending::drained());
