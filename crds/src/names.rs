@@ -3,6 +3,7 @@
 //! A value of these types has been parsed and is within its bounds; nobody parses it again.
 
 mod duration;
+pub mod objects;
 mod quantity;
 
 pub use duration::{

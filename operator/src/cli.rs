@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 /// Operates Bulkhead in a Kubernetes cluster.
 #[derive(Parser)]
 #[command(name = "bulkhead-operator", version)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -25,7 +25,7 @@ impl Arguments {
     ///
     /// # Errors
     /// Those of the subcommand.
-    pub(crate) fn run(&self, out: &mut impl Write) -> Result<(), Error> {
+    pub fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         match &self.command {
             Command::Crds(arguments) => arguments.run(out),
         }
@@ -34,7 +34,7 @@ impl Arguments {
 
 /// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The definition is not representable as YAML.
     #[error("cannot write the definition as YAML: {0}")]
     Yaml(#[from] serde_yaml::Error),

@@ -1,9 +1,8 @@
 //! The command line of the operator.
 
-mod cli;
-
 use std::process::ExitCode;
 
+use bulkhead_operator::cli;
 use clap::Parser as _;
 
 fn main() -> ExitCode {

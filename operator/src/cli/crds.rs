@@ -11,7 +11,7 @@ use super::Error;
 
 /// Prints the CustomResourceDefinitions.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// The form of the output
     #[arg(long, value_enum, default_value_t = Format::Yaml)]
     format: Format,

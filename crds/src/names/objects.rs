@@ -1,0 +1,65 @@
+//! What Bulkhead's objects, labels and annotations in a cluster are called.
+//!
+//! One list, for the operator, the admission policies, the command line and the tests.
+
+/// Label of a namespace: `enabled` lets policies in it have an effect, `disabled` keeps even the guard away.
+pub const INJECTION: &str = "bulkhead.dev/injection";
+/// The value of [`INJECTION`] with which policies have an effect.
+pub const ENABLED: &str = "enabled";
+/// Label of a namespace: the name of its environment.
+pub const ENVIRONMENT: &str = "bulkhead.dev/environment";
+/// Label of every object that the operator makes in a namespace of users, with the value `true`. Only the operator may write such objects.
+pub const OWNED: &str = "bulkhead.dev/owned";
+/// Annotation of an object that the operator makes: the policy that it is for.
+pub const POLICY: &str = "bulkhead.dev/policy";
+/// Annotation of a pod: `false` keeps the sidecar out, where the policy allows it.
+pub const INJECT: &str = "bulkhead.dev/inject";
+/// Annotation of an injected pod: `POLICY@HASH`, the template that it was injected from.
+pub const INJECTED: &str = "bulkhead.dev/injected";
+/// Annotation of an injected pod: the revision that the kubelet was last poked for, so that it renews the pod's volumes at once.
+pub const REVISION: &str = "bulkhead.dev/revision";
+/// Annotation of a Secret: the names of the policies that may mount it, apart by commas; `*` is every policy of its namespace.
+pub const ALLOW_POLICY: &str = "bulkhead.dev/allow-policy";
+
+/// The field manager of everything that the operator applies.
+pub const MANAGER: &str = "bulkhead-operator";
+/// The injected container, and the user agent of what the operator says.
+pub const CONTAINER: &str = "bulkhead";
+/// The injected container's port for metrics, health and the revision.
+pub const ADMIN_PORT_NAME: &str = "bh-admin";
+/// Its number.
+pub const ADMIN_PORT: u16 = 9432;
+/// The Secret of a namespace's context-signing keys: `jwks.json` (public) and `signing.json` (private).
+pub const CONTEXT_KEYS: &str = "bulkhead-context-keys";
+/// The Secret, in the operator's namespace, of the webhooks' certificates.
+pub const WEBHOOK_CERTIFICATES: &str = "bulkhead-webhook-certificates";
+/// The Lease, in the operator's namespace, that elects the leader.
+pub const LEASE: &str = "bulkhead-operator";
+
+/// The mutating admission policy, its binding, and on older servers the mutating webhook.
+pub const INJECT_POLICY: &str = "bulkhead-inject";
+/// The validating admission policy, and its binding, that refuses a selected pod without its sidecar.
+pub const GUARD_POLICY: &str = "bulkhead-guard";
+/// The validating admission policy, and its binding, that lets only the operator write what it owns.
+pub const OWNED_POLICY: &str = "bulkhead-owned";
+/// The validating webhook for policies.
+pub const VALIDATE_WEBHOOK: &str = "bulkhead-validate";
+
+/// The ConfigMap that carries a policy's snapshot, a key a wire version (`v1.json`).
+#[must_use]
+pub fn snapshot(policy: &str) -> String {
+    format!("bulkhead-{policy}")
+}
+
+/// The key of a snapshot of this wire version, which is the file's name in the pod too.
+#[must_use]
+pub fn snapshot_key(version: u32) -> String {
+    format!("v{version}.json")
+}
+
+/// The Secret with the certificate that the sidecar shows to the application (`tls.crt`, `tls.key`), and the authority that issued it
+/// (`ca.crt`).
+#[must_use]
+pub fn issued_certificate(policy: &str) -> String {
+    format!("bulkhead-{policy}-tls")
+}
