@@ -57,6 +57,13 @@ pub enum Origin {
     Base,
     /// Written in the overlay of this environment.
     Environment(String),
+    /// One pod's part of a limit that all pods of the policy have together.
+    Share {
+        /// The pods that it is divided by.
+        pods: u32,
+        /// The limit of all pods together.
+        whole: u32,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -65,6 +72,7 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::Base => f.write_str("base"),
             Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Share { pods, whole } => write!(f, "{whole} shared by {pods} pods"),
         }
     }
 }

@@ -13,12 +13,14 @@
 //! - [`mod@validate`]: one table of rules, for the webhook, the command line and the sidecar alike; it judges what is written and what is
 //!   assembled, and says so in `findings`.
 //! - [`mod@resolve`]: what is assembled for one environment, if it is sound.
+//! - [`conditions`]: what a policy's status may say, and why.
 //! - [`wire`]: the versioned snapshot by which the operator hands that to a sidecar.
 //!
 //! Each looks only at those named before it: names, kinds, schema, load, effective, assemble, validate, resolve, wire. Everything here is
 //! pure: no I/O, no clock, no cluster.
 
 mod assemble;
+pub mod conditions;
 pub mod effective;
 mod findings;
 pub mod kinds;
