@@ -9,7 +9,6 @@ use bulkhead_sidecar::policy::Diagnostic;
 use bulkhead_sidecar::run::{RunError, run};
 use bulkhead_sidecar::secrets::Secrets;
 use bulkhead_sidecar::telemetry::{self, LogFormat};
-use bulkhead_sidecar::upstream::Resolver;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -70,7 +69,7 @@ async fn check(args: &RunArgs) -> Exit {
         return Exit::Failure;
     };
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
-    let resolver = Resolver::system();
+    let resolver = args.resolver();
     let policy = &accepted.policy;
     if !cli::check_references(&accepted, &secrets, &resolver, &mut stderr()).await {
         return Exit::Failure;

@@ -1,8 +1,10 @@
 //! `run`: from the command line to a sidecar that serves, and from a signal to one that has ended.
 
+mod begin;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,13 +16,14 @@ use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
 use crate::cli::RunArgs;
 use crate::force::{Force, ForceError};
-use crate::policy::{Diagnostic, PolicyStore, PolicyWatch, Timing, Trial};
+use crate::policy::{Diagnostic, NotedSecrets, PolicyStore, PolicyWatch, Rejection, Timing, Trial};
 use crate::process::Process;
 use crate::secrets::Secrets;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::upstream::Resolver;
 use crate::worker::mailbox::Letter;
 use crate::worker::thread::{self, Start};
+use begin::{Refused, begin};
 
 /// Between two looks at whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -65,32 +68,31 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     warm_random_numbers();
     // First: without a handler the signal ends the process.
     let reload = signal(SignalKind::hangup())?;
-    let accepted = args.source().load().map_err(RunError::Policy)?;
+    let metrics = Metrics::new()?;
+    let noted = NotedSecrets::of(args.secrets.clone());
+    let secrets = Arc::new(Secrets::new(args.secrets.clone()));
+    let resolver = args.resolver();
+    let beginning = begin(args, &secrets, &resolver)?;
+    let accepted = beginning.accepted;
     for warning in &accepted.warnings {
         warning.log();
     }
-    let metrics = Metrics::new()?;
-    let secrets = Arc::new(Secrets::new(args.secrets.clone()));
-    let resolver = Resolver::system();
-    let store = PolicyStore::new(accepted);
-    let watch = PolicyWatch::new(
+    let (store, copy) = (PolicyStore::new(accepted.clone()), args.accepted_copy());
+    let mut watch = PolicyWatch::new(
         args.source(),
-        args.secrets.clone(),
+        noted,
         Arc::clone(&store),
         Arc::clone(&metrics),
         Timing::default(),
     )
-    .with_trial(trial(&secrets, &resolver));
-    let revision = store.current();
-    let force = Force::build(
-        Arc::clone(&revision.id),
-        &revision.policy,
-        &secrets,
-        &resolver,
-        None,
-    )?;
-    let force = Arc::new(force);
-    let admin = AdminPort::bind(args.admin).await?;
+    .with_trial(trial(&secrets, &resolver))
+    .with_copy(copy.clone());
+    let force = Arc::new(beginning.force);
+    if let Some(refused) = beginning.refused {
+        watch = watch.having_seen(refused.mark.clone());
+        tell_refused(&store, &metrics, refused);
+    }
+    let admin = AdminPort::bind(args.admin)?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args.worker_count(), &metrics, &force)?;
     let readiness = Arc::new(Readiness::default());
@@ -117,13 +119,31 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         )),
     ];
     readiness.set_listening();
-    tracing::info!(admin = %admin_address, revision = %revision.id, "serving");
+    tracing::info!(admin = %admin_address, revision = %accepted.id, "serving");
+    if let Some(copy) = copy {
+        copy.keep(&accepted);
+    }
     wait_for_end(&running.process, &readiness, &drain).await?;
     running.end(args.grace).await;
     for task in tasks {
         task.abort();
     }
     Ok(())
+}
+
+/// The policy that was given is refused, and what was accepted before is in force.
+fn tell_refused(store: &PolicyStore, metrics: &Metrics, refused: Refused) {
+    let revision = store.current();
+    tracing::error!(
+        revision = %revision.id,
+        "policy refused; the copy of the last accepted one is in force"
+    );
+    refused.diagnostics.iter().for_each(Diagnostic::log);
+    metrics.policy_rejections.inc();
+    store.reject(Rejection {
+        at: SystemTime::now(),
+        diagnostics: refused.diagnostics,
+    });
 }
 
 /// The first random number takes some 20 ms of gathering entropy: that is done while the policy is read, and not while the

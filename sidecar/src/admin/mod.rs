@@ -52,7 +52,7 @@ pub enum AdminError {
     )]
     Listen {
         /// What was asked for.
-        address: std::net::SocketAddr,
+        address: port::AdminAddress,
         /// What the system said.
         source: std::io::Error,
     },

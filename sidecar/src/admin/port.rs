@@ -1,7 +1,10 @@
 //! The TCP door: metrics, health, readiness, revision. It may be reached by the whole pod and by Prometheus, so nothing here
 //! names a user, shows a policy's text, or changes anything.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::{Method, StatusCode};
@@ -11,13 +14,25 @@ use tokio::net::TcpListener;
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
-use crate::policy::{Diagnostic, PendingRestart, PolicyStore};
+use crate::policy::{Diagnostic, PendingRestart, PolicyStore, READS};
 use crate::telemetry::CONTENT_TYPE;
 
 /// How long to wait after an accept that failed, usually for want of file descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const KNOWN: &str = "/metrics, /healthz, /readyz and /revision";
+
+/// Connections that the kernel holds for a busy port.
+const BACKLOG: i32 = 128;
+
+/// Where the TCP door is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// One address.
+    One(SocketAddr),
+    /// This port of all addresses of both families, or of IPv4 where the host has no other.
+    All(u16),
+}
 
 /// The bound TCP door.
 #[derive(Debug)]
@@ -43,6 +58,9 @@ pub struct RevisionReport {
     pub rejection: Option<RejectionReport>,
     /// What only a restart can give.
     pub pending_restart: Vec<PendingRestart>,
+    /// The versions of snapshots that this sidecar reads, the highest first.
+    #[serde(rename = "wireVersions")]
+    pub wire_versions: Vec<u32>,
 }
 
 /// A policy that was refused.
@@ -54,15 +72,73 @@ pub struct RejectionReport {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl AdminAddress {
+    fn listen(self) -> io::Result<TcpListener> {
+        let port = match self {
+            Self::One(address) => return listen(address),
+            Self::All(port) => port,
+        };
+        listen((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+            // These would be said of IPv4 too.
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            // The kernel knows no IPv6.
+            _ => listen((Ipv4Addr::UNSPECIFIED, port).into()),
+        })
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // The host may have it otherwise (`net.ipv6.bindv6only`).
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl FromStr for AdminAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(port) = text.strip_prefix(':')
+            && let Ok(port) = port.parse()
+        {
+            return Ok(Self::All(port));
+        }
+        text.parse().map(Self::One)
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(address) => write!(f, "{address}"),
+            Self::All(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+impl From<SocketAddr> for AdminAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::One(address)
+    }
+}
+
 impl AdminPort {
-    /// Binds the address; port 0 lets the kernel choose.
+    /// Binds the address; port 0 lets the kernel choose. Needs a tokio runtime around it.
     ///
     /// # Errors
     ///
     /// [`AdminError::Listen`].
-    pub async fn bind(address: SocketAddr) -> Result<Self, AdminError> {
+    pub fn bind(address: AdminAddress) -> Result<Self, AdminError> {
         let failed = |source| AdminError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = address.listen().map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
@@ -133,6 +209,7 @@ impl RevisionReport {
                 diagnostics: refused.diagnostics,
             }),
             pending_restart: standing.pending_restart,
+            wire_versions: READS.to_vec(),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Doors {
         let state = state();
         let directory = tempfile::tempdir().expect("a directory");
         let loopback = "127.0.0.1:0".parse().expect("an address");
-        let port = AdminPort::bind(loopback).await.expect("bound");
+        let port = AdminPort::bind(loopback).expect("bound");
         let control = ControlSocket::bind(&directory.path().join("control.sock")).expect("bound");
         let address = port.address();
         let mut serving = JoinSet::new();
@@ -462,11 +462,24 @@ async fn asking_where_nobody_answers_says_where_and_what_to_check() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let doors = Doors::open().await;
-    let refused = AdminPort::bind(doors.address).await.expect_err("taken");
+    let refused = AdminPort::bind(doors.address.into()).expect_err("taken");
     let text = refused.to_string();
     assert!(
         text.starts_with(&format!("--admin {}: cannot listen", doors.address)),
         "{text}"
     );
     assert!(text.contains("choose another"), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_without_an_address_is_reached_at_every_address() {
+    let port = AdminPort::bind(":0".parse().expect("all addresses")).expect("bound");
+    let number = port.address().port();
+    let mut serving = JoinSet::new();
+    serving.spawn(port.serve(state()));
+    let there_is_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let hosts = ["127.0.0.1", "127.0.0.2", "::1"];
+    for host in hosts.iter().take(if there_is_ipv6 { 3 } else { 2 }) {
+        TcpStream::connect((*host, number)).await.expect(host);
+    }
 }

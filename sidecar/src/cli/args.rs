@@ -1,6 +1,6 @@
 //! The flags, and what they mean when they are left out.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +9,14 @@ use clap::{Args, Parser, Subcommand};
 
 use super::cpu_limit;
 use crate::admin::paths::default_control_path;
-use crate::policy::PolicySource;
+use crate::admin::port::AdminAddress;
+use crate::policy::{AcceptedCopy, PolicySource};
 use crate::telemetry::{LogFormat, check_filter};
+use crate::upstream::{Pin, Resolver};
 
 /// The admin port without `--admin`: loopback, so that it is opened to others in so many words.
-pub const DEFAULT_ADMIN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9432);
+pub const DEFAULT_ADMIN: AdminAddress =
+    AdminAddress::One(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9432));
 
 /// Workers that `--workers` takes.
 const MOST_WORKERS: usize = 64;
@@ -50,20 +52,49 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The policy: a file with one IsolationPolicy. It is watched for changes.
-    #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "snapshot",
+        conflicts_with = "snapshot"
+    )]
+    pub policy: Option<PathBuf>,
 
     /// The environment to resolve the policy for.
-    #[arg(long, value_name = "NAME", value_parser = environment)]
-    pub environment: String,
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = environment,
+        required_unless_present = "snapshot",
+        conflicts_with = "snapshot"
+    )]
+    pub environment: Option<String>,
+
+    /// In the place of both: a folder with the operator's snapshots of a policy (v1.json), such as a ConfigMap volume. It is
+    /// watched for changes.
+    #[arg(long, value_name = "DIR")]
+    pub snapshot: Option<PathBuf>,
+
+    /// Where to keep a copy of the snapshot that was accepted last, for a start that finds none or one that it cannot use.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "snapshot",
+        conflicts_with = "policy"
+    )]
+    pub accepted: Option<PathBuf>,
 
     /// Where secret references are looked up: {name: X} and key K are DIR/X/K. It is watched for changes.
     #[arg(long, value_name = "DIR")]
     pub secrets: Option<PathBuf>,
 
-    /// Where to serve metrics, health, readiness and the revision.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = DEFAULT_ADMIN, value_parser = admin)]
-    pub admin: SocketAddr,
+    /// An address of an upstream's host, in the place of DNS; may be repeated, for other hosts and for more addresses of one.
+    #[arg(long, value_name = "HOST=ADDRESS", value_parser = pin)]
+    pub resolve: Vec<Pin>,
+
+    /// Where to serve metrics, health, readiness and the revision. :PORT is all addresses.
+    #[arg(long, value_name = "[ADDRESS]:PORT", default_value_t = DEFAULT_ADMIN, value_parser = admin)]
+    pub admin: AdminAddress,
 
     /// The socket for the subcommands.
     #[command(flatten)]
@@ -125,10 +156,28 @@ impl RunArgs {
     /// Where the policy comes from.
     #[must_use]
     pub fn source(&self) -> PolicySource {
-        PolicySource {
-            path: self.policy.clone(),
-            environment: self.environment.clone(),
+        match &self.snapshot {
+            Some(folder) => PolicySource::Snapshot {
+                folder: folder.clone(),
+            },
+            // The definitions above see to it that both are there then.
+            None => PolicySource::File {
+                path: self.policy.clone().unwrap_or_default(),
+                environment: self.environment.clone().unwrap_or_default(),
+            },
         }
+    }
+
+    /// Where the accepted policy is kept for the next start.
+    #[must_use]
+    pub fn accepted_copy(&self) -> Option<AcceptedCopy> {
+        self.accepted.clone().map(AcceptedCopy::at)
+    }
+
+    /// What looks upstreams up: the addresses of the command line, then DNS.
+    #[must_use]
+    pub fn resolver(&self) -> Resolver {
+        Resolver::system().with_pins(&self.resolve)
     }
 
     /// How many workers to start.
@@ -148,11 +197,15 @@ fn environment(text: &str) -> Result<String, String> {
     Err("write 1 to 63 letters, digits, '-', '_' or '.'".to_owned())
 }
 
-fn admin(text: &str) -> Result<SocketAddr, String> {
+fn admin(text: &str) -> Result<AdminAddress, String> {
     text.parse().map_err(|_| {
-        "write an IP address and a port, such as 127.0.0.1:9432 or [::1]:9432; names are not looked up"
+        "write an IP address and a port, such as 127.0.0.1:9432 or [::1]:9432, or :9432 for all addresses; names are not looked up"
             .to_owned()
     })
+}
+
+fn pin(text: &str) -> Result<Pin, String> {
+    text.parse()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -209,7 +262,34 @@ mod tests {
         assert_eq!(args.grace, Duration::from_secs(25));
         assert_eq!(args.log_format, LogFormat::Json);
         assert!((1..=4).contains(&args.worker_count()));
-        assert_eq!(args.source().environment, "staging");
+        assert!(
+            matches!(args.source(), PolicySource::File { environment, .. } if environment == "staging")
+        );
+        assert!(args.accepted_copy().is_none());
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_a_policy_and_its_environment() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let line = "bulkhead-sidecar run --snapshot /etc/bulkhead/policy --accepted /run/bulkhead/accepted \
+                    --admin :9432 --resolve db.internal=10.0.0.1 --resolve db.internal=10.0.0.2";
+        let Command::Run(args) = parse(line).expect("legal").command else {
+            panic!("run is run");
+        };
+        assert!(matches!(args.source(), PolicySource::Snapshot { .. }));
+        assert!(args.accepted_copy().is_some());
+        assert_eq!(args.admin, AdminAddress::All(9432));
+        assert_eq!(args.resolve.len(), 2);
+        for wrong in [
+            "bulkhead-sidecar run",
+            "bulkhead-sidecar run --policy p",
+            "bulkhead-sidecar run --environment e",
+            "bulkhead-sidecar run --policy p --environment e --snapshot s",
+            "bulkhead-sidecar run --environment e --snapshot s",
+            "bulkhead-sidecar run --policy p --environment e --accepted a",
+        ] {
+            assert_eq!(parse(wrong).expect_err(wrong).exit_code(), 2, "{wrong}");
+        }
     }
 
     #[test]
@@ -227,6 +307,10 @@ mod tests {
             ["--workers", "65"],
             ["--admin", "localhost"],
             ["--admin", "localhost:0"],
+            ["--admin", ":"],
+            ["--resolve", "db.internal"],
+            ["--resolve", "=10.0.0.1"],
+            ["--resolve", "db.internal=db.example"],
             ["--environment", "a b"],
             ["--log-format", "xml"],
             ["--log-level", "loud"],

@@ -25,6 +25,24 @@ struct Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SecretMarks(BTreeMap<PathBuf, Mark>);
 
+/// A secrets directory, and how it looked at one time.
+#[derive(Clone, Debug, Default)]
+pub struct NotedSecrets {
+    pub(super) directory: Option<PathBuf>,
+    pub(super) marks: SecretMarks,
+}
+
+impl NotedSecrets {
+    /// Takes note of how the directory looks now: before the secrets are first read, so that no change is missed.
+    #[must_use]
+    pub fn of(directory: Option<PathBuf>) -> Self {
+        Self {
+            marks: SecretMarks::of(directory.as_deref()),
+            directory,
+        }
+    }
+}
+
 impl SecretMarks {
     /// Looks at every file. What cannot be read is as if it were not there.
     pub(super) fn of(directory: Option<&Path>) -> Self {

@@ -11,28 +11,37 @@ use bulkhead_crds::wire::revision;
 use bulkhead_crds::{Finding, load, resolve, validate};
 
 use super::diagnostic::{Diagnostic, Severity};
+use super::snapshot;
 use super::store::Accepted;
 use super::unserved::unserved;
 
-/// Where the policy comes from, and for which environment.
+/// Where the policy comes from.
 #[derive(Clone, Debug)]
-pub struct PolicySource {
-    /// The policy file.
-    pub path: PathBuf,
-    /// The environment to resolve for.
-    pub environment: String,
+pub enum PolicySource {
+    /// A policy as people write it, which is resolved here.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The environment to resolve for.
+        environment: String,
+    },
+    /// Snapshots of a policy that the operator has resolved, a file a wire version (`v1.json`).
+    Snapshot {
+        /// The folder of them: a ConfigMap volume.
+        folder: PathBuf,
+    },
 }
 
-/// What reading the file gave.
+/// What reading the policy gave.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Differs when the outcome may differ: the content's digest, or what the system said.
-    pub(super) mark: String,
-    pub(super) outcome: Result<Accepted, Vec<Diagnostic>>,
+    pub(crate) mark: String,
+    pub(crate) outcome: Result<Accepted, Vec<Diagnostic>>,
 }
 
 impl PolicySource {
-    /// Reads, validates and resolves. Blocks on the file.
+    /// Reads, validates and resolves; a snapshot has been resolved already. Blocks on the file.
     ///
     /// # Errors
     ///
@@ -41,19 +50,50 @@ impl PolicySource {
         self.read().outcome
     }
 
-    pub(super) fn read(&self) -> Reading {
-        match read_capped(&self.path) {
-            Ok(text) => Reading {
-                mark: hex(digest(&SHA256, text.as_bytes()).as_ref()),
-                outcome: judge(&text, &self.environment),
+    pub(crate) fn read(&self) -> Reading {
+        match self {
+            Self::File { path, environment } => match read_capped(path, LARGEST_FILE) {
+                Ok(text) => Reading::of(&text, judge(&text, environment)),
+                Err(error) => Reading::unreadable(path, &error),
             },
-            Err(error) => {
-                let message = format!("{} cannot be read: {error}", self.path.display());
-                Reading {
-                    mark: message.clone(),
-                    outcome: Err(vec![Diagnostic::of_file("Unreadable", message)]),
-                }
-            }
+            Self::Snapshot { folder } => snapshot::read(folder),
+        }
+    }
+
+    /// The directory whose events tell of a change: renames over the file, and the swap of `..data` in a ConfigMap volume.
+    pub(super) fn directory(&self) -> PathBuf {
+        match self {
+            Self::Snapshot { folder } => folder.clone(),
+            Self::File { path, .. } => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            },
+        }
+    }
+}
+
+impl Reading {
+    /// A text that was read, and what came of it.
+    pub(super) fn of(text: &str, outcome: Result<Accepted, Vec<Diagnostic>>) -> Self {
+        Self {
+            mark: hex(digest(&SHA256, text.as_bytes()).as_ref()),
+            outcome,
+        }
+    }
+
+    /// Nothing could be read.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::refused(
+            "Unreadable",
+            format!("{} cannot be read: {error}", path.display()),
+        )
+    }
+
+    /// Nothing that could be judged was there.
+    pub(super) fn refused(reason: &str, message: String) -> Self {
+        Self {
+            mark: message.clone(),
+            outcome: Err(vec![Diagnostic::of_file(reason, message)]),
         }
     }
 }
@@ -93,7 +133,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read_capped(path: &Path) -> io::Result<String> {
+/// The text of a file; of one that is too large, a byte more than `largest`, so that who judges it can say so.
+pub(super) fn read_capped(path: &Path, largest: usize) -> io::Result<String> {
     // Asked before opening: opening a FIFO would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(
@@ -102,8 +143,7 @@ fn read_capped(path: &Path) -> io::Result<String> {
         ));
     }
     let mut text = String::new();
-    // One byte more than `load` takes, so that it can say that the file is too large.
-    let most = LARGEST_FILE as u64 + 1;
+    let most = largest as u64 + 1;
     File::open(path)?.take(most).read_to_string(&mut text)?;
     Ok(text)
 }
@@ -195,7 +235,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_or_not_a_file_is_named() {
         for path in ["/nonexistent/policy.yaml", "/proc"] {
-            let source = PolicySource {
+            let source = PolicySource::File {
                 path: path.into(),
                 environment: "staging".to_owned(),
             };

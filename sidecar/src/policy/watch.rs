@@ -1,9 +1,9 @@
-//! Sees to it that a changed policy file is taken over, and that a changed secret is known.
+//! Sees to it that a changed policy is taken over, and that a changed secret is known.
 //!
 //! Events of the kernel only say "look again": what has changed is found by looking, so an event that is lost, doubled or
 //! early does no harm, and a slow poll finds what no event told (network file systems, an inotify limit).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,10 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::accepted::AcceptedCopy;
 use super::diagnostic::Diagnostic;
 use super::events::Events;
-use super::secret_marks::SecretMarks;
+use super::secret_marks::{NotedSecrets, SecretMarks};
 use super::source::{PolicySource, Reading};
 use super::store::{Accepted, PolicyStore, Rejection, TakeOver, Trial};
 use crate::telemetry::Metrics;
@@ -40,7 +41,7 @@ impl Default for Timing {
     }
 }
 
-/// Watches one policy file and one secrets directory.
+/// Watches one policy and one secrets directory.
 pub struct PolicyWatch {
     source: PolicySource,
     secrets: Option<PathBuf>,
@@ -48,6 +49,7 @@ pub struct PolicyWatch {
     metrics: Arc<Metrics>,
     timing: Timing,
     trial: Box<Trial>,
+    copy: Option<AcceptedCopy>,
     nudge: Arc<Notify>,
     /// What the last reading was of.
     seen: Option<String>,
@@ -55,24 +57,24 @@ pub struct PolicyWatch {
 }
 
 impl PolicyWatch {
-    /// Takes note of how the secrets look now; make it before they are first read. Shows the revision in force in the
-    /// metrics.
+    /// `secrets` are as they were before they were first read. Shows the revision in force in the metrics.
     #[must_use]
     pub fn new(
         source: PolicySource,
-        secrets: Option<PathBuf>,
+        secrets: NotedSecrets,
         store: Arc<PolicyStore>,
         metrics: Arc<Metrics>,
         timing: Timing,
     ) -> Self {
         metrics.policy_revision(&store.current().id);
         Self {
-            marks: SecretMarks::of(secrets.as_deref()),
+            marks: secrets.marks,
             trial: Box::new(|_| Ok(())),
+            copy: None,
             nudge: Arc::default(),
             seen: None,
             source,
-            secrets,
+            secrets: secrets.directory,
             store,
             metrics,
             timing,
@@ -86,6 +88,21 @@ impl PolicyWatch {
         Self { trial, ..self }
     }
 
+    /// Keeps a copy of each policy that is taken over.
+    #[must_use]
+    pub fn with_copy(self, copy: Option<AcceptedCopy>) -> Self {
+        Self { copy, ..self }
+    }
+
+    /// What is refused at the start has this mark, and is not to be told of again.
+    #[must_use]
+    pub fn having_seen(self, mark: String) -> Self {
+        Self {
+            seen: Some(mark),
+            ..self
+        }
+    }
+
     /// Makes the watch look at the files again, without an event: for whoever knows better than the kernel.
     #[must_use]
     pub fn nudge(&self) -> Arc<Notify> {
@@ -97,10 +114,7 @@ impl PolicyWatch {
         let nudge = self.nudge();
         let mut events = Events::new(&nudge);
         loop {
-            events.attach(
-                &directory_of(&self.source.path),
-                RecursiveMode::NonRecursive,
-            );
+            events.attach(&self.source.directory(), RecursiveMode::NonRecursive);
             if let Some(secrets) = &self.secrets {
                 events.attach(secrets, RecursiveMode::Recursive);
             }
@@ -153,6 +167,7 @@ impl PolicyWatch {
     fn take_over(&self, accepted: Accepted) {
         let was_refused = self.store.standing().rejection.is_some();
         let warnings = accepted.warnings.clone();
+        let to_keep = self.copy.as_ref().map(|copy| (copy, accepted.clone()));
         match self.store.take_over(accepted, &self.trial) {
             TakeOver::Refused(reason) => {
                 let why = vec![Diagnostic::of_file("CannotApply", reason.clone())];
@@ -168,6 +183,9 @@ impl PolicyWatch {
                     environment = revision.policy.environment,
                     "policy taken over"
                 );
+                if let Some((copy, accepted)) = to_keep {
+                    copy.keep(&accepted);
+                }
                 warnings.iter().for_each(Diagnostic::log);
                 for pending in self.store.standing().pending_restart {
                     tracing::warn!(
@@ -179,7 +197,7 @@ impl PolicyWatch {
                 }
             }
             TakeOver::Unchanged if was_refused => {
-                tracing::info!("the policy file is good again and says what is in force");
+                tracing::info!("the policy is good again and says what is in force");
             }
             TakeOver::Unchanged => {}
         }
@@ -200,14 +218,6 @@ impl PolicyWatch {
             "policy refused; the last good revision stays in force"
         );
         diagnostics.iter().for_each(Diagnostic::log);
-    }
-}
-
-/// The directory to watch: renames over the file, and the swap of `..data` in a ConfigMap volume, are events of it.
-fn directory_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
     }
 }
 

@@ -31,5 +31,5 @@ pub use cancel::CancelTarget;
 pub use connect::{ConnectRequest, Connector, Established};
 pub use error::{Attempt, ConnectError, Endpoint, Stage, UpstreamError};
 pub use probe::{ProbeError, ProbeReport, probe};
-pub use resolve::Resolver;
+pub use resolve::{Pin, Resolver};
 pub use server_error::ErrorFields;

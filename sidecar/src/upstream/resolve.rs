@@ -1,10 +1,12 @@
 //! From a host name to addresses, by DNS alone.
 //!
 //! The hosts file is left out on purpose: injection puts an alias there that leads from the upstream's name to the sidecar
-//! itself. Addresses written as such and `localhost` (RFC 6761, section 6.3) need no DNS. May not live here: which address
+//! itself. Addresses written as such, those given on the command line, and `localhost` (RFC 6761, section 6.3) need no DNS. May not live here: which address
 //! is tried when.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,33 @@ const MAX_ADDRESSES: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Resolver {
     dns: Arc<Result<TokioResolver, String>>,
+    pins: Arc<HashMap<String, Vec<IpAddr>>>,
+}
+
+/// An address that a host has whatever DNS says: `HOST=ADDRESS`. What a pod's own aliases said of an upstream before
+/// injection put its own there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    host: String,
+    address: IpAddr,
+}
+
+impl FromStr for Pin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || "write a host name and an IP address, such as db.internal=10.0.0.1".to_owned();
+        let (host, address) = text.split_once('=').ok_or_else(wrong)?;
+        let address = literal(address).ok_or_else(wrong)?;
+        if host.is_empty() || literal(host).is_some() {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: plain(host),
+            address,
+        })
+    }
 }
 
 impl Resolver {
@@ -45,6 +74,22 @@ impl Resolver {
         Self::build(Ok((config, ResolverOpts::default())))
     }
 
+    /// The same look-ups, but for these hosts, whose addresses are given.
+    #[must_use]
+    pub fn with_pins(self, pins: &[Pin]) -> Self {
+        let mut by_host: HashMap<String, Vec<IpAddr>> = HashMap::new();
+        for pin in pins {
+            let addresses = by_host.entry(pin.host.clone()).or_default();
+            if !addresses.contains(&pin.address) {
+                addresses.push(pin.address);
+            }
+        }
+        Self {
+            pins: Arc::new(by_host),
+            ..self
+        }
+    }
+
     fn build(settings: Result<(ResolverConfig, ResolverOpts), String>) -> Self {
         let dns = settings.and_then(|(config, options)| {
             let mut builder =
@@ -57,7 +102,10 @@ impl Resolver {
             options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
             builder.build().map_err(|e| e.to_string())
         });
-        Self { dns: Arc::new(dns) }
+        Self {
+            dns: Arc::new(dns),
+            pins: Arc::default(),
+        }
     }
 
     /// The addresses of `host`, at most 16, the two families taking turns (RFC 8305, section 4).
@@ -70,6 +118,9 @@ impl Resolver {
         if let Some(address) = literal(host) {
             return Ok(vec![address]);
         }
+        if let Some(addresses) = self.pinned(host) {
+            return Ok(interleave(addresses.iter().copied()));
+        }
         if is_localhost(host) {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
@@ -80,6 +131,14 @@ impl Resolver {
             return Err("the name exists and has no address".to_owned());
         }
         Ok(addresses)
+    }
+
+    fn pinned(&self, host: &str) -> Option<&Vec<IpAddr>> {
+        // Nearly always nothing is pinned, and then no name need be spelled out.
+        if self.pins.is_empty() {
+            return None;
+        }
+        self.pins.get(&plain(host))
     }
 
     /// Forgets what is known of `host`, after none of its addresses answered.
@@ -99,6 +158,11 @@ pub(super) fn literal(host: &str) -> Option<IpAddr> {
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
     bare.parse().ok()
+}
+
+/// A host name as names are compared: without case, and without the root's dot.
+fn plain(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 fn is_localhost(host: &str) -> bool {
@@ -154,6 +218,34 @@ mod tests {
         }
         let told = resolver.lookup("db.internal").await.unwrap_err();
         assert!(told.contains("resolv.conf"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_pinned_host_needs_no_dns_and_has_each_of_its_addresses() {
+        let pins: Vec<Pin> = [
+            "DB.internal.=10.0.0.1",
+            "db.internal=10.0.0.2",
+            "db.internal=[::1]",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        let resolver = Resolver::build(Err("there is no resolv.conf".to_owned())).with_pins(&pins);
+        for host in ["db.internal", "Db.Internal."] {
+            let found = resolver.lookup(host).await.unwrap();
+            let wanted: Vec<IpAddr> = ["::1", "10.0.0.1", "10.0.0.2"]
+                .map(|text| text.parse().unwrap())
+                .into();
+            assert_eq!(found, wanted, "{host}");
+        }
+        assert!(resolver.lookup("other.internal").await.is_err());
+    }
+
+    #[test]
+    fn what_is_no_host_and_address_is_no_pin() {
+        for wrong in ["db", "db=", "=1.2.3.4", "db=other", "10.0.0.1=10.0.0.2"] {
+            assert!(wrong.parse::<Pin>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

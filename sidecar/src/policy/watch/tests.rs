@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -35,7 +36,7 @@ impl House {
     }
 
     fn with_trial(file: &Path, secrets: Option<&Path>, timing: Timing, trial: Box<Trial>) -> Self {
-        let source = PolicySource {
+        let source = PolicySource::File {
             path: file.to_owned(),
             environment: "staging".to_owned(),
         };
@@ -43,7 +44,7 @@ impl House {
         let metrics = Metrics::new().expect("names are legal");
         let watch = PolicyWatch::new(
             source,
-            secrets.map(Path::to_owned),
+            NotedSecrets::of(secrets.map(Path::to_owned)),
             Arc::clone(&store),
             Arc::clone(&metrics),
             timing,
