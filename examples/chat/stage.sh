@@ -1,15 +1,7 @@
 # What the demo stands on, sourced by demo.sh: its servers, its psql sessions, and the checks that end it when a promise is broken.
 # shellcheck shell=bash disable=SC2154
 
-green='' red='' bold='' plain=''
-if [ -t 1 ]; then green=$'\e[32m' red=$'\e[31m' bold=$'\e[1m' plain=$'\e[0m'; fi
-
-title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-say() { printf '    %s\n' "$1"; }
-show() { printf '%s\n' "$1" | sed 's/^/    /'; }
-# What a server or psql said: set in, and folded, because hints are whole sentences.
-quote() { printf '%s\n' "$1" | fold -s -w 100 | sed 's/^/            /'; }
-held() { printf '  %sheld%s: %s\n' "$green" "$plain" "$1"; }
+. "$here/tell.sh"
 
 broken() {
     printf '\n%sDemo FAILED:%s %s\n' "$red" "$plain" "$1" >&2
@@ -25,18 +17,6 @@ work="$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-demo.XXXXXX")"
 chmod 755 "$work"
 postgres_pid='' sidecar_pid=''
 declare -A psql_pid=()
-
-# end SIGNAL PID: asks, waits for up to ten seconds, then insists.
-end() {
-    local tries
-    kill -"$1" "$2" 2>/dev/null || return 0
-    for ((tries = 0; tries < 200; tries++)); do
-        kill -0 "$2" 2>/dev/null || break
-        sleep 0.05
-    done
-    kill -KILL "$2" 2>/dev/null || true
-    wait "$2" 2>/dev/null || true
-}
 
 stop_all() {
     local pid
