@@ -1,6 +1,7 @@
 //! What the binary can be asked to do.
 
 mod crds;
+mod run;
 
 use std::io::{self, Write};
 
@@ -18,6 +19,8 @@ pub struct Arguments {
 enum Command {
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds(crds::Arguments),
+    /// Runs the operator, until SIGTERM
+    Run(run::Arguments),
 }
 
 impl Arguments {
@@ -28,6 +31,7 @@ impl Arguments {
     pub fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         match &self.command {
             Command::Crds(arguments) => arguments.run(out),
+            Command::Run(arguments) => arguments.run(),
         }
     }
 }
@@ -41,6 +45,9 @@ pub enum Error {
     /// The definition is not representable as JSON.
     #[error("cannot write the definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// The run of the operator.
+    #[error(transparent)]
+    Run(#[from] crate::process::Error),
     /// The output's other end.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),

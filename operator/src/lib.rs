@@ -6,5 +6,15 @@
 //! ```
 //!
 //! - [`cli`]: what the binary can be asked to do.
+//! - [`process`]: a run, from the first connection to the last answer, told what to do by [`settings`].
+//! - [`lease`]: who leads, and the client that cannot write when that is not certain.
+//! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
 
 pub mod cli;
+pub mod health;
+pub mod lease;
+pub mod logs;
+pub mod metrics;
+pub mod process;
+pub mod server;
+pub mod settings;

@@ -1,0 +1,20 @@
+//! `run`: the operator itself.
+
+use clap::Args;
+
+use super::Error;
+use crate::process;
+use crate::settings::Flags;
+
+/// Runs the operator.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Arguments {
+    pub(super) fn run(&self) -> Result<(), Error> {
+        Ok(process::run(&self.flags)?)
+    }
+}
