@@ -1,23 +1,25 @@
-//! Where clients come in: a listener a database entry, accepted from by every worker.
+//! Where clients come in: a listener a database entry (or several at one address), accepted from by every worker.
 //!
 //! A client's start-up is read on the worker that accepted it; then the client moves, once, to the worker of its user.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+mod listener;
+mod socket;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
+
+pub use listener::{ListenError, Listener, Listeners};
+pub use socket::SocketFile;
 
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use crate::protocol::postgres::handshake::{Arrival, HandshakeError, Login, authenticate, receive};
 use crate::protocol::postgres::session::{self, cancel_key};
-use crate::session::{Admitted, Refusal, admit, application_name, send_fatal};
+use crate::session::{Admitted, Refusal, admit, application_name, named_role, send_fatal};
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
 use crate::worker::mailbox::Letter;
@@ -30,105 +32,18 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long a worker waits when the operating system gives no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(50);
 
-/// Connections that the kernel holds for a busy listener.
-const BACKLOG: i32 = 1024;
-
-/// A listening socket that workers share.
-#[derive(Debug)]
-pub struct Listener {
-    /// The database entry that it belongs to.
-    pub entry: Arc<str>,
-    socket: StdListener,
-}
-
-/// A listener could not be opened.
-#[derive(Debug, Error)]
-#[error("databases[{entry}].listen: cannot listen on {address}: {source}{advice}")]
-pub struct ListenError {
-    entry: String,
-    address: SocketAddr,
-    source: io::Error,
-    advice: &'static str,
-}
-
-impl Listener {
-    /// Opens the listener of an entry.
-    ///
-    /// # Errors
-    /// The address is in use, or not this host's.
-    pub fn open(force: &DatabaseForce) -> Result<Self, ListenError> {
-        let listen = &force.settings.listen;
-        let address = SocketAddr::new(listen.address, listen.port);
-        let socket = bind(address).map_err(|source| ListenError {
-            entry: force.name.to_string(),
-            address,
-            advice: advice(&source),
-            source,
-        })?;
-        Ok(Self {
-            entry: Arc::clone(&force.name),
-            socket,
-        })
-    }
-
-    /// The same listener for another worker.
-    ///
-    /// # Errors
-    /// No file descriptor is left.
-    pub fn share(&self) -> io::Result<Self> {
-        Ok(Self {
-            entry: Arc::clone(&self.entry),
-            socket: self.socket.try_clone()?,
-        })
-    }
-
-    /// The address that it has got.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program has the port: change listen.port or listen.address"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; this host does not have the address (macOS has no loopback address but 127.0.0.1): change listen.address"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; ports under 1024 need a privilege: change listen.port"
-        }
-        _ => "",
-    }
-}
-
 /// Accepts clients until the worker drains.
 pub async fn serve(worker: Rc<Worker>, listener: Listener) {
-    let Some(entry) = worker.entry(&listener.entry) else {
-        return;
-    };
-    let socket = match TcpListener::from_std(listener.socket) {
+    let entries: Rc<[Rc<Entry>]> = listener
+        .entries
+        .iter()
+        .filter_map(|name| worker.entry(name))
+        .collect();
+    let upstream = listener.entries.join(", ");
+    let socket = match listener.into_accepting() {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::error!(%error, upstream = %listener.entry, "a worker cannot accept");
+            tracing::error!(%error, upstream, "a worker cannot accept");
             return;
         }
     };
@@ -140,39 +55,114 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, _)) => {
-                spawn_local(welcome(Rc::clone(&worker), Rc::clone(&entry), tcp));
+            Ok(stream) => {
+                spawn_local(welcome(Rc::clone(&worker), Rc::clone(&entries), stream));
             }
             Err(error) => {
-                tracing::warn!(%error, upstream = %listener.entry, "a client could not be accepted");
+                tracing::warn!(%error, upstream, "a client could not be accepted");
                 tokio::time::sleep(OUT_OF_SOCKETS).await;
             }
         }
     }
 }
 
-/// Reads a client's start-up and sends it where it belongs.
-async fn welcome(worker: Rc<Worker>, entry: Rc<Entry>, tcp: TcpStream) {
-    let force = entry.force();
-    if let Err(error) = tcp.set_nodelay(true) {
+/// Reads a client's start-up and sends it where it belongs. Until it has said which database it wants, it is the first
+/// entry's.
+async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
+    let Some(first) = entries.first() else {
+        return;
+    };
+    if let Stream::Tcp(tcp) = &stream
+        && let Err(error) = tcp.set_nodelay(true)
+    {
         tracing::debug!(%error, "a client's socket has gone");
         return;
     }
-    let login = Box::pin(log_in(&force, Stream::Tcp(tcp)));
-    let Ok(arrival) = timeout(LOGIN_LIMIT, login).await else {
-        entry.metrics.timeout(TimeoutKind::Handshake);
-        entry.metrics.connection(ConnectionOutcome::Abandoned);
-        return;
-    };
-    match arrival {
-        Ok(Arrival::Cancel(key)) => {
-            entry.metrics.connection(ConnectionOutcome::Cancel);
+    let deadline = Instant::now() + LOGIN_LIMIT;
+    let certificate = entries
+        .iter()
+        .find_map(|entry| entry.force_now().tls.clone());
+    let arrival = Box::pin(receive(stream, certificate.as_ref()));
+    let login = match in_time(first, deadline, arrival).await {
+        None => return,
+        Some(Arrival::Cancel(key)) => {
+            first.metrics.connection(ConnectionOutcome::Cancel);
             let target = cancel_key::worker(key.process_id());
             worker.process.send(target, Letter::Cancel(key));
+            return;
         }
-        Ok(Arrival::Login(login)) => Box::pin(admit_client(&worker, &entry, &force, *login)).await,
-        Err(error) => turn_away(&entry, &error),
+        Some(Arrival::Login(login)) => login,
+    };
+    let Some(entry) = entry_of(&entries, &login) else {
+        Box::pin(refuse_database(first, *login)).await;
+        return;
+    };
+    entry.metrics.client_seen();
+    let force = entry.force();
+    let proven = Box::pin(prove(&force, login));
+    if let Some(login) = in_time(entry, deadline, proven).await {
+        Box::pin(admit_client(&worker, entry, &force, *login)).await;
     }
+}
+
+/// The outcome of a step of a start-up; none where it has failed, or took too long, which is counted and told.
+async fn in_time<T>(
+    entry: &Entry,
+    deadline: Instant,
+    step: impl Future<Output = Result<T, HandshakeError>>,
+) -> Option<T> {
+    match timeout_at(deadline, step).await {
+        Ok(Ok(outcome)) => Some(outcome),
+        Ok(Err(error)) => {
+            turn_away(entry, &error);
+            None
+        }
+        Err(_) => {
+            entry.metrics.timeout(TimeoutKind::Handshake);
+            entry.metrics.connection(ConnectionOutcome::Abandoned);
+            None
+        }
+    }
+}
+
+/// The entry that a client wants, of those that share the listener: the one for its database, else the one that names no
+/// database and takes the rest. An entry that has its listener for itself takes every database.
+fn entry_of<'a>(entries: &'a [Rc<Entry>], login: &Login) -> Option<&'a Rc<Entry>> {
+    if let [only] = entries {
+        return Some(only);
+    }
+    let first = entries.first()?.force();
+    let (role, _) = named_role(&first, &login.user);
+    let database = login.database_for(&role);
+    let is_for = |entry: &&Rc<Entry>, wanted: Option<&str>| {
+        entry.force_now().settings.upstream.database.as_deref() == wanted
+    };
+    let named = entries.iter().find(|entry| is_for(entry, Some(database)));
+    named.or_else(|| entries.iter().find(|entry| is_for(entry, None)))
+}
+
+/// No entry of the listener is for the client's database.
+async fn refuse_database(first: &Entry, login: Login) {
+    first.metrics.connection(ConnectionOutcome::Rejected);
+    first.metrics.notice("database", |upstream, left_out| {
+        tracing::warn!(
+            upstream,
+            left_out,
+            "a client is refused: no database entry at this address is for the database that it names"
+        );
+    });
+    let error = ErrorResponse::fatal(
+        SqlState::INVALID_CATALOG_NAME,
+        format!("database \"{}\" is not served at this address", login.database),
+    )
+    .with_hint("Name a database that the policy has an entry for; an entry without upstream.database takes every other one.");
+    send_fatal(login.stream, &error).await;
+}
+
+async fn prove(force: &DatabaseForce, mut login: Box<Login>) -> Result<Box<Login>, HandshakeError> {
+    let end_point = login.end_point.clone();
+    authenticate(&mut login.stream, &force.auth, end_point.as_deref()).await?;
+    Ok(login)
 }
 
 /// Counts a start-up that has failed, and tells of it. Health checks and port scanners that only went away are no news.
@@ -186,15 +176,6 @@ fn turn_away(entry: &Entry, error: &HandshakeError) {
                 tracing::warn!(upstream, %error, left_out, "a client's start-up has failed");
             });
     }
-}
-
-async fn log_in(force: &DatabaseForce, stream: Stream) -> Result<Arrival, HandshakeError> {
-    let mut arrival = receive(stream, force.tls.as_ref()).await?;
-    if let Arrival::Login(login) = &mut arrival {
-        let end_point = login.end_point.clone();
-        authenticate(&mut login.stream, &force.auth, end_point.as_deref()).await?;
-    }
-    Ok(arrival)
 }
 
 async fn admit_client(

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{AuthMode, IdentitySource, Mode, Protocol, Tier};
+use bulkhead_crds::kinds::{AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, Tier};
+use bulkhead_crds::names::objects::issued_certificate;
 use thiserror::Error;
 
 use crate::identity::{IdentityError, Verifier};
@@ -80,11 +81,25 @@ pub enum ForceError {
         /// What is wrong.
         source: SecretError,
     },
+    /// A listener's certificate that nobody has issued.
+    #[error(
+        "databases[{entry}].listen.tls: Issued: {source}; the operator issues it in a cluster, and elsewhere it is made by hand: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj '/CN={host}' -addext 'subjectAltName=DNS:{host}' -keyout tls.key -out tls.crt"
+    )]
+    NotIssued {
+        /// The entry.
+        entry: String,
+        /// The name that the certificate is for.
+        host: String,
+        /// What is wrong.
+        source: SecretError,
+    },
     /// A listener's certificate cannot be used.
-    #[error("databases[{entry}].listen.tlsSecretRef: {source}")]
+    #[error("databases[{entry}].listen.{field}: {source}")]
     Certificate {
         /// The entry.
         entry: String,
+        /// The field below `listen`.
+        field: &'static str,
         /// What is wrong.
         source: HandshakeError,
     },
@@ -119,7 +134,7 @@ impl Force {
                 connector: connector(settings, secrets, resolver)?,
                 epoch: epoch(settings, before),
                 auth: client_auth(settings, secrets)?,
-                tls: listen_tls(settings, secrets)?,
+                tls: listen_tls(settings, &policy.name, secrets)?,
             }));
         }
         Ok(Self {
@@ -249,25 +264,40 @@ fn client_auth(
     Ok(ClientAuth::Scram(ScramVerifier::new(password.expose())))
 }
 
+/// The certificate of a listener: from the Secret that the policy names, or from the one that the operator issues.
 fn listen_tls(
     settings: &EffectiveDatabase,
+    policy: &str,
     secrets: &Arc<Secrets>,
 ) -> Result<Option<ListenTls>, ForceError> {
-    let Some(reference) = &settings.listen.tls_secret_ref else {
-        return Ok(None);
+    let entry = || settings.name.clone();
+    let (name, field) = match (settings.listen.tls, &settings.listen.tls_secret_ref) {
+        (Some(Source::Issued), _) => (issued_certificate(policy), "tls"),
+        (_, Some(reference)) => (reference.name.clone(), "tlsSecretRef"),
+        (_, None) => return Ok(None),
     };
     let read = |key: &str| {
-        secrets
-            .read(&reference.name, key)
-            .map_err(|source| ForceError::Secret {
-                entry: settings.name.clone(),
-                field: "tlsSecretRef",
+        secrets.read(&name, key).map_err(|source| {
+            if field == "tls" && source.is_missing() {
+                let host = settings.upstream.host.clone();
+                let entry = entry();
+                return ForceError::NotIssued {
+                    entry,
+                    host,
+                    source,
+                };
+            }
+            ForceError::Secret {
+                entry: entry(),
+                field,
                 source,
-            })
+            }
+        })
     };
     let tls = ListenTls::from_pem(read("tls.crt")?.expose(), read("tls.key")?.expose());
     tls.map(Some).map_err(|source| ForceError::Certificate {
-        entry: settings.name.clone(),
+        entry: entry(),
+        field,
         source,
     })
 }

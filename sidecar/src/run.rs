@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::accept::{ListenError, Listener};
+use crate::accept::{ListenError, Listener, Listeners, SocketFile};
 use crate::admin::control::ControlSocket;
 use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
@@ -58,6 +58,8 @@ pub enum RunError {
 struct Running {
     process: Arc<Process>,
     threads: Vec<JoinHandle<()>>,
+    /// Removed at the end.
+    sockets: Vec<SocketFile>,
 }
 
 /// Runs until SIGTERM or SIGINT has been followed to its end.
@@ -158,18 +160,17 @@ fn warm_random_numbers() {
 
 /// Opens the listeners and starts the workers.
 fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
-    let mut listeners = Vec::new();
-    for database in &force.databases {
-        let listener = Listener::open(database)?;
-        tracing::info!(upstream = %database.name, address = %listener.address()?, "listening");
-        listeners.push(listener);
+    let listeners = Listeners::open(force)?;
+    for listener in &listeners.all {
+        let upstream = listener.entries.join(", ");
+        tracing::info!(upstream, address = listener.place()?, "listening");
     }
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
         (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
     let process = Arc::new(Process::new(Arc::clone(metrics), mailboxes));
     let mut threads = Vec::new();
     for (index, mailbox) in receivers.into_iter().enumerate() {
-        let shared: Result<Vec<_>, _> = listeners.iter().map(Listener::share).collect();
+        let shared: Result<Vec<_>, _> = listeners.all.iter().map(Listener::share).collect();
         threads.push(thread::start(Start {
             index,
             process: Arc::clone(&process),
@@ -178,7 +179,11 @@ fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
             mailbox,
         })?);
     }
-    Ok(Running { process, threads })
+    Ok(Running {
+        process,
+        threads,
+        sockets: listeners.into_files(),
+    })
 }
 
 /// A policy that names what is not there is refused like one that is malformed: the last good one stays in force.
@@ -311,6 +316,7 @@ impl Running {
         if tokio::time::timeout(STOP_LIMIT, joined).await.is_err() {
             tracing::warn!("a worker did not end in time");
         }
+        drop(self.sockets);
         tracing::info!("ended");
     }
 }

@@ -161,7 +161,7 @@ const fn presented_nothing(presented: &Presented<'_>) -> bool {
 }
 
 /// The role and the id of `role+ID`, where the policy takes a client's bare word; else the whole name is the role.
-fn named_role(force: &DatabaseForce, user: &str) -> (String, Option<String>) {
+pub(crate) fn named_role(force: &DatabaseForce, user: &str) -> (String, Option<String>) {
     if !force.trusts() {
         return (user.to_owned(), None);
     }

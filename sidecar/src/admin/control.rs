@@ -145,7 +145,7 @@ async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
     match (method, path) {
         (&Method::GET, "/users") => users(state).await,
         (&Method::GET, "/policy") => policy(state),
-        (&Method::GET, "/revision") => reply::json(&RevisionReport::of(&state.store)),
+        (&Method::GET, "/revision") => reply::json(&RevisionReport::of(state)),
         (&Method::POST, "/drain") => {
             tracing::info!("drain requested on the control socket");
             state.drain.notify_one();

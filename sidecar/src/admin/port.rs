@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
-use crate::policy::{Diagnostic, PendingRestart, PolicyStore, READS};
+use crate::policy::{Diagnostic, PendingRestart, READS};
 use crate::telemetry::CONTENT_TYPE;
 
 /// How long to wait after an accept that failed, usually for want of file descriptors.
@@ -61,6 +61,25 @@ pub struct RevisionReport {
     /// The versions of snapshots that this sidecar reads, the highest first.
     #[serde(rename = "wireVersions")]
     pub wire_versions: Vec<u32>,
+    /// Connections since the start that named a user who was believed.
+    pub attributed: u64,
+    /// All connections since the start that asked to be served, those that were refused for want of a user among them.
+    pub total: u64,
+    /// The databases' listeners, by name.
+    pub listeners: Vec<ListenerReport>,
+}
+
+/// What came to one database's listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// The database entry's name.
+    pub name: String,
+    /// Client connections that are open.
+    pub open: u64,
+    /// Seconds since a client was last there: 0 while one is connected, and counted from the start where none has come yet.
+    /// Long, it says that the application goes another way.
+    #[serde(rename = "quietSeconds")]
+    pub quiet_seconds: u64,
 }
 
 /// A policy that was refused.
@@ -184,7 +203,7 @@ fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
             Ok(()) => reply::text(StatusCode::OK, "ready"),
             Err(reason) => reply::text(StatusCode::SERVICE_UNAVAILABLE, reason),
         },
-        "/revision" => reply::json(&RevisionReport::of(&state.store)),
+        "/revision" => reply::json(&RevisionReport::of(state)),
         _ => reply::not_found(KNOWN),
     }
 }
@@ -192,8 +211,13 @@ fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
 impl RevisionReport {
     /// What stands now.
     #[must_use]
-    pub fn of(store: &PolicyStore) -> Self {
-        let (revision, standing) = (store.current(), store.standing());
+    pub fn of(state: &AdminState) -> Self {
+        let (revision, standing) = (state.store.current(), state.store.standing());
+        let upstreams = state.metrics.upstreams();
+        let (attributed, total) = upstreams
+            .iter()
+            .map(|(_, upstream)| upstream.attribution())
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let seconds = |at: std::time::SystemTime| {
             at.duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs())
@@ -210,6 +234,16 @@ impl RevisionReport {
             }),
             pending_restart: standing.pending_restart,
             wire_versions: READS.to_vec(),
+            attributed,
+            total,
+            listeners: upstreams
+                .iter()
+                .map(|(name, upstream)| ListenerReport {
+                    name: name.clone(),
+                    open: u64::try_from(upstream.connections.get()).unwrap_or_default(),
+                    quiet_seconds: upstream.quiet().as_secs(),
+                })
+                .collect(),
         }
     }
 }

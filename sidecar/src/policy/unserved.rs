@@ -4,7 +4,7 @@
 //! then goes where it went before.
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, Origin};
-use bulkhead_crds::kinds::{ListenTls, Protocol, RowLevelSecurity};
+use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
 
@@ -83,14 +83,6 @@ fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'s
         let what = "asks for a signed user id for row-level security";
         found.push((Severity::Error, ".session.rowLevelSecurity", what));
     }
-    if database.listen.tls == Some(ListenTls::Issued) {
-        let what = "asks for a certificate of the policy's own authority (use tls: Secret with a tlsSecretRef)";
-        found.push((Severity::Error, ".listen.tls", what));
-    }
-    if database.listen.socket.is_some() {
-        let what = "asks for a Unix socket, which is not opened";
-        found.push((Severity::Warning, ".listen.socket", what));
-    }
     found
 }
 
@@ -109,17 +101,9 @@ mod tests {
     fn a_promise_that_is_not_kept_is_an_error() {
         let mut signed = database("main", 5432);
         signed.row_level_security = RowLevelSecurity::Signed;
-        let mut issued = database("other", 5433);
-        issued.listen.tls = Some(ListenTls::Issued);
-        let found = unserved(&policy(vec![signed, issued]));
+        let found = unserved(&policy(vec![signed]));
         let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
-        assert_eq!(
-            paths,
-            [
-                "databases[main].session.rowLevelSecurity",
-                "databases[other].listen.tls"
-            ]
-        );
+        assert_eq!(paths, ["databases[main].session.rowLevelSecurity"]);
         assert!(found.iter().all(|found| found.severity == Severity::Error));
     }
 

@@ -98,6 +98,19 @@ impl Metrics {
         made
     }
 
+    /// The handles of every upstream, by name.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<(String, Arc<UpstreamMetrics>)> {
+        let upstreams = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        upstreams
+            .iter()
+            .map(|(name, handles)| (name.clone(), Arc::clone(handles)))
+            .collect()
+    }
+
     /// Counts a user context that was refused.
     pub fn identity_rejection(&self, reason: RejectionReason) {
         self.rejections[reason as usize].inc();

@@ -6,6 +6,7 @@
 mod application_names;
 mod family;
 mod labels;
+mod last_client;
 mod logs;
 mod metrics;
 mod notices;

@@ -2,6 +2,7 @@
 
 use std::array;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_crds::kinds::Protocol;
 use prometheus::core::Collector;
@@ -11,6 +12,7 @@ use super::family::Family;
 use super::labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
+use super::last_client::LastClient;
 use super::notices::Notices;
 use super::striped::{StripedGauge, StripedHistogram};
 
@@ -58,6 +60,7 @@ pub struct UpstreamMetrics {
     breaker_state: IntGauge,
     name: String,
     notices: Notices,
+    last_client: LastClient,
     /// Client connections open now.
     pub connections: IntGauge,
     /// Connection factories alive now.
@@ -89,6 +92,30 @@ impl UpstreamMetrics {
                 );
             });
         }
+    }
+
+    /// A client comes, or goes.
+    pub fn client_seen(&self) {
+        self.last_client.seen();
+    }
+
+    /// For how long no client has been connected or come; since the start, where none has come at all.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
+        if self.connections.get() > 0 {
+            return Duration::ZERO;
+        }
+        self.last_client.ago()
+    }
+
+    /// Client connections that named a user, and all that asked to be served, since the start. What is no login is neither:
+    /// cancel requests, and clients that went away or failed before they had said who they are.
+    #[must_use]
+    pub fn attribution(&self) -> (u64, u64) {
+        let of = |outcome: ConnectionOutcome| self.outcomes[outcome as usize].get();
+        let attributed = of(ConnectionOutcome::Accepted);
+        let nobodys = of(ConnectionOutcome::Unattributed) + of(ConnectionOutcome::Rejected);
+        (attributed, attributed + nobodys)
     }
 
     /// Tells of an event of this kind, with the upstream's name and how many were left out before, unless one was told a
@@ -235,6 +262,7 @@ impl UpstreamFamilies {
             breaker_state: self.breaker_state.with_label_values(&one),
             name: name.to_owned(),
             notices: Notices::default(),
+            last_client: LastClient::default(),
             connections: self.connections.with_label_values(&[protocol, name]),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),

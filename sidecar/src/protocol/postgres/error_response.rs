@@ -53,6 +53,8 @@ impl SqlState {
     pub const IDLE_IN_TRANSACTION_TIMEOUT: Self = Self(*b"25P03");
     /// `transaction_timeout`.
     pub const TRANSACTION_TIMEOUT: Self = Self(*b"25P04");
+    /// `invalid_catalog_name`.
+    pub const INVALID_CATALOG_NAME: Self = Self(*b"3D000");
     /// `invalid_sql_statement_name`.
     pub const INVALID_STATEMENT_NAME: Self = Self(*b"26000");
     /// `duplicate_prepared_statement`.

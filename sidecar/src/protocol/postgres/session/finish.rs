@@ -80,6 +80,7 @@ impl Session {
     /// Takes the session out of the worker's lists.
     fn leave(&self) {
         self.worker.leave_session(self.slot);
+        self.entry.metrics.client_seen();
         self.entry.metrics.connections.dec();
         self.worker.dismiss(&self.entry, &self.factory);
     }

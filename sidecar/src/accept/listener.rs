@@ -1,0 +1,228 @@
+//! The listening sockets: one for each address that the policy names, TCP and Unix, opened once and shared by the workers.
+//!
+//! Database entries that name the same address share its socket.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bulkhead_crds::effective::EffectiveListen;
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+
+use super::socket::{self, SocketFile};
+use crate::force::{DatabaseForce, Force};
+use crate::stream::Stream;
+
+/// Connections that the kernel holds for a busy listener.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// A listening socket that workers share.
+#[derive(Debug)]
+pub struct Listener {
+    /// The database entries that it belongs to, in the policy's order; never none.
+    pub entries: Vec<Arc<str>>,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(StdTcpListener),
+    Unix(StdUnixListener, PathBuf),
+}
+
+/// The listeners of a policy. Dropping it removes the files of the Unix sockets.
+#[derive(Debug)]
+pub struct Listeners {
+    /// All of them.
+    pub all: Vec<Listener>,
+    files: Vec<SocketFile>,
+}
+
+/// A listener could not be opened.
+#[derive(Debug, Error)]
+#[error("databases[{entry}].listen: cannot listen on {place}: {source}{advice}")]
+pub struct ListenError {
+    entry: String,
+    place: String,
+    source: io::Error,
+    advice: &'static str,
+}
+
+/// A listener that one worker accepts from.
+#[derive(Debug)]
+pub(super) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listeners {
+    /// Opens the listeners of a policy.
+    ///
+    /// # Errors
+    /// An address is in use, or not this host's; a folder for a socket is missing or may not be written.
+    pub fn open(force: &Force) -> Result<Self, ListenError> {
+        let mut listeners = Self {
+            all: Vec::new(),
+            files: Vec::new(),
+        };
+        for database in &force.databases {
+            listeners.open_tcp(database)?;
+            if let Some(folder) = &database.settings.listen.socket {
+                listeners.open_unix(database, Path::new(folder))?;
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn open_tcp(&mut self, database: &DatabaseForce) -> Result<(), ListenError> {
+        let EffectiveListen { address, port, .. } = database.settings.listen;
+        let address = SocketAddr::new(address, port);
+        let shared = |listener: &Listener| matches!(&listener.socket, Socket::Tcp(socket) if socket.local_addr().is_ok_and(|known| known == address));
+        if self.join(database, shared) {
+            return Ok(());
+        }
+        let socket = bind(address).map_err(|source| ListenError {
+            entry: database.name.to_string(),
+            place: address.to_string(),
+            advice: advice_for_tcp(&source),
+            source,
+        })?;
+        self.add(database, Socket::Tcp(socket));
+        Ok(())
+    }
+
+    fn open_unix(&mut self, database: &DatabaseForce, folder: &Path) -> Result<(), ListenError> {
+        let failed = |path: &Path| {
+            let (entry, place) = (database.name.to_string(), path.display().to_string());
+            move |source| ListenError {
+                entry,
+                place,
+                advice: socket::advice(&source),
+                source,
+            }
+        };
+        let port = self.port_of(database).map_err(failed(folder))?;
+        let path = folder.join(format!(".s.PGSQL.{port}"));
+        let shared = |listener: &Listener| matches!(&listener.socket, Socket::Unix(_, known) if *known == path);
+        if self.join(database, shared) {
+            return Ok(());
+        }
+        let (socket, file) = socket::bind(&path).map_err(failed(&path))?;
+        self.files.push(file);
+        self.add(database, Socket::Unix(socket, path));
+        Ok(())
+    }
+
+    /// The port that names an entry's Unix socket: the one that its TCP socket has got.
+    fn port_of(&self, database: &DatabaseForce) -> io::Result<u16> {
+        let of_entry = self
+            .all
+            .iter()
+            .filter(|one| one.entries.contains(&database.name));
+        for listener in of_entry {
+            if let Socket::Tcp(socket) = &listener.socket {
+                return Ok(socket.local_addr()?.port());
+            }
+        }
+        Ok(database.settings.listen.port)
+    }
+
+    /// Whether there is such a listener already; the entry shares it then.
+    fn join(&mut self, database: &DatabaseForce, is_it: impl Fn(&Listener) -> bool) -> bool {
+        let known = self.all.iter_mut().find(|listener| is_it(listener));
+        known.is_some_and(|listener| {
+            listener.entries.push(Arc::clone(&database.name));
+            true
+        })
+    }
+
+    fn add(&mut self, database: &DatabaseForce, socket: Socket) {
+        self.all.push(Listener {
+            entries: vec![Arc::clone(&database.name)],
+            socket,
+        });
+    }
+
+    /// The files of the Unix sockets, for whoever outlives the sockets.
+    #[must_use]
+    pub fn into_files(self) -> Vec<SocketFile> {
+        self.files
+    }
+}
+
+impl Listener {
+    /// The same listener for another worker.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self {
+            entries: self.entries.clone(),
+            socket: match &self.socket {
+                Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
+                Socket::Unix(socket, path) => Socket::Unix(socket.try_clone()?, path.clone()),
+            },
+        })
+    }
+
+    /// The address that it has got, or its socket's path.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn place(&self) -> io::Result<String> {
+        match &self.socket {
+            Socket::Tcp(socket) => Ok(socket.local_addr()?.to_string()),
+            Socket::Unix(_, path) => Ok(path.display().to_string()),
+        }
+    }
+
+    /// Hands the socket to this worker's runtime.
+    pub(super) fn into_accepting(self) -> io::Result<Accepting> {
+        match self.socket {
+            Socket::Tcp(socket) => TcpListener::from_std(socket).map(Accepting::Tcp),
+            Socket::Unix(socket, _) => UnixListener::from_std(socket).map(Accepting::Unix),
+        }
+    }
+}
+
+impl Accepting {
+    /// The next client. Cancel-safe: a client that is not taken stays with the kernel.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(socket) => Ok(Stream::Tcp(socket.accept().await?.0)),
+            Self::Unix(socket) => Ok(Stream::Unix(socket.accept().await?.0)),
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<StdTcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn advice_for_tcp(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program has the port: change listen.port or listen.address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this host does not have the address (macOS has no loopback address but 127.0.0.1): change listen.address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports under 1024 need a privilege: change listen.port"
+        }
+        _ => "",
+    }
+}
