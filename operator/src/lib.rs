@@ -9,8 +9,10 @@
 //! - [`process`]: a run, from the first connection to the last answer, told what to do by [`settings`].
 //! - [`lease`]: who leads, and the client that cannot write when that is not certain.
 //! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
+//! - [`findings`]: ways round a policy, in objects of Kubernetes; for the status and for `lint` alike.
 
 pub mod cli;
+pub mod findings;
 pub mod health;
 pub mod lease;
 pub mod logs;
