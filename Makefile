@@ -44,5 +44,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool
-	@tests/setup/ensure rust cc postgresql venv promtool
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool; builds Kubernetes once (15 minutes)
+	@tests/setup/ensure rust cc postgresql venv promtool go control-plane

@@ -1,6 +1,9 @@
 //! Certificates for tests: an authority, and what it signs.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -46,9 +49,30 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, names[0].clone());
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        self.sign(&params, &key)
+    }
+
+    /// A certificate by which a client is known, as Kubernetes reads it: the common name is the user, the organisation a group.
+    ///
+    /// # Panics
+    /// When the key cannot be made.
+    #[must_use]
+    pub fn issue_client(&self, user: &str, group: Option<&str>) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.distinguished_name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
+        }
+        self.sign(&params, &key)
+    }
+
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Identity {
         Identity {
-            certificate: certificate.pem(),
+            certificate: params.signed_by(key, &self.0).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }

@@ -5,6 +5,7 @@
 //!        ├─ policy     the policy file that the sidecar is given
 //!        ├─ sidecar ── logs, metrics
 //!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
+//! cluster:   a real Kubernetes control plane
 //! processes: whatever was started ends with the test process, however that ends
 //! wait:      conditions with a bound, instead of sleeps
 //! ```
@@ -19,6 +20,7 @@
 )]
 
 pub mod certificates;
+pub mod cluster;
 pub mod dice;
 pub mod listeners;
 pub mod logs;

@@ -1,12 +1,13 @@
 //! The clients that are programs: psql, pgbench, and Python with psycopg 3 and asyncpg.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::postgres::{APP_ROLE, PASSWORD};
 use crate::stage::Stage;
-use crate::{programs, wait};
+use crate::{PATIENCE, programs};
 
 /// What a program said, and how it ended.
 #[derive(Debug)]
@@ -81,7 +82,15 @@ impl Stage {
 ///
 /// # Panics
 /// When it cannot be started, or does not end in time.
-pub async fn run(mut command: Command, input: &str) -> Said {
+pub async fn run(command: Command, input: &str) -> Said {
+    run_within(command, input, PATIENCE).await
+}
+
+/// Runs `command` to its end, which must come within `patience`, with `input` on its standard input.
+///
+/// # Panics
+/// When it cannot be started, or does not end in time.
+pub async fn run_within(mut command: Command, input: &str, patience: Duration) -> Said {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -97,8 +106,9 @@ pub async fn run(mut command: Command, input: &str) -> Said {
         status,
         stdout,
         stderr,
-    } = wait::within("a program's end", child.wait_with_output())
+    } = tokio::time::timeout(patience, child.wait_with_output())
         .await
+        .unwrap_or_else(|_| panic!("{command:?} did not end within {patience:?}"))
         .unwrap();
     Said {
         output: String::from_utf8_lossy(&stdout).into_owned(),

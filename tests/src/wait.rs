@@ -12,15 +12,26 @@ const LOOK: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// When it was not within [`PATIENCE`]; the message says what was waited for.
-pub async fn until<F>(what: &str, mut condition: impl FnMut() -> F)
+pub async fn until<F>(what: &str, condition: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    until_within(PATIENCE, what, condition).await;
+}
+
+/// Waits until `condition` is true, for what takes longer than most: a node that becomes ready, a rollout.
+///
+/// # Panics
+/// When it was not within `patience`; the message says what was waited for.
+pub async fn until_within<F>(patience: Duration, what: &str, mut condition: impl FnMut() -> F)
 where
     F: Future<Output = bool>,
 {
     let start = Instant::now();
     while !condition().await {
         assert!(
-            start.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} in vain for {what}"
+            start.elapsed() < patience,
+            "waited {patience:?} in vain for {what}"
         );
         tokio::time::sleep(LOOK).await;
     }

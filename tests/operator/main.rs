@@ -1,0 +1,10 @@
+//! What the operator promises, against a real Kubernetes control plane. Each behaviour has its own file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects, and ends where it does not hold"
+)]
+
+mod control_plane;
