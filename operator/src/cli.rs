@@ -1,6 +1,10 @@
 //! What the binary can be asked to do.
 
+mod completions;
 mod crds;
+mod lint;
+mod manifests;
+mod objects;
 mod run;
 
 use std::io::{self, Write};
@@ -17,8 +21,12 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Prints what a shell needs to complete this command line
+    Completions(completions::Arguments),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds(crds::Arguments),
+    /// Judges policies in files, and looks for ways round them in workloads, Services and NetworkPolicies
+    Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
     Run(run::Arguments),
 }
@@ -30,7 +38,9 @@ impl Arguments {
     /// Those of the subcommand.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         match &self.command {
+            Command::Completions(arguments) => arguments.run(out),
             Command::Crds(arguments) => arguments.run(out),
+            Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
         }
     }
@@ -45,6 +55,9 @@ pub enum Error {
     /// The definition is not representable as JSON.
     #[error("cannot write the definition as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// Something that was looked for was found, and has been told; this is how much.
+    #[error("{0}")]
+    Found(String),
     /// The run of the operator.
     #[error(transparent)]
     Run(#[from] crate::process::Error),
