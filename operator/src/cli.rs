@@ -1,7 +1,9 @@
 //! What the binary can be asked to do.
 
+mod cluster;
 mod completions;
 mod crds;
+mod explain;
 mod lint;
 mod manifests;
 mod objects;
@@ -25,6 +27,8 @@ enum Command {
     Completions(completions::Arguments),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds(crds::Arguments),
+    /// Shows the effective policy of a pod, a workload or a policy, each field with its origin
+    Explain(explain::Arguments),
     /// Judges policies in files, and looks for ways round them in workloads, Services and NetworkPolicies
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
@@ -40,6 +44,7 @@ impl Arguments {
         match &self.command {
             Command::Completions(arguments) => arguments.run(out),
             Command::Crds(arguments) => arguments.run(out),
+            Command::Explain(arguments) => arguments.run(out),
             Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
         }
@@ -58,6 +63,15 @@ pub enum Error {
     /// Something that was looked for was found, and has been told; this is how much.
     #[error("{0}")]
     Found(String),
+    /// A manifest, or what was said of it on the command line.
+    #[error("{0}")]
+    Manifest(String),
+    /// The way to the cluster.
+    #[error("cannot reach a cluster: {0}")]
+    Cluster(String),
+    /// What the API server says.
+    #[error("{0}")]
+    Api(#[from] kube::Error),
     /// The run of the operator.
     #[error(transparent)]
     Run(#[from] crate::process::Error),
