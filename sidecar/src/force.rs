@@ -91,7 +91,7 @@ pub enum ForceError {
         /// The name that the certificate is for.
         host: String,
         /// What is wrong.
-        source: SecretError,
+        source: Box<SecretError>,
     },
     /// A listener's certificate cannot be used.
     #[error("databases[{entry}].listen.{field}: {source}")]
@@ -280,11 +280,10 @@ fn listen_tls(
         secrets.read(&name, key).map_err(|source| {
             if field == "tls" && source.is_missing() {
                 let host = settings.upstream.host.clone();
-                let entry = entry();
                 return ForceError::NotIssued {
-                    entry,
+                    entry: entry(),
                     host,
-                    source,
+                    source: Box::new(source),
                 };
             }
             ForceError::Secret {

@@ -1,6 +1,8 @@
 //! The harness of the end-to-end suites: real servers, the real sidecar, real clients.
 //!
 //! ```text
+//! pod ─┬─ volume        what the kubelet mounts: files that change all at once
+//!      │
 //! stage ─┬─ postgres   a server of our own, one database a test
 //!        ├─ policy     the policy file that the sidecar is given
 //!        ├─ sidecar ── logs, metrics
@@ -25,6 +27,7 @@ pub mod dice;
 pub mod listeners;
 pub mod logs;
 pub mod metrics;
+pub mod pod;
 pub mod policy;
 pub mod postgres;
 pub mod processes;
@@ -35,6 +38,7 @@ pub mod sidecar;
 pub mod stage;
 pub mod tokens;
 pub mod tools;
+pub mod volume;
 pub mod wait;
 pub mod wire;
 

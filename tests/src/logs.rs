@@ -1,6 +1,6 @@
 //! What the sidecar wrote to its log, and what must never stand there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -23,6 +23,12 @@ impl Log {
     /// Adds a secret to those that may not stand in the log.
     pub fn must_not_show(&mut self, secret: &str) {
         self.secrets.push(secret.to_owned());
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// All of it.

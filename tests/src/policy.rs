@@ -67,6 +67,22 @@ impl Policy {
         self
     }
 
+    /// Adds a database entry called `name`: a copy of the first one as it is now, with `text` merged into it.
+    ///
+    /// # Panics
+    /// Never: the policy has a first entry.
+    #[must_use]
+    pub fn another(mut self, name: &str, text: &str) -> Self {
+        let mut entry = self.0["spec"]["databases"][0].clone();
+        merge(&mut entry, yaml(text));
+        entry["name"] = json!(name);
+        self.0["spec"]["databases"]
+            .as_array_mut()
+            .unwrap()
+            .push(entry);
+        self
+    }
+
     /// Merges `text` into the database's timeouts.
     #[must_use]
     pub fn timeouts(self, text: &str) -> Self {
@@ -103,11 +119,30 @@ impl Policy {
     /// Fills in what only the stage knows, where the test has not written it.
     #[must_use]
     pub fn completed(mut self, listen: u16, upstream: u16, database: &str) -> Self {
-        let entry = &mut self.0["spec"]["databases"][0];
-        fill(&mut entry["listen"]["port"], json!(listen));
-        fill(&mut entry["upstream"]["port"], json!(upstream));
-        fill(&mut entry["upstream"]["database"], json!(database));
+        let entries = self.0["spec"]["databases"]
+            .as_array_mut()
+            .into_iter()
+            .flatten();
+        for (at, entry) in entries.enumerate() {
+            fill(&mut entry["listen"]["port"], json!(listen));
+            fill(&mut entry["upstream"]["port"], json!(upstream));
+            if at == 0 {
+                fill(&mut entry["upstream"]["database"], json!(database));
+            }
+        }
         self
+    }
+
+    /// What the operator would publish of it: the text of a snapshot, and its revision.
+    ///
+    /// # Panics
+    /// When the policy is none that can be resolved.
+    #[must_use]
+    pub fn snapshot(&self) -> (String, String) {
+        let policy = bulkhead_crds::load(&self.text()).unwrap();
+        let resolved = bulkhead_crds::resolve(&policy, ENVIRONMENT).unwrap();
+        let snapshot = bulkhead_crds::wire::Snapshot::of(resolved);
+        (snapshot.to_json().unwrap(), snapshot.revision().to_owned())
     }
 
     /// The file's text.

@@ -1,10 +1,12 @@
 //! The sidecar under test: the real binary, with a policy file, a folder of secrets and ports of its own.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -26,6 +28,8 @@ pub struct Launch {
     pub grace: &'static str,
     /// Whether `/readyz` must say yes before the test goes on.
     pub ready: bool,
+    /// Further flags of `run`.
+    pub arguments: Vec<String>,
 }
 
 /// A sidecar that runs.
@@ -36,9 +40,29 @@ pub struct Sidecar {
     policy: Policy,
     port: u16,
     admin: u16,
+    control: PathBuf,
     /// What it writes to its log.
     pub log: Log,
     ended: bool,
+}
+
+/// A command line, and what the harness must know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandLine {
+    /// Its folder, in which the log is written too.
+    pub(crate) home: PathBuf,
+    /// The policy in force, ports filled in.
+    pub(crate) policy: Policy,
+    /// The port for PostgreSQL.
+    pub(crate) port: u16,
+    /// The admin port on 127.0.0.1.
+    pub(crate) admin: u16,
+    /// The control socket.
+    pub(crate) control: PathBuf,
+    /// What follows `run`, the flags for the two above among them.
+    pub(crate) arguments: Vec<OsString>,
+    /// What may not stand in the log.
+    pub(crate) hidden: Vec<String>,
 }
 
 impl Sidecar {
@@ -49,44 +73,49 @@ impl Sidecar {
     #[must_use]
     pub fn start(policy: &Policy, upstream: u16, database: &str, launch: &Launch) -> Self {
         let home = folder("sidecar");
-        let mut hidden = Vec::new();
         for (name, text) in &launch.secrets {
             let path = home.join("secrets").join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
-            if name.ends_with("/password") {
-                hidden.push(text.clone());
-            }
         }
-        for attempt in 0..5 {
-            let (port, admin) = (free_port(), free_port());
+        on_free_ports(|port, admin| {
             let policy = policy.clone().completed(port, upstream, database);
             std::fs::write(home.join("policy.yaml"), policy.text()).unwrap();
-            let log = Log::new(home.join(format!("log-{attempt}")), hidden.clone());
-            let process = spawn(&home, admin, launch, attempt);
-            let mut sidecar = Self {
-                process,
+            let line = CommandLine {
+                arguments: arguments(&home, admin, launch),
+                control: home.join("control"),
                 home: home.clone(),
                 policy,
                 port,
                 admin,
-                log,
-                ended: false,
+                hidden: launch.hidden(),
             };
-            match sidecar.come_up(launch.ready) {
-                Ok(()) => return sidecar,
-                // Somebody else may have taken a port in between.
-                Err(text) if text.contains("in use") => sidecar.ended = true,
-                Err(text) => {
-                    sidecar.ended = true;
-                    panic!(
-                        "the sidecar does not come up:\n{text}\n{}",
-                        sidecar.policy.text()
-                    );
-                }
-            }
-        }
-        panic!("the sidecar finds no free port");
+            Self::try_start(line, launch.ready)
+        })
+    }
+
+    /// Starts a sidecar with a command line of the test's own.
+    ///
+    /// # Errors
+    /// What it says when it does not come up.
+    pub(crate) fn try_start(line: CommandLine, ready: bool) -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("log-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let log = Log::new(line.home.join(name), line.hidden);
+        let process = spawn(&line.arguments, &log);
+        let mut sidecar = Self {
+            process,
+            home: line.home,
+            policy: line.policy,
+            port: line.port,
+            admin: line.admin,
+            control: line.control,
+            log,
+            ended: false,
+        };
+        let up = sidecar.come_up(ready);
+        sidecar.ended = up.is_err();
+        up.map(|()| sidecar)
     }
 
     fn come_up(&mut self, ready: bool) -> Result<(), String> {
@@ -108,6 +137,12 @@ impl Sidecar {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The admin port, on 127.0.0.1.
+    #[must_use]
+    pub fn admin(&self) -> u16 {
+        self.admin
     }
 
     /// The policy in force, ports filled in.
@@ -181,7 +216,7 @@ impl Sidecar {
         Command::new(programs::sidecar())
             .args(arguments)
             .arg("--control")
-            .arg(self.home.join("control"))
+            .arg(&self.control)
             .output()
             .unwrap()
     }
@@ -214,6 +249,22 @@ impl Sidecar {
     /// Sends SIGTERM.
     pub fn terminate(&mut self) {
         self.process.signal(Signal::TERM);
+    }
+
+    /// Kills it: nothing of it is put in order.
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+    }
+
+    /// What `/revision` says.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    #[must_use]
+    pub fn revision(&self) -> serde_json::Value {
+        let (status, body) = self.get("/revision").expect("an answer from /revision");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
     }
 
     /// Sends SIGHUP.
@@ -254,24 +305,62 @@ impl Drop for Sidecar {
     }
 }
 
-fn spawn(home: &Path, admin: u16, launch: &Launch, attempt: u32) -> Running {
-    let log = File::create(home.join(format!("log-{attempt}"))).unwrap();
+/// Starts something on two ports that were free a moment ago; again where somebody else has taken one in between.
+///
+/// # Panics
+/// When it does not come up.
+pub(crate) fn on_free_ports<T>(mut start: impl FnMut(u16, u16) -> Result<T, String>) -> T {
+    for _ in 0..5 {
+        match start(free_port(), free_port()) {
+            Ok(started) => return started,
+            Err(text) if text.contains("in use") => {}
+            Err(text) => panic!("the sidecar does not come up:\n{text}"),
+        }
+    }
+    panic!("the sidecar finds no free port");
+}
+
+impl Launch {
+    /// What may not stand in the log.
+    pub(crate) fn hidden(&self) -> Vec<String> {
+        let passwords = self
+            .secrets
+            .iter()
+            .filter(|(name, _)| name.ends_with("/password"));
+        passwords.map(|(_, text)| text.clone()).collect()
+    }
+}
+
+fn arguments(home: &Path, admin: u16, launch: &Launch) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec![
+        "--policy".into(),
+        home.join("policy.yaml").into(),
+        "--environment".into(),
+        ENVIRONMENT.into(),
+        "--secrets".into(),
+        home.join("secrets").into(),
+        "--admin".into(),
+        format!("127.0.0.1:{admin}").into(),
+        "--control".into(),
+        home.join("control").into(),
+        "--workers".into(),
+        launch.workers.to_string().into(),
+        "--grace".into(),
+        launch.grace.into(),
+    ];
+    line.extend(launch.arguments.iter().map(OsString::from));
+    line
+}
+
+fn spawn(arguments: &[OsString], log: &Log) -> Running {
+    let file = File::create(log.path()).unwrap();
     let mut command = Command::new(programs::sidecar());
     command
         .arg("run")
-        .arg("--policy")
-        .arg(home.join("policy.yaml"))
-        .args(["--environment", ENVIRONMENT])
-        .arg("--secrets")
-        .arg(home.join("secrets"))
-        .args(["--admin", &format!("127.0.0.1:{admin}")])
-        .arg("--control")
-        .arg(home.join("control"))
-        .args(["--workers", &launch.workers.to_string()])
-        .args(["--grace", launch.grace])
+        .args(arguments)
         .env("RUST_BACKTRACE", "1")
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
+        .stdout(file.try_clone().unwrap())
+        .stderr(file);
     Running::start("the sidecar", &mut command)
 }
 

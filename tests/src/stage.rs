@@ -21,19 +21,20 @@ pub struct Stage {
     pub sidecar: Sidecar,
     /// The database's name.
     pub database: String,
-    place: Place,
+    pub(crate) place: Place,
 }
 
 /// A stage in the making.
 #[derive(Debug)]
 pub struct Setting<'a> {
-    policy: Policy,
-    server: &'a Server,
+    pub(crate) policy: Policy,
+    pub(crate) server: &'a Server,
     upstream: Option<u16>,
     secrets: BTreeMap<String, String>,
     workers: u32,
     grace: &'static str,
     ready: bool,
+    arguments: Vec<String>,
 }
 
 impl Stage {
@@ -67,6 +68,7 @@ impl Stage {
             workers: 2,
             grace: "2s",
             ready: true,
+            arguments: Vec::new(),
         }
     }
 
@@ -200,16 +202,29 @@ impl Setting<'_> {
         self
     }
 
+    /// A further flag of `run`, with its value.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// How the sidecar is started.
+    pub(crate) fn launch(&self) -> Launch {
+        Launch {
+            secrets: self.secrets.clone().into_iter().collect(),
+            workers: self.workers,
+            grace: self.grace,
+            ready: self.ready,
+            arguments: self.arguments.clone(),
+        }
+    }
+
     /// Starts it.
     pub async fn start(self) -> Stage {
         let database = self.server.database().await;
         let place = self.server.place().clone();
-        let launch = Launch {
-            secrets: self.secrets.into_iter().collect(),
-            workers: self.workers,
-            grace: self.grace,
-            ready: self.ready,
-        };
+        let launch = self.launch();
         let upstream = self.upstream.unwrap_or(place.port);
         let (policy, name) = (self.policy, database.clone());
         // On a thread of its own: what the sidecar needs for its start may be served by this test's runtime.
