@@ -38,6 +38,11 @@ fn the_definition_that_people_apply_is_the_one_of_this_build() {
 }
 
 #[test]
+fn the_definitions_that_the_chart_installs_are_the_ones_of_this_build() {
+    assert_fresh("charts/bulkhead/files/crds.yaml", &["crds"]);
+}
+
+#[test]
 fn the_reference_that_people_read_is_the_one_of_this_build() {
     assert_fresh("docs/policy.md", &["crds", "--format", "markdown"]);
 }
