@@ -48,7 +48,7 @@ class Report:
         self.say()
         self.say(
             f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.release()}, {os.cpu_count()} CPUs ({cpu_model()}), load average "
-            f"{os.getloadavg()[0]:.1f} at the start. PostgreSQL {server}, {bouncer_version()}. Everything on one machine, over TCP on 127.0.0.1, pgbench scale 5, no TLS."
+            f"{os.getloadavg()[0]:.1f} at the start. PostgreSQL {server}, {bouncer_version()}. Everything on one machine, over TCP on 127.0.0.1 unless a path says otherwise, pgbench scale 5, no TLS."
         )
         self.say(
             f"{given.rounds} rounds of {given.seconds:g} s; paths take turns within a round. Ratios are between runs of the same round: median (least–greatest). "

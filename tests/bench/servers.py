@@ -20,6 +20,10 @@ ROLE = "bench"
 MAX_CONNECTIONS = 1200
 
 
+# Where clients find whatever does not have them come by a Unix socket: the host of an address, or the socket's folder.
+LOOPBACK = "127.0.0.1"
+
+
 def free_port():
     """A port that the kernel has just had free."""
     with socket.socket() as probe:
@@ -44,8 +48,8 @@ def as_server_user():
 class Process:
     """A process of ours with a port, its log in the bench's folder."""
 
-    def __init__(self, name, command, port, log):
-        self.name, self.port = name, port
+    def __init__(self, name, command, port, log, host=LOOPBACK):
+        self.name, self.port, self.host = name, port, host
         self.log_path = log
         self.started = time.monotonic()
         with open(log, "ab") as sink:
@@ -147,9 +151,9 @@ class Bench:
         self.running.remove(process)
 
     @staticmethod
-    def target(port, user):
+    def target(port, user, host=LOOPBACK):
         """pgbench's words for where to connect."""
-        return ["-h", "127.0.0.1", "-p", str(port), "-U", user, DATABASE]
+        return ["-h", host, "-p", str(port), "-U", user, DATABASE]
 
     def pgbouncer(self, pool_mode, size):
         """PgBouncer with `size` server connections for the one role that it knows."""
@@ -167,16 +171,17 @@ class Bench:
         process = Process("PgBouncer", [*as_server_user(), program, "-q", config], port, self.folder / f"pgbouncer-{port}.log")
         return self.keep(process)
 
-    def sidecar(self, tier, pool_mode, size, per_user):
+    def sidecar(self, tier, pool_mode, size, per_user, by_socket=False):
         """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`."""
+        beside = f", socket: {self.folder}" if by_socket else ""
         port, admin = free_port(), free_port()
         policy = self.folder / f"policy-{port}.yaml"
-        policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, upstream=self.port, database=DATABASE))
+        policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, beside=beside, upstream=self.port, database=DATABASE))
         command = [*TIED, self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
         command += ["--control", self.folder / f"control-{port}.sock"]
         if self.workers:
             command += ["--workers", str(self.workers)]
-        return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log"))
+        return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log", str(self.folder) if by_socket else LOOPBACK))
 
 
 POLICY = """\
@@ -190,7 +195,7 @@ spec:
   databases:
   - name: main
     protocol: PostgreSQL
-    listen: {{port: {port}, auth: {{mode: Trust}}}}
+    listen: {{port: {port}{beside}, auth: {{mode: Trust}}}}
     upstream: {{host: 127.0.0.1, port: {upstream}, database: {database}, tls: {{mode: Disable}}}}
     pool: {{mode: {pool_mode}, perUser: {{max: {per_user}}}, maxConnections: {size}}}
     timeouts: {{acquire: 60s}}

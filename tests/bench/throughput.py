@@ -28,6 +28,10 @@ PATHS = {
     "pgbouncer-session": ("PgBouncer, session", lambda bench, size, _: bench.pgbouncer("session", size)),
     "pgbouncer-transaction": ("PgBouncer, transaction", lambda bench, size, _: bench.pgbouncer("transaction", size)),
     "dedicated": ("Bulkhead, Dedicated", lambda bench, size, one: bench.sidecar("Dedicated", "Transaction", size, one)),
+    "dedicated-unix": (
+        "Bulkhead, Dedicated, by Unix socket",
+        lambda bench, size, one: bench.sidecar("Dedicated", "Transaction", size, one, by_socket=True),
+    ),
     "reset": ("Bulkhead, Reset", lambda bench, size, one: bench.sidecar("Reset", "Transaction", size, one)),
     "shared": ("Bulkhead, Shared", lambda bench, size, one: bench.sidecar("Shared", "Transaction", size, one)),
     "dedicated-session": ("Bulkhead, Dedicated, session", lambda bench, size, one: bench.sidecar("Dedicated", "Session", size, one)),
@@ -142,7 +146,7 @@ def user_of(path, number):
 
 def load(bench, path, cell, proxy, logs, warm, seconds):
     """Runs pgbench, and reads the figures of the window in its middle; with them, how many clients had not begun when it did."""
-    port = proxy.port if proxy else bench.port
+    port, host = (proxy.port, proxy.host) if proxy else (bench.port, servers.LOOPBACK)
     common = [bench.pgbench, "-n", "-S", "-M", cell.protocol, "-T", str(math.ceil(warm + seconds + 0.5)), "-l"]
     if cell.users == "one":
         groups = [(cell.clients, user_of(path, 0))]
@@ -151,7 +155,7 @@ def load(bench, path, cell, proxy, logs, warm, seconds):
     children = []
     try:
         for index, (clients, user) in enumerate(groups):
-            words = [*common, "-c", str(clients), "-j", str(min(clients, 2)), "--log-prefix", str(logs / f"{index}"), *bench.target(port, user)]
+            words = [*common, "-c", str(clients), "-j", str(min(clients, 2)), "--log-prefix", str(logs / f"{index}"), *bench.target(port, user, host)]
             children.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
         time.sleep(warm)
         before, cpu_before = time.time(), process.cpu_seconds(proxy.pid) if proxy else None

@@ -173,6 +173,13 @@ pub(super) fn any_port(policy: &EffectivePolicy) -> Complaints {
 pub(super) fn dials_itself(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {
         let (listen, upstream) = (&one.listen, &one.upstream);
+        if listen.socket.as_ref() == Some(&upstream.host) && listen.port == upstream.port {
+            let message = format!(
+                "{} is where the sidecar's own socket lies, which would take the place of the server's: choose another folder",
+                upstream.host
+            );
+            return Some(complain(database(&one.name, "listen.socket"), message));
+        }
         let here = match upstream.host.parse::<IpAddr>() {
             Ok(address) => overlap(listen.address, address) && address.is_loopback(),
             Err(_) => {

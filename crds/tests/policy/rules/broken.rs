@@ -197,6 +197,14 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
+        "DialsItself",
+        &[
+            ("databases/0/upstream/host", "/run/postgresql"),
+            ("databases/0/upstream/tls", "{mode: Disable}"),
+            ("databases/0/listen", "{socket: /run/postgresql}"),
+        ],
+    ),
+    (
         "CaMissing",
         &[("databases/0/upstream/tls/mode", "VerifyCa")],
     ),
