@@ -25,6 +25,19 @@ test: setup ## Builds everything and runs every test against a real PostgreSQL
 # dependencies once more, without the features of the tests.
 	cargo test --workspace --locked --no-fail-fast
 
+.PHONY: cluster
+cluster: ## A single-node Kubernetes that stays up; prints its kubeconfig (root; built once, 15 minutes, then ready in 10 s)
+	@tests/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Ends that cluster, and removes all that it has made
+	@tests/cluster/down
+
+.PHONY: images
+images: ## The images of the sidecar and the operator, as users run them: target/images/*.tar
+	@tests/setup/ensure rust cc buildah
+	@tests/cluster/images/release
+
 .PHONY: bench
 bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 3 minutes)
 	@tests/setup/ensure rust cc postgresql pgbouncer python
@@ -44,5 +57,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool; builds Kubernetes once (15 minutes)
-	@tests/setup/ensure rust cc postgresql venv promtool go control-plane
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql venv promtool go control-plane node

@@ -31,7 +31,7 @@ async fn a_namespace_is_made_and_kubectl_sees_it() {
 async fn an_editor_has_an_editors_rights_and_no_more() {
     let cluster = ControlPlane::shared().await;
     let namespace = cluster.namespace(&[]).await;
-    let _made = cluster
+    cluster
         .kubectl(&[
             "create",
             "rolebinding",
@@ -42,7 +42,7 @@ async fn an_editor_has_an_editors_rights_and_no_more() {
             "--user=eve",
         ])
         .await
-        .well();
+        .check();
 
     let eve = cluster.client_as("eve", &[]);
     let mut map = ConfigMap::default();

@@ -14,14 +14,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{PATIENCE, wait};
 
-/// Reads `watch PID`, `gone PID` and `remove DIR` until the pipe ends, then does what is left to do.
+/// Reads `watch PID`, `gone PID`, `remove DIR` and `cgroup NAME` until the pipe ends, then does what is left to do.
 const WATCHDOG: &str = r#"
 trap '' INT HUP TERM
-pids='' dirs=''
+pids='' dirs='' cgroups=''
 while read -r verb what; do
     case "$verb" in
         watch) pids="$pids $what" ;;
         remove) dirs="$dirs $what" ;;
+        cgroup) cgroups="$cgroups $what" ;;
         gone) rest=''; for pid in $pids; do [ "$pid" = "$what" ] || rest="$rest $pid"; done; pids="$rest" ;;
     esac
 done
@@ -33,6 +34,13 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     sleep 0.1
 done
 [ -z "$alive" ] || kill -KILL $alive 2>/dev/null
+for cgroup in $cgroups; do
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        find /sys/fs/cgroup -mindepth 1 -depth -type d \( -path "*/$cgroup" -o -path "*/$cgroup/*" \) -exec rmdir {} + 2>/dev/null
+        [ -n "$(find /sys/fs/cgroup -maxdepth 2 -type d -name "$cgroup")" ] || break
+        sleep 0.1
+    done
+done
 [ -z "$dirs" ] || rm -rf $dirs
 "#;
 
@@ -75,6 +83,12 @@ impl Running {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Leaves the process alone from now on: it outlives this one.
+    pub fn leave(self) {
+        tell_watchdog(&format!("gone {}", self.id()));
+        std::mem::forget(self);
     }
 
     /// Sends `signal`, unless the process has ended.
@@ -124,6 +138,11 @@ pub fn folder(name: &str) -> PathBuf {
     let path = root().join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir_all(&path).unwrap();
     path
+}
+
+/// Has the cgroup `name`, and those in it, removed when this process has ended and they are empty.
+pub fn cgroup_ends_with_us(name: &str) {
+    tell_watchdog(&format!("cgroup {name}"));
 }
 
 /// A TCP port of loopback that nobody holds, below the range from which the kernel takes the ports of outgoing connections.

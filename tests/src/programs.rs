@@ -83,14 +83,25 @@ pub fn python() -> PathBuf {
     PYTHON.get_or_init(make_python).clone()
 }
 
+/// The folder of what is made once for this machine, outside of the tree: `BULKHEAD_CACHE`, or `bulkhead` in the user's cache.
+///
+/// # Panics
+/// When there is no home.
+#[must_use]
+pub fn cache() -> PathBuf {
+    let named = std::env::var_os("BULKHEAD_CACHE").map(PathBuf::from);
+    let users =
+        || std::env::var_os("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("bulkhead"));
+    named.or_else(users).unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead")
+    })
+}
+
 /// The releases of the Python clients that the suites are written against.
 const PYTHON_CLIENTS: [&str; 2] = ["psycopg[binary]==3.3.*", "asyncpg==0.32.*"];
 
 fn make_python() -> PathBuf {
-    let cache = std::env::var_os("BULKHEAD_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache/bulkhead"),
-        PathBuf::from,
-    );
+    let cache = cache();
     std::fs::create_dir_all(&cache).unwrap();
     let folder = cache.join("python-psycopg-3.3-asyncpg-0.32");
     let python = folder.join("bin/python");

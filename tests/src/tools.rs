@@ -32,6 +32,16 @@ impl Said {
     }
 }
 
+impl Said {
+    /// Holds the program to having ended well.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn check(&self) {
+        assert!(self.success, "{self:?}");
+    }
+}
+
 impl Stage {
     /// Runs psql as `user` with `script` as its input: no headers, fields apart by `|`.
     pub async fn psql(&self, user: &str, script: &str) -> Said {

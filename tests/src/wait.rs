@@ -33,8 +33,13 @@ where
             start.elapsed() < patience,
             "waited {patience:?} in vain for {what}"
         );
-        tokio::time::sleep(LOOK).await;
+        pause().await;
     }
+}
+
+/// The pause between two looks, for who loops over a condition that is more than yes or no.
+pub async fn pause() {
+    tokio::time::sleep(LOOK).await;
 }
 
 /// Waits, without a runtime, until `condition` gives a value or `patience` is over.

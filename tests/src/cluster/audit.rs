@@ -1,6 +1,6 @@
 //! What was asked of the API server: its audit log, at the level of metadata.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -35,6 +35,11 @@ rules:
   nonResourceURLs: ['/readyz*', '/livez*', '/healthz*', '/openapi/*']
 - level: Metadata
 ";
+
+/// The file that the log of the cluster in `folder` goes to.
+pub(super) fn log(folder: &Path) -> PathBuf {
+    folder.join("audit.log")
+}
 
 /// The requests in the log at `path` so far.
 pub(super) fn read(path: &Path) -> Vec<Asked> {

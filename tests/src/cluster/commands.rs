@@ -1,17 +1,17 @@
-//! kubectl and helm against a control plane.
+//! kubectl and helm against a cluster.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{ControlPlane, program};
+use super::{Cluster, program};
 use crate::tools::{Said, run_within};
 
 /// The longest that a command may take: `kubectl wait` and `helm install --wait` bring limits of their own.
 const COMMAND: Duration = Duration::from_secs(180);
 
-impl ControlPlane {
+impl Cluster {
     /// Runs kubectl as the cluster's administrator.
     pub async fn kubectl(&self, arguments: &[&str]) -> Said {
         self.kubectl_with(arguments, "").await
@@ -23,7 +23,7 @@ impl ControlPlane {
             .await
     }
 
-    /// Runs kubectl with a kubeconfig of [`ControlPlane::kubeconfig_as`] or [`ControlPlane::service_account`].
+    /// Runs kubectl with a kubeconfig of [`Cluster::kubeconfig_as`] or [`Cluster::service_account`].
     pub async fn kubectl_by(&self, kubeconfig: &Path, arguments: &[&str], input: &str) -> Said {
         self.run("kubectl", kubeconfig, arguments, input).await
     }

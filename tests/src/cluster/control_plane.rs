@@ -1,31 +1,22 @@
 //! etcd, kube-apiserver and, where asked for, kube-controller-manager: all that a test needs that runs no pods.
 
-mod api_server;
-mod controller_manager;
-mod etcd;
-mod launch;
-
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{Ipv4Addr, TcpStream};
+use std::ops::Deref;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::api::PostParams;
-use kube::{Api, Client};
 use tokio::sync::OnceCell;
 
-use super::audit::{self, Asked};
+use super::access::{Access, Proof};
 use super::credentials::Credentials;
-use super::kubeconfig::{Access, Proof};
-use crate::processes::{Running, folder};
+use super::launch::{Launcher, Part};
+use super::parts::{api_server, controller_manager, etcd};
+use super::{Cluster, READY};
+use crate::processes::{Running, folder, free_port};
 use crate::wait;
-use api_server::ApiServer;
-use etcd::Etcd;
 
-/// The longest that a part may take to come up on a busy machine; it takes seconds on an idle one.
-const READY: Duration = Duration::from_secs(90);
+/// The first three numbers of every Service's address; nothing routes them here.
+const SERVICES: [u8; 3] = [10, 96, 0];
 
 /// What a control plane is to be.
 #[derive(Clone, Debug)]
@@ -52,16 +43,21 @@ impl Default for Options {
 /// A control plane that runs.
 #[derive(Debug)]
 pub struct ControlPlane {
-    folder: PathBuf,
-    options: Options,
-    access: Access,
-    admin: kube::Config,
-    kubeconfig: PathBuf,
-    api_server: ApiServer,
+    cluster: Cluster,
+    launcher: Launcher,
+    part: Part,
     // In the order in which they end.
-    controller_manager: Option<Running>,
-    running: Mutex<Option<Running>>,
-    _etcd: Etcd,
+    _controller_manager: Option<Running>,
+    api_server: Mutex<Option<Running>>,
+    _etcd: Running,
+}
+
+impl Deref for ControlPlane {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
 }
 
 impl ControlPlane {
@@ -79,35 +75,25 @@ impl ControlPlane {
     /// When a program is missing, or does not come up.
     pub async fn start_with(options: Options) -> Self {
         let folder = folder("control-plane");
+        let launcher = Launcher::here(&folder);
         let credentials = Credentials::new(folder.join("pki"));
-        let etcd = Etcd::start(&folder);
-        let (api_server, running) = ApiServer::start(&folder, &credentials, &etcd, &options).await;
-        let access = Access {
-            server: api_server.address(),
-            authority: credentials.authority(),
-            proof: Proof::Certificate(credentials.client("admin", Some("system:masters"))),
-            act_as: None,
-        };
-        let mut this = Self {
-            admin: access.config().await,
-            kubeconfig: access.write(&folder.join("admin.kubeconfig")),
-            folder,
-            options,
-            access,
-            api_server,
-            controller_manager: None,
-            running: Mutex::new(Some(running)),
-            _etcd: etcd,
-        };
-        if this.options.controller_manager {
-            this.controller_manager = Some(controller_manager::start(
-                &this.folder,
-                &this.access,
-                &credentials,
-            ));
-            this.roles_are_filled().await;
+        let (etcd, keys) = start_etcd(&launcher, &folder);
+        let (cluster, part, api_server) =
+            start_api_server(&launcher, &credentials, &keys, &options).await;
+        let mut controller_manager = None;
+        if options.controller_manager {
+            let part = controller_manager::part(&folder, cluster.access(), &credentials);
+            controller_manager = Some(launcher.start(&part).process);
+            cluster.until_roles_are_filled().await;
         }
-        this
+        Self {
+            cluster,
+            launcher,
+            part,
+            _controller_manager: controller_manager,
+            api_server: Mutex::new(Some(api_server)),
+            _etcd: etcd,
+        }
     }
 
     /// The control plane that all tests of this process share. Who stops its API server, or changes what is not in a namespace of
@@ -120,118 +106,12 @@ impl ControlPlane {
         SHARED.get_or_init(Self::start).await
     }
 
-    /// A client of the cluster's administrator. It belongs to the runtime that it is made in.
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    #[must_use]
-    pub fn client(&self) -> Client {
-        Client::try_from(self.admin.clone()).unwrap()
-    }
-
-    /// A client that acts as `user` in `groups`, with that user's rights alone.
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    #[must_use]
-    pub fn client_as(&self, user: &str, groups: &[&str]) -> Client {
-        let mut config = self.admin.clone();
-        config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups =
-            Some(groups.iter().map(|&group| group.to_owned()).collect());
-        Client::try_from(config).unwrap()
-    }
-
-    /// The administrator's kubeconfig.
-    #[must_use]
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
-    }
-
-    /// A kubeconfig that acts as `user` in `groups`.
-    ///
-    /// # Panics
-    /// When it cannot be written.
-    #[must_use]
-    pub fn kubeconfig_as(&self, user: &str, groups: &[&str]) -> PathBuf {
-        let mut access = self.access.clone();
-        access.act_as = Some((
-            user.to_owned(),
-            groups.iter().map(|&group| group.to_owned()).collect(),
-        ));
-        access.write(&self.scratch("kubeconfig"))
-    }
-
-    /// A kubeconfig with a token of a service account, as a pod of it would have; the account is made if it is not there.
-    ///
-    /// # Panics
-    /// When the namespace does not exist.
-    pub async fn service_account(&self, namespace: &str, name: &str) -> PathBuf {
-        self.make_service_account(namespace, name).await;
-        let token = self
-            .kubectl(&["create", "token", "--namespace", namespace, name])
-            .await
-            .well();
-        let mut access = self.access.clone();
-        access.proof = Proof::Token(token.trim().to_owned());
-        access.write(&self.scratch("kubeconfig"))
-    }
-
-    /// Makes a namespace of its own for a test, with `labels`, in which pods may be created at once.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    pub async fn namespace(&self, labels: &[(&str, &str)]) -> String {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut namespace = Namespace::default();
-        namespace.metadata.name = Some(name.clone());
-        namespace.metadata.labels = Some(
-            labels
-                .iter()
-                .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-        );
-        Api::all(self.client())
-            .create(&PostParams::default(), &namespace)
-            .await
-            .unwrap();
-        // A pod is refused until its namespace has this account, which the controller manager makes in a while or never.
-        self.make_service_account(&name, "default").await;
-        name
-    }
-
-    async fn make_service_account(&self, namespace: &str, name: &str) {
-        let mut account = ServiceAccount::default();
-        account.metadata.name = Some(name.to_owned());
-        let made = Api::namespaced(self.client(), namespace)
-            .create(&PostParams::default(), &account)
-            .await;
-        match made {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(error) => panic!("the service account {namespace}/{name}: {error}"),
-        }
-    }
-
-    /// The requests that the API server has answered so far.
-    #[must_use]
-    pub fn audit_events(&self) -> Vec<Asked> {
-        audit::read(&api_server::audit_log(&self.folder))
-    }
-
-    /// The files of this control plane: logs, credentials.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Ends the API server at once, as a crash would.
     ///
     /// # Panics
     /// When it does not end.
     pub fn stop_api_server(&self) {
-        self.running
+        self.api_server
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
@@ -242,8 +122,15 @@ impl ControlPlane {
     /// # Panics
     /// When it does not come up.
     pub async fn start_api_server(&self) {
-        let running = self.api_server.start_again(&self.folder).await;
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        let mut launched = self.launcher.start(&self.part);
+        launched
+            .until_ready(&self.cluster.access().config().await)
+            .await
+            .unwrap_or_else(|log| panic!("kube-apiserver does not come up again:\n{log}"));
+        *self
+            .api_server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(launched.process);
     }
 
     /// Ends the API server as a crash would, and starts it again.
@@ -254,22 +141,76 @@ impl ControlPlane {
         self.stop_api_server();
         self.start_api_server().await;
     }
+}
 
-    fn scratch(&self, name: &str) -> PathBuf {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        self.folder.join(format!("{name}-{count}"))
-    }
+/// Another process may take a port between the look and the start; so often it is tried again.
+const ATTEMPTS: usize = 5;
 
-    /// The role `edit` is made of others by the controller manager; a test with an editor's rights must not come before that.
-    async fn roles_are_filled(&self) {
-        let roles: Api<ClusterRole> = Api::all(self.client());
-        wait::until_within(READY, "the rules of the role `edit`", || async {
-            roles
-                .get("edit")
-                .await
-                .is_ok_and(|role| role.rules.is_some_and(|rules| !rules.is_empty()))
-        })
-        .await;
+fn start_etcd(launcher: &Launcher, folder: &Path) -> (Running, etcd::Keys) {
+    for _ in 0..ATTEMPTS {
+        let keys = etcd::Keys::new(folder, free_port());
+        let mut launched = launcher.start(&etcd::part(folder, &keys, free_port()));
+        let up = wait::blocking(READY, || match launched.process.exited() {
+            Some(_) => Some(false),
+            None => TcpStream::connect(("127.0.0.1", keys.port))
+                .ok()
+                .map(|_| true),
+        });
+        if up == Some(true) {
+            return (launched.process, keys);
+        }
+        let log = launched.tail();
+        assert!(port_was_taken(&log), "etcd does not come up:\n{log}");
     }
+    panic!("etcd finds no free port");
+}
+
+async fn start_api_server(
+    launcher: &Launcher,
+    credentials: &Credentials,
+    etcd: &etcd::Keys,
+    options: &Options,
+) -> (Cluster, Part, Running) {
+    for _ in 0..ATTEMPTS {
+        let port = free_port();
+        let mut part = api_server::part(&api_server::Place {
+            folder: launcher.folder(),
+            credentials,
+            etcd,
+            address: Ipv4Addr::LOCALHOST,
+            port,
+            services: SERVICES,
+        });
+        part.arguments.extend([
+            // Endpoints refuse a loopback address, and nobody here reaches the API server by its Service.
+            "--endpoint-reconciler-type=none".to_owned(),
+        ]);
+        if let Some(version) = options.emulated {
+            part.arguments.push(format!("--emulated-version={version}"));
+        }
+        part.arguments.extend(options.api_server.iter().cloned());
+        let access = Access {
+            server: format!("https://127.0.0.1:{port}"),
+            authority: credentials.authority(),
+            proof: Proof::Certificate(credentials.client("admin", Some("system:masters"))),
+            act_as: None,
+        };
+        let mut launched = launcher.start(&part);
+        match launched.until_ready(&access.config().await).await {
+            Ok(()) => {
+                let cluster = Cluster::new(launcher.folder().to_path_buf(), access).await;
+                return (cluster, part, launched.process);
+            }
+            Err(log) => assert!(
+                port_was_taken(&log),
+                "kube-apiserver does not come up:\n{log}"
+            ),
+        }
+    }
+    panic!("kube-apiserver finds no free port");
+}
+
+/// Whether a program ended because another had its port.
+fn port_was_taken(log: &str) -> bool {
+    log.contains("address already in use")
 }

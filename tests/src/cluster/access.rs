@@ -30,6 +30,15 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// The same cluster, for whom `identity` proves to be.
+    pub(super) fn of(&self, identity: Identity) -> Self {
+        Self {
+            proof: Proof::Certificate(identity),
+            act_as: None,
+            ..self.clone()
+        }
+    }
+
     /// Writes it to `path`.
     pub(super) fn write(&self, path: &Path) -> PathBuf {
         write_private(path, &serde_yaml::to_string(&self.value()).unwrap());
