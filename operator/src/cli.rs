@@ -32,7 +32,7 @@ enum Command {
     /// Judges policies in files, and looks for ways round them in workloads, Services and NetworkPolicies
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
 }
 
 impl Arguments {

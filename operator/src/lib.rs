@@ -8,12 +8,18 @@
 //! - [`cli`]: what the binary can be asked to do.
 //! - [`process`]: a run, from the first connection to the last answer, told what to do by [`settings`].
 //! - [`lease`]: who leads, and the client that cannot write when that is not certain.
+//! - [`certificates`]: what the webhooks' server shows, renewed with overlap.
+//! - [`admission`]: what the API server asks before it stores an object.
+//! - [`install`]: what the leader puts into the API server, and keeps as it should be.
 //! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
 //! - [`findings`]: ways round a policy, in objects of Kubernetes; for the status and for `lint` alike.
 
+pub mod admission;
+pub mod certificates;
 pub mod cli;
 pub mod findings;
 pub mod health;
+pub mod install;
 pub mod lease;
 pub mod logs;
 pub mod metrics;

@@ -65,7 +65,7 @@ async fn operate(flags: &Flags) -> Result<(), Error> {
         identity = settings.identity,
         "started"
     );
-    let serving = serve::start(&settings, &metrics).await?;
+    let serving = serve::start(&client, &settings, &metrics).await?;
     let campaign = lead::Campaign {
         client,
         settings: Arc::clone(&settings),

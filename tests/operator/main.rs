@@ -8,3 +8,4 @@
 )]
 
 mod control_plane;
+mod serve;

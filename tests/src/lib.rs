@@ -21,12 +21,14 @@
     reason = "a harness reports a broken world by ending the test"
 )]
 
+pub mod admin;
 pub mod certificates;
 pub mod cluster;
 pub mod dice;
 pub mod listeners;
 pub mod logs;
 pub mod metrics;
+pub mod operator;
 pub mod pod;
 pub mod policy;
 pub mod postgres;

@@ -61,15 +61,29 @@ pub fn sidecar() -> PathBuf {
     if let Some(path) = std::env::var_os("BULKHEAD_SIDECAR") {
         return PathBuf::from(path);
     }
-    // target/<profile>/deps/<this>, and the sidecar is target/<profile>/bulkhead-sidecar.
+    built_beside_this("bulkhead-sidecar")
+}
+
+/// The operator: `BULKHEAD_OPERATOR`, or the one that was built beside this test binary.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn operator() -> PathBuf {
+    std::env::var_os("BULKHEAD_OPERATOR")
+        .map_or_else(|| built_beside_this("bulkhead-operator"), PathBuf::from)
+}
+
+/// A program of this workspace: this is `target/<profile>/deps/<test>`, and the program `target/<profile>/<name>`.
+fn built_beside_this(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own
         .ancestors()
         .nth(2)
-        .map(|folder| folder.join("bulkhead-sidecar"))
+        .map(|folder| folder.join(name))
         .filter(|path| path.exists());
     path.unwrap_or_else(|| {
-        panic!("the sidecar has not been built; build it with `cargo build -p bulkhead-sidecar`")
+        panic!("{name} has not been built; build it with `cargo build -p {name}`")
     })
 }
 

@@ -8,6 +8,8 @@ use crate::settings::Flags;
 
 /// Runs the operator.
 #[derive(Args)]
+// Whoever wraps the command may say it again.
+#[command(args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     flags: Flags,

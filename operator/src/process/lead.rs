@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::stop::{self, Stop};
+use crate::install;
 use crate::lease::fence::{Fence, fenced};
 use crate::lease::{Attempt, Lease};
 use crate::metrics::Metrics;
@@ -94,9 +95,8 @@ impl Campaign {
 }
 
 /// What a leader does, until it is told to stop.
-async fn duties(client: Client, settings: Arc<Settings>, metrics: Metrics, mut stop: Stop) {
-    let _ = (client, settings, metrics);
-    stop.stopped().await;
+async fn duties(client: Client, settings: Arc<Settings>, metrics: Metrics, stop: Stop) {
+    install::keep(client, settings, metrics, stop).await;
 }
 
 /// Waits for what the leader does to end by itself while it may still write, and ends it otherwise.

@@ -1,0 +1,4 @@
+//! Admission: what the API server asks before it stores an object.
+
+pub mod review;
+pub mod validate;

@@ -1,0 +1,23 @@
+//! What a process serves on its admin port: plain HTTP on loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::PATIENCE;
+
+/// The status and body of a GET; none when nobody answers.
+#[must_use]
+pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: bulkhead\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
