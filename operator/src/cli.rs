@@ -8,6 +8,7 @@ mod lint;
 mod manifests;
 mod objects;
 mod run;
+mod uninstall;
 
 use std::io::{self, Write};
 
@@ -33,6 +34,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
     Run(Box<run::Arguments>),
+    /// Takes away what the operator has installed in the API server, whether or not it still runs
+    Uninstall(uninstall::Arguments),
 }
 
 impl Arguments {
@@ -47,6 +50,7 @@ impl Arguments {
             Command::Explain(arguments) => arguments.run(out),
             Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
+            Command::Uninstall(arguments) => arguments.run(out),
         }
     }
 }

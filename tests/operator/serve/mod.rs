@@ -5,6 +5,7 @@ mod certificates;
 mod http;
 mod leadership;
 mod metrics;
+mod uninstall;
 
 use bulkhead_tests::cluster::ControlPlane;
 use k8s_openapi::api::coordination::v1::Lease;
