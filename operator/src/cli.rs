@@ -1,5 +1,6 @@
 //! What the binary can be asked to do.
 
+mod check;
 mod cluster;
 mod completions;
 mod crds;
@@ -24,6 +25,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Checks the installation in a cluster, and whether the upstreams of a policy can be reached
+    Check(check::Arguments),
     /// Prints what a shell needs to complete this command line
     Completions(completions::Arguments),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
@@ -45,6 +48,7 @@ impl Arguments {
     /// Those of the subcommand.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         match &self.command {
+            Command::Check(arguments) => arguments.run(out),
             Command::Completions(arguments) => arguments.run(out),
             Command::Crds(arguments) => arguments.run(out),
             Command::Explain(arguments) => arguments.run(out),
