@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod drain;
 mod http;
 mod leadership;
 mod metrics;
