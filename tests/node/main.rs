@@ -8,4 +8,3 @@
 )]
 
 mod pods;
-mod teardown;

@@ -28,8 +28,6 @@ enum End {
     Stopped,
     /// The lease is not certain any more, or somebody else's.
     Lost,
-    /// The operator has been uninstalled.
-    Withdrawn,
     /// What a leader does has ended, which it should not.
     Gone,
 }
@@ -65,7 +63,7 @@ impl Campaign {
                 End::Stopped => return,
                 // Somebody else may do better.
                 End::Gone => sleep(self.settings.lease_duration).await,
-                End::Lost | End::Withdrawn => {}
+                End::Lost => {}
             }
         }
     }
@@ -82,7 +80,7 @@ impl Campaign {
         ));
         let end = tokio::select! {
             () = stop.stopped() => End::Stopped,
-            end = keep(lease, fence) => end,
+            never = keep(lease, fence) => match never { Lost => End::Lost },
             ended = &mut duties => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "what the leader does has ended");
@@ -112,10 +110,12 @@ async fn finish(mut duties: JoinHandle<()>, fence: &Fence) {
     fence.close();
 }
 
+/// The lease is lost.
+struct Lost;
+
 /// Returns once the lease is held.
 async fn acquire(lease: &mut Lease, fence: &Fence) {
     let mut told = String::new();
-    let mut withdrawn = false;
     loop {
         match attempt(lease, fence).await {
             Ok(Attempt::Held) => return,
@@ -125,12 +125,6 @@ async fn acquire(lease: &mut Lease, fence: &Fence) {
                     told = holder;
                 }
             }
-            Ok(Attempt::Withdrawn) => {
-                if !withdrawn {
-                    tracing::warn!("uninstalled: this process will not lead any more");
-                }
-                withdrawn = true;
-            }
             Err(error) => tracing::warn!(%error, "the lease cannot be had"),
         }
         sleep(lease.retry()).await;
@@ -138,22 +132,21 @@ async fn acquire(lease: &mut Lease, fence: &Fence) {
 }
 
 /// Renews the lease for as long as it can be.
-async fn keep(lease: &mut Lease, fence: &Fence) -> End {
+async fn keep(lease: &mut Lease, fence: &Fence) -> Lost {
     loop {
         sleep(lease.retry()).await;
         match attempt(lease, fence).await {
             Ok(Attempt::Held) => {}
             Ok(Attempt::Lost { holder }) if !holder.is_empty() => {
                 tracing::warn!(holder, "another replica has taken the lease");
-                return End::Lost;
+                return Lost;
             }
-            Ok(Attempt::Withdrawn) => return End::Withdrawn,
             // Somebody has written to it: perhaps we have, in a request whose answer was lost. The next look will tell.
             Ok(Attempt::Lost { .. }) => {}
             Err(error) => tracing::warn!(%error, "the lease was not renewed"),
         }
         if fence.left().is_none() {
-            return End::Lost;
+            return Lost;
         }
     }
 }

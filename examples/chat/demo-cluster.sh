@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# The demo on a cluster: the chart, two environments, one policy, an application that knows nothing of a sidecar, a real PostgreSQL.
+# Exit code 0 only when each step held.
+#
+# Without KUBECONFIG a cluster of its own is built (once, some 20 minutes; cached), started, and removed at the end. With KUBECONFIG
+# that cluster is used, whose nodes must be able to pull the four images named in BULKHEAD_OPERATOR_IMAGE, BULKHEAD_SIDECAR_IMAGE,
+# BULKHEAD_CHAT_IMAGE and BULKHEAD_POSTGRES_IMAGE. BULKHEAD_KEEP=1 leaves everything as it is at the end, to look around in.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+. "$here/cluster-stage.sh"
+. "$here/cluster-install.sh"
+cd "$root"
+
+title 'A cluster, and four images'
+cluster_up
+say "Kubernetes $(kubectl version -o json | sed -nE 's/.*"gitVersion": "(v[^"]*)".*/\1/p' | tail -n 1), $(kubectl get nodes -o name | wc -l) node"
+
+title '1. helm install'
+install_chart
+held 'two replicas are ready, and admission is in place'
+
+title '2. Two namespaces, one policy, applied to both as it is'
+set_the_scene
+for namespace in chat-staging chat-production; do
+    say "kubectl apply -n $namespace -f examples/chat/kubernetes/policy.yaml"
+    kubectl apply -n "$namespace" -f "$manifests/policy.yaml" >"$work/apply.log" 2>&1 || broken "the policy is refused in $namespace"
+    quote "$(cat "$work/apply.log")"
+    within 30 "the policy's acceptance in $namespace" condition_is "$namespace" Accepted True
+done
+rm "$work/apply.log"
+held 'the labels of the namespaces say which environment each is'
+
+title '3. The application comes, and its pods are injected'
+for namespace in chat-staging chat-production; do
+    within 10 "injection in $namespace" would_be_injected "$namespace"
+    app_manifest | kubectl apply -n "$namespace" -f - >/dev/null
+done
+for namespace in chat-staging chat-production; do
+    rolled_out "$namespace" chat-backend
+    for pod in $(pods "$namespace"); do injected "$namespace" "$pod"; done
+    show "$(kubectl get pods -n "$namespace" -l app=chat-backend)"
+done
+forward_all chat-staging chat-production
+staging="$(first_pod chat-staging)" production="$(first_pod chat-production)"
+held 'under Pod Security restricted, ready, and nothing in the Deployment speaks of a sidecar'
+
+title '4. Two users: each has their own messages, and nobody is nobody'
+for namespace in chat-staging chat-production; do
+    pod="$(first_pod "$namespace")"
+    request "$namespace" "$pod" POST /messages alice "hello from alice in ${namespace#chat-}"
+    expect_status 201
+    request "$namespace" "$pod" POST /messages bob "hello from bob in ${namespace#chat-}"
+    expect_status 201
+    request "$namespace" "$pod" GET /messages alice
+    expect_status 200
+    expect_text "hello from alice in ${namespace#chat-}"
+    expect_no_text 'from bob'
+    request "$namespace" "$pod" GET /messages bob
+    expect_text "hello from bob in ${namespace#chat-}"
+    expect_no_text 'from alice'
+done
+request chat-production "$production" GET /messages null
+expect_status 403
+expect_text placeholder
+held 'the database holds all of it; the sidecar says who asks, and has the password'
+
+title '5. One policy, two environments: the same statement, two timeouts'
+request chat-staging "$staging" GET '/report?seconds=2' alice
+expect_status 200
+request chat-production "$production" GET '/report?seconds=2' alice
+expect_status 504
+expect_text 'timeouts.statement = 1s (environment production'
+held 'the answer names the setting, its value, and where it comes from'
+
+title '6. What the cluster says of it'
+for namespace in chat-staging chat-production; do
+    within 30 "every pod of $namespace in sync" all_in_sync "$namespace" 2
+    within 30 "the policy programmed in $namespace" condition_is "$namespace" Programmed True
+done
+say 'kubectl get ipol -A'
+show "$(kubectl get ipol -A)"
+say 'kubectl describe ipol -n chat-production chat (the end of it)'
+show "$(kubectl describe ipol -n chat-production chat | sed -n '/^Status:/,$p')"
+explain_both
+held 'status, events and explain say the same'
+
+title '7. A policy edit, in force without a restart'
+before="$(identity chat-staging)"
+revisions=()
+for pod in $(pods chat-staging); do revisions+=("$(revision chat-staging "$pod")"); done
+edit 'statement: 5s' 'statement: 250ms'
+start="$(now)"
+kubectl apply -n chat-staging -f "$work/policy.yaml" >/dev/null 2>"$work/apply.log" || broken 'the edit is refused'
+applied="$(now)"
+number=0
+for pod in $(pods chat-staging); do
+    while ! other_revision chat-staging "$pod" "${revisions[number]}"; do
+        [ "$(($(now) - start))" -lt 20000 ] || broken "pod $pod still has the old revision after 20 s"
+        sleep 0.02
+    done
+    number="$((number + 1))"
+done
+in_force="$(now)"
+for pod in $(pods chat-staging); do
+    http "${app_port[chat-staging/$pod]}" GET '/report?seconds=2' alice
+    expect_status 504
+    expect_text 'timeouts.statement = 250ms (environment staging'
+done
+bitten="$(now)"
+say "kubectl apply returned after      $(printf '%5d' "$((applied - start))") ms"
+say "the last sidecar had it in force after $(printf '%5d' "$((in_force - start))") ms"
+say "both had ended a statement by it after $(printf '%5d' "$((bitten - start))") ms (each took 250 of them)"
+[ "$((in_force - start))" -le 2000 ] || broken "it took $((in_force - start)) ms, and should have taken 2000 at most"
+[ "$(identity chat-staging)" = "$before" ] || broken 'a pod is another one now, or was restarted'
+rm -f "$work/apply.log"
+held 'the same pods, no restart, no reconnect'
+
+title '8. A policy with a mistake is refused, with the path of the field'
+edit 'statement: 5s' 'statement: soon'
+refused 'a duration that is none' 'timeouts.statement' kubectl apply -n chat-staging -f "$work/policy.yaml"
+edit 'perUser: {max: 4}' 'perUser: {max: 400}'
+refused 'more for one user than there is for all' 'perUser.max' kubectl apply -n chat-staging -f "$work/policy.yaml"
+request chat-staging "$staging" GET '/report?seconds=2' alice
+expect_status 504
+expect_text 'timeouts.statement = 250ms'
+held 'what was in force is in force'
+
+title '9. The operator is away'
+scale_operator 0
+say 'no replica is left; a pod elsewhere, a pod that no policy selects, and a new pod of the application:'
+bystander default
+bystander chat-staging
+kubectl delete pod -n chat-staging "$staging" --wait=false >/dev/null
+within 60 'the pod in its place' replaced chat-staging "$staging"
+rolled_out chat-staging chat-backend
+forward_all chat-staging
+staging="$(first_pod chat-staging)"
+for pod in $(pods chat-staging); do
+    injected chat-staging "$pod"
+    request chat-staging "$pod" GET /messages alice
+    expect_status 200
+    expect_no_text 'from bob'
+done
+say 'a pod becomes one of the application without the sidecar:'
+refused 'a pod without the sidecar' bulkhead kubectl label pod -n chat-staging bystander app=chat-backend
+say 'and were even the injecting policy gone:'
+kubectl delete mutatingadmissionpolicybinding bulkhead-inject >/dev/null
+within 20 "the guard's refusal" guard_refuses
+refused 'a pod without the sidecar' bulkhead kubectl create -n chat-staging -f "$work/probe.yaml"
+scale_operator 2
+within 60 'injection, put back by the operator' would_be_injected chat-staging
+held 'nobody is held up, and nobody runs unprotected'
+
+title '10. Uninstall'
+uninstall_chart
+for pod in $(pods chat-staging); do
+    request chat-staging "$pod" GET /messages alice
+    expect_status 200
+done
+bystander default again
+held 'what runs goes on, and nothing is left in the way of new pods'
+
+printf '\n%sDemo passed:%s every step held. %s s in all.\n' "$green" "$plain" "$SECONDS"
