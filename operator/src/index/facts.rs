@@ -1,0 +1,361 @@
+//! What judging a policy needs to know of a pod. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bulkhead_crds::names::objects::{CONTAINER, INJECT, INJECTED, REVISION};
+use bulkhead_crds::validate::application_env;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use kube::ResourceExt as _;
+
+/// Annotation by which a kubelet marks the mirror of a pod that it has from a file.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Label by which a Deployment tells the pods of its revisions apart.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// One pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created, in seconds since the epoch.
+    pub created: i64,
+    /// The template that it was injected from.
+    pub injected: Option<InjectedFrom>,
+    /// The revision that it was last poked for.
+    pub poked: Option<String>,
+    /// Whether its annotation asks for no sidecar.
+    pub opts_out: bool,
+    /// Whether it uses its node's network.
+    pub host_network: bool,
+    /// Whether it is the mirror of a file on its node.
+    pub is_mirror: bool,
+    /// Whether a container has the sidecar's name.
+    pub has_container: bool,
+    /// Whether it has not ended: neither `Succeeded` nor `Failed`.
+    pub is_living: bool,
+    /// Whether its deletion has begun.
+    pub is_deleting: bool,
+    /// Its condition `Ready`.
+    pub is_ready: bool,
+    /// Whether the sidecar has started.
+    pub sidecar_started: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// What made it.
+    pub workload: Option<Workload>,
+    /// Secrets that containers other than the sidecar mount or read.
+    pub secrets: BTreeSet<String>,
+    /// `CONTAINER/VARIABLE` of each environment variable that sets a timeout of its own.
+    pub timeouts: Vec<String>,
+    /// Named ports of the application that are open on the node, with their names.
+    pub host_ports: BTreeMap<String, i32>,
+    /// Port names of the application, and their numbers.
+    pub ports: BTreeMap<String, i32>,
+}
+
+/// The template that a pod was injected from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectedFrom {
+    /// The policy.
+    pub policy: String,
+    /// The template's hash.
+    pub hash: String,
+}
+
+/// What made a pod, as `kubectl` names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Workload {
+    /// `Deployment`, `StatefulSet`, `DaemonSet`, `Job` …
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Workload {
+    /// Whether `kubectl rollout restart` knows it.
+    #[must_use]
+    pub fn can_be_restarted(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "Deployment" | "StatefulSet" | "DaemonSet"
+        )
+    }
+}
+
+impl std::fmt::Display for Workload {
+    /// `deployment/web`, as an argument of `kubectl`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind.to_lowercase(), self.name)
+    }
+}
+
+impl InjectedFrom {
+    /// Reads the annotation `POLICY@HASH`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let (policy, hash) = text.rsplit_once('@')?;
+        Some(Self {
+            policy: policy.to_owned(),
+            hash: hash.to_owned(),
+        })
+    }
+}
+
+impl PodFacts {
+    /// The facts of a pod.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let spec = pod.spec.as_ref();
+        let status = pod.status.as_ref();
+        let annotations = pod.annotations();
+        let phase = status.and_then(|status| status.phase.as_deref());
+        Self {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            labels: pod.labels().clone(),
+            created: pod.creation_timestamp().map_or(0, |at| at.0.as_second()),
+            injected: annotations
+                .get(INJECTED)
+                .and_then(|text| InjectedFrom::read(text)),
+            poked: annotations.get(REVISION).cloned(),
+            opts_out: annotations.get(INJECT).map(String::as_str) == Some("false"),
+            host_network: spec.and_then(|spec| spec.host_network) == Some(true),
+            is_mirror: annotations.contains_key(MIRROR),
+            has_container: spec.is_some_and(|spec| all_containers(spec).any(is_sidecar)),
+            is_living: !matches!(phase, Some("Succeeded" | "Failed")),
+            is_deleting: pod.metadata.deletion_timestamp.is_some(),
+            is_ready: has_condition(pod, "Ready"),
+            sidecar_started: sidecar_started(pod),
+            addresses: addresses(pod),
+            workload: workload(pod),
+            secrets: spec.map(secrets).unwrap_or_default(),
+            timeouts: spec.map(timeouts).unwrap_or_default(),
+            host_ports: spec
+                .map(|spec| ports(spec, |port| port.host_port))
+                .unwrap_or_default(),
+            ports: spec
+                .map(|spec| ports(spec, |port| Some(port.container_port)))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Whether it runs the sidecar of this policy.
+    #[must_use]
+    pub fn is_injected_by(&self, policy: &str) -> bool {
+        self.has_container
+            && self
+                .injected
+                .as_ref()
+                .is_some_and(|injected| injected.policy == policy)
+    }
+
+    /// Whether it counts: it has not ended, and is not about to.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.is_living && !self.is_deleting
+    }
+}
+
+fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    spec.init_containers.iter().flatten().chain(&spec.containers)
+}
+
+fn is_sidecar(container: &Container) -> bool {
+    container.name == CONTAINER
+}
+
+fn has_condition(pod: &Pod, wanted: &str) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == wanted && condition.status == "True")
+}
+
+fn sidecar_started(pod: &Pod) -> bool {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.init_container_statuses.as_ref());
+    statuses
+        .into_iter()
+        .flatten()
+        .any(|status| status.name == CONTAINER && status.started == Some(true))
+}
+
+fn addresses(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = pod.status.as_ref() else {
+        return Vec::new();
+    };
+    let mut found: Vec<IpAddr> = status
+        .pod_ips
+        .iter()
+        .flatten()
+        .filter_map(|address| address.ip.parse().ok())
+        .collect();
+    if let Some(address) = status.pod_ip.as_ref().and_then(|ip| ip.parse().ok())
+        && !found.contains(&address)
+    {
+        found.insert(0, address);
+    }
+    found
+}
+
+/// A ReplicaSet's name is its Deployment's with the hash of the revision; the pods bear that hash in a label.
+fn workload(pod: &Pod) -> Option<Workload> {
+    let owner = pod
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true))?;
+    if owner.kind == "ReplicaSet"
+        && let Some(hash) = pod.labels().get(TEMPLATE_HASH)
+        && let Some(name) = owner.name.strip_suffix(&format!("-{hash}"))
+    {
+        return Some(Workload {
+            kind: "Deployment".to_owned(),
+            name: name.to_owned(),
+        });
+    }
+    Some(Workload {
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+    })
+}
+
+/// Secrets that the application's containers get at: by variables, and by the volumes that they mount.
+fn secrets(spec: &PodSpec) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut mounted = BTreeSet::new();
+    for container in all_containers(spec).filter(|container| !is_sidecar(container)) {
+        mounted.extend(
+            container
+                .volume_mounts
+                .iter()
+                .flatten()
+                .map(|mount| mount.name.as_str()),
+        );
+        let sources = container.env_from.iter().flatten();
+        found.extend(sources.filter_map(|from| Some(from.secret_ref.as_ref()?.name.clone())));
+        let variables = container.env.iter().flatten();
+        found.extend(variables.filter_map(|variable| {
+            let reference = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+            Some(reference.name.clone())
+        }));
+    }
+    for volume in spec.volumes.iter().flatten() {
+        if !mounted.contains(volume.name.as_str()) {
+            continue;
+        }
+        found.extend(volume.secret.as_ref().and_then(|s| s.secret_name.clone()));
+        let projected = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+        found.extend(projected.filter_map(|source| Some(source.secret.as_ref()?.name.clone())));
+    }
+    found
+}
+
+fn timeouts(spec: &PodSpec) -> Vec<String> {
+    let mut found = Vec::new();
+    for container in all_containers(spec).filter(|container| !is_sidecar(container)) {
+        for variable in container.env.iter().flatten() {
+            let value = variable.value.as_deref().unwrap_or_default();
+            if !application_env(&[(&variable.name, value)]).is_empty() {
+                found.push(format!("{}/{}", container.name, variable.name));
+            }
+        }
+    }
+    found
+}
+
+fn ports(
+    spec: &PodSpec,
+    number: impl Fn(&k8s_openapi::api::core::v1::ContainerPort) -> Option<i32>,
+) -> BTreeMap<String, i32> {
+    let containers = all_containers(spec).filter(|container| !is_sidecar(container));
+    containers
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| Some((port.name.clone()?, number(port).filter(|n| *n != 0)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(pod: serde_json::Value) -> PodFacts {
+        PodFacts::of(&serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn a_deployment_is_found_behind_its_replica_set() {
+        let owned = |kind: &str, name: &str| {
+            facts(serde_json::json!({
+                "metadata": {"name": "web-5d4f-x", "labels": {"pod-template-hash": "5d4f"},
+                    "ownerReferences": [{"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": true}]},
+                "spec": {"containers": []}
+            }))
+            .workload
+            .unwrap()
+        };
+        assert_eq!(owned("ReplicaSet", "web-5d4f").to_string(), "deployment/web");
+        assert_eq!(owned("ReplicaSet", "bare").to_string(), "replicaset/bare");
+        assert!(!owned("Job", "import").can_be_restarted());
+    }
+
+    #[test]
+    fn a_secret_counts_where_the_application_gets_at_it() {
+        let found = facts(serde_json::json!({
+            "metadata": {"name": "p"},
+            "spec": {
+                "initContainers": [{"name": "bulkhead", "volumeMounts": [{"name": "ours", "mountPath": "/s"}]}],
+                "containers": [{"name": "app",
+                    "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "by-variable", "key": "k"}}}],
+                    "envFrom": [{"secretRef": {"name": "by-all-variables"}}],
+                    "volumeMounts": [{"name": "theirs", "mountPath": "/s"}, {"name": "mixed", "mountPath": "/m"}]}],
+                "volumes": [
+                    {"name": "ours", "secret": {"secretName": "of-the-sidecar"}},
+                    {"name": "theirs", "secret": {"secretName": "by-volume"}},
+                    {"name": "unmounted", "secret": {"secretName": "nobodys"}},
+                    {"name": "mixed", "projected": {"sources": [{"secret": {"name": "by-projection"}}]}}]
+            }
+        }));
+        let names: Vec<_> = found.secrets.iter().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["by-all-variables", "by-projection", "by-variable", "by-volume"]
+        );
+    }
+
+    #[test]
+    fn what_the_annotations_and_the_status_say_is_read() {
+        let found = facts(serde_json::json!({
+            "metadata": {"name": "p", "annotations": {
+                "bulkhead.dev/injected": "chat@0123", "bulkhead.dev/inject": "false", "bulkhead.dev/revision": "abc.2"}},
+            "spec": {"hostNetwork": true, "initContainers": [{"name": "bulkhead"}],
+                "containers": [{"name": "app", "env": [{"name": "PGCONNECT_TIMEOUT", "value": "3"}],
+                    "ports": [{"name": "http", "containerPort": 8000, "hostPort": 80}, {"containerPort": 9}]}]},
+            "status": {"phase": "Running", "podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "initContainerStatuses": [{"name": "bulkhead", "started": true, "image": "", "imageID": "", "ready": true, "restartCount": 0}]}
+        }));
+        assert!(found.is_injected_by("chat") && !found.is_injected_by("other"));
+        assert!(found.opts_out && found.host_network && found.is_ready && found.sidecar_started);
+        assert_eq!(found.addresses.len(), 2);
+        assert_eq!(found.timeouts, ["app/PGCONNECT_TIMEOUT"]);
+        assert_eq!(found.host_ports["http"], 80);
+        assert_eq!(found.ports["http"], 8000);
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_does_not_count() {
+        for (phase, counts) in [("Running", true), ("Pending", true), ("Succeeded", false), ("Failed", false)] {
+            let found = facts(serde_json::json!({
+                "metadata": {"name": "p"}, "spec": {"containers": []}, "status": {"phase": phase}}));
+            assert_eq!(found.counts(), counts, "{phase}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The ways round a policy that are open, from what is known of its pods and of what stands in front of them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulkhead_crds::EffectivePolicy;
+use bulkhead_crds::conditions::{DegradedReason, SkippedReason};
+use bulkhead_crds::kinds::Mode;
+
+use super::judge::listed;
+use super::programmed::Force;
+use crate::index::{Index, PodFacts};
+
+/// One way round.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exposed {
+    /// Which one.
+    pub reason: DegradedReason,
+    /// Where it is, and how to close it.
+    pub message: String,
+}
+
+/// The ways round a policy that its pods themselves open.
+#[must_use]
+pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Vec<Exposed> {
+    let pods: Vec<&PodFacts> = index.pods.values().filter(|pod| force.has(pod)).collect();
+    let mut found = Vec::new();
+    let mut add = |reason, message| found.push(Exposed { reason, message });
+    let without = |wanted: &dyn Fn(SkippedReason) -> bool| -> Vec<String> {
+        let bare = pods.iter().filter(|pod| !pod.is_injected_by(force.policy));
+        bare.filter(|pod| wanted(force.skipped(pod)))
+            .map(|pod| pod.name.clone())
+            .collect()
+    };
+    let host = without(&|reason| reason == SkippedReason::HostNetwork);
+    if !host.is_empty() {
+        add(
+            DegradedReason::HostNetwork,
+            format!(
+                "pods use their node's network, where no sidecar can stand in front of them: {}; set hostNetwork: false, or take them out of the selector",
+                listed(&host, ", ")
+            ),
+        );
+    }
+    let bare = without(&|reason| {
+        !matches!(reason, SkippedReason::HostNetwork | SkippedReason::OptedOut)
+    });
+    if policy.mode == Mode::Enforce && !bare.is_empty() {
+        add(
+            DegradedReason::UninjectedPods,
+            format!(
+                "pods run without the sidecar: {}; status.pods.skipped says why, and Programmed what to do",
+                listed(&bare, ", ")
+            ),
+        );
+    }
+    if let Some(message) = shared_credentials(policy, &pods) {
+        add(DegradedReason::CredentialsShared, message);
+    }
+    let ports = host_ports(policy, &pods);
+    if !ports.is_empty() {
+        add(
+            DegradedReason::HostPort,
+            format!(
+                "taken-over ports are open on the node, past the sidecar: {}; remove their hostPort",
+                listed(&ports, ", ")
+            ),
+        );
+    }
+    let timeouts: BTreeSet<String> = pods
+        .iter()
+        .flat_map(|pod| pod.timeouts.iter().cloned())
+        .collect();
+    if !timeouts.is_empty() {
+        let timeouts: Vec<String> = timeouts.into_iter().collect();
+        add(
+            DegradedReason::ApplicationTimeouts,
+            format!(
+                "environment variables set timeouts beside the policy's, and the shorter one wins unseen: {}; remove them",
+                listed(&timeouts, ", ")
+            ),
+        );
+    }
+    found
+}
+
+/// Credentials of an upstream that a container other than the sidecar has.
+fn shared_credentials(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Option<String> {
+    let credentials: BTreeSet<&str> = policy
+        .databases
+        .iter()
+        .filter_map(|database| database.upstream.credentials_secret_ref.as_ref())
+        .map(|reference| reference.name.as_str())
+        .collect();
+    let mut shared: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for pod in pods {
+        for secret in &pod.secrets {
+            if credentials.contains(secret.as_str()) {
+                shared.entry(secret).or_default().push(pod.name.clone());
+            }
+        }
+    }
+    if shared.is_empty() {
+        return None;
+    }
+    let told: Vec<String> = shared
+        .iter()
+        .map(|(secret, pods)| format!("Secret {secret} in {}", listed(pods, ", ")))
+        .collect();
+    Some(format!(
+        "the application's containers have the upstream's credentials and can dial it themselves: {}; remove the Secret from them, the sidecar brings it",
+        told.join("; ")
+    ))
+}
+
+fn host_ports(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Vec<String> {
+    let taken: Vec<&str> = policy
+        .web_sockets
+        .iter()
+        .filter_map(|socket| socket.takes_over.as_deref())
+        .collect();
+    let mut found = BTreeSet::new();
+    for pod in pods {
+        for (name, port) in &pod.host_ports {
+            let is_taken = taken.iter().any(|taken| {
+                name == taken || name.strip_prefix("bh-app-").is_some_and(|rest| taken.starts_with(rest))
+            });
+            if is_taken {
+                found.insert(format!("{port} of {}", pod.name));
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// What a condition says of the ways round: the gravest one's reason, and each one's message.
+#[must_use]
+pub fn condition(mut exposed: Vec<Exposed>) -> (DegradedReason, String) {
+    exposed.sort();
+    let Some(first) = exposed.first() else {
+        return (
+            DegradedReason::NoWayAround,
+            "no way round the policy is known".to_owned(),
+        );
+    };
+    let reason = first.reason;
+    let messages: Vec<String> = exposed
+        .iter()
+        .map(|one| format!("{}: {}", one.reason, one.message))
+        .collect();
+    (reason, messages.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_crds::kinds::{OptOut, Selector};
+
+    use super::*;
+    use crate::index::facts::InjectedFrom;
+    use crate::index::{Change, Step};
+
+    fn policy() -> EffectivePolicy {
+        let policy = bulkhead_crds::load(
+            "apiVersion: bulkhead.dev/v1alpha1\nkind: IsolationPolicy\nmetadata: {name: chat}\n\
+             spec:\n  selector: {}\n  identity: {source: Trusted}\n  databases:\n\
+             \x20 - {name: main, protocol: PostgreSQL, listen: {auth: {mode: Trust}}, upstream: {host: db, credentialsSecretRef: {name: db}}}\n\
+             \x20 webSockets:\n  - {name: ws, listen: {takesOver: http}, upstream: {port: 8000}}\n",
+        )
+        .unwrap();
+        bulkhead_crds::resolve(&policy, "staging").unwrap()
+    }
+
+    fn found(pod: PodFacts) -> Vec<DegradedReason> {
+        let selector = Selector::default();
+        let force = Force {
+            policy: "chat",
+            namespace: "prod",
+            selector: &selector,
+            excluding: &[],
+            created: 0,
+            opt_out: OptOut::Allowed,
+            template: "t",
+            revision: "r",
+        };
+        let mut index = Index::default();
+        index.take(Change::Pod(Step::Applied(pod.name.clone(), pod)));
+        let exposed = of_pods(&policy(), &force, &index);
+        exposed.iter().map(|one| one.reason).collect()
+    }
+
+    fn injected() -> PodFacts {
+        PodFacts {
+            name: "web".to_owned(),
+            has_container: true,
+            is_living: true,
+            injected: InjectedFrom::read("chat@t"),
+            ..PodFacts::default()
+        }
+    }
+
+    #[test]
+    fn each_way_round_that_a_pod_opens_is_found() {
+        assert_eq!(found(injected()), []);
+        let bare = PodFacts { has_container: false, injected: None, ..injected() };
+        assert_eq!(found(bare.clone()), [DegradedReason::UninjectedPods]);
+        assert_eq!(found(PodFacts { opts_out: true, ..bare.clone() }), []);
+        assert_eq!(found(PodFacts { host_network: true, ..bare }), [DegradedReason::HostNetwork]);
+        let secrets = BTreeSet::from(["db".to_owned(), "other".to_owned()]);
+        assert_eq!(found(PodFacts { secrets, ..injected() }), [DegradedReason::CredentialsShared]);
+        let timeouts = vec!["app/PGCONNECT_TIMEOUT".to_owned()];
+        assert_eq!(found(PodFacts { timeouts, ..injected() }), [DegradedReason::ApplicationTimeouts]);
+        for (name, expected) in [("bh-app-http", 1), ("http", 1), ("metrics", 0)] {
+            let host_ports = BTreeMap::from([(name.to_owned(), 80)]);
+            assert_eq!(found(PodFacts { host_ports, ..injected() }).len(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_gravest_gives_the_reason_and_all_give_the_message() {
+        let of = |reason| Exposed { reason, message: "x".to_owned() };
+        let (reason, message) = condition(vec![
+            of(DegradedReason::ApplicationTimeouts),
+            of(DegradedReason::UninjectedPods),
+        ]);
+        assert_eq!(reason, DegradedReason::UninjectedPods);
+        assert!(message.contains("ApplicationTimeouts: x"));
+        assert_eq!(condition(Vec::new()).0, DegradedReason::NoWayAround);
+    }
+}

@@ -1,0 +1,427 @@
+//! One pass over a namespace: what its policies come to is found, written, and told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::EffectivePolicy;
+use bulkhead_crds::conditions::ProgrammedReason;
+use bulkhead_crds::kinds::{Advice, IsolationPolicy, Selector};
+use bulkhead_crds::names::objects;
+use bulkhead_crds::resolve;
+use bulkhead_crds::wire::{self, Snapshot};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::degraded;
+use super::dereference::{self, SecretFacts, Secrets, named};
+use super::error::Error;
+use super::judge::{Circumstances, Verdict, environment, judge};
+use super::programmed::{Force, Tally};
+use super::publish::{self, Publication};
+use super::share::{self, Divisor};
+use super::sidecars::{Expected, Sidecars};
+use super::status::{self, Finding, Observed};
+use super::{Context, View, events};
+use crate::build;
+use crate::index::Index;
+use crate::metrics::Reconciled;
+
+/// How long what is known of a Secret is believed: when all is well, and when one was missing or did not allow the policy.
+const BELIEVED: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(5));
+
+/// What is kept of a namespace between passes.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Its sidecars.
+    pub(super) sidecars: Sidecars,
+    divisors: BTreeMap<String, Divisor>,
+    secrets: Secrets,
+    looked_up: Option<Duration>,
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Passed {
+    /// Whether anything was written.
+    pub(super) written: bool,
+    /// Whether something of policies that have gone is still there.
+    pub(super) leftovers: bool,
+    /// When to pass again although nothing has happened.
+    pub(super) again: Option<Duration>,
+}
+
+/// A policy that is in force: what it comes to, and for which pods.
+struct InForce {
+    effective: EffectivePolicy,
+    selector: Selector,
+    excluding: Vec<Selector>,
+    template: String,
+    revision: String,
+    pods: u32,
+}
+
+/// Passes over a namespace. Not cancel safe in the sense that a part may have been written; the next pass goes on from there.
+///
+/// # Errors
+/// The first error of the API server; what came before it stands.
+pub(super) async fn pass(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &mut Memory,
+    now: Duration,
+) -> Result<Passed, Error> {
+    let mut passed = Passed::default();
+    dereference(context, view, memory, now).await?;
+    let verdicts = judged(context, view, index, memory);
+    let mut in_force = BTreeMap::new();
+    for verdict in &verdicts {
+        let force = put_in_force(context, view, index, memory, verdict, now, &mut passed).await?;
+        if let Some(force) = force {
+            in_force.insert(verdict.name(), force);
+        }
+    }
+    withdraw_leftovers(context, view, index, &verdicts, &mut passed).await?;
+    memory
+        .sidecars
+        .expect(expected(index, &in_force), now);
+    for verdict in &verdicts {
+        let force = in_force.get(&verdict.name());
+        passed.written |= tell(context, view, index, memory, verdict, force).await?;
+    }
+    passed.again = again(memory, now);
+    Ok(passed)
+}
+
+/// Looks up the Secrets that the policies name, where what is known of them is too old or does not cover them.
+async fn dereference(
+    context: &Context,
+    view: &View,
+    memory: &mut Memory,
+    now: Duration,
+) -> Result<(), Error> {
+    let environment = environment(&view.labels, &context.settings.default_environment);
+    let wanted: BTreeSet<String> = view
+        .policies
+        .iter()
+        .filter_map(|policy| resolve(policy, environment).ok())
+        .flat_map(|effective| named(&effective).into_keys())
+        .collect();
+    if !context.settings.check_secrets {
+        memory.secrets = wanted
+            .into_iter()
+            .map(|name| (name, SecretFacts::Unknown))
+            .collect();
+        return Ok(());
+    }
+    let is_known = wanted.iter().all(|name| memory.secrets.contains_key(name));
+    let is_fresh = memory
+        .looked_up
+        .is_some_and(|at| now.saturating_sub(at) < believed(memory));
+    if is_known && is_fresh {
+        return Ok(());
+    }
+    memory.secrets = dereference::look_up(&context.client, &view.namespace, wanted).await?;
+    memory.looked_up = Some(now);
+    Ok(())
+}
+
+fn believed(memory: &Memory) -> Duration {
+    let troubled = memory.secrets.values().any(|facts| match facts {
+        SecretFacts::Missing => true,
+        SecretFacts::Present { allows } => allows.is_empty(),
+        SecretFacts::Unknown => false,
+    });
+    if troubled { BELIEVED.1 } else { BELIEVED.0 }
+}
+
+fn judged(context: &Context, view: &View, index: &Index, memory: &Memory) -> Vec<Verdict> {
+    let around = Circumstances {
+        namespace: &view.namespace,
+        labels: &view.labels,
+        is_excluded: context
+            .settings
+            .excluded_namespaces
+            .contains(&view.namespace),
+        default_environment: &context.settings.default_environment,
+        barred: &context.barred,
+        secrets: &memory.secrets,
+        index,
+    };
+    judge(&view.policies, &around)
+}
+
+/// Builds and publishes an accepted policy; leaves what is in force of one whose edit is refused; withdraws every other.
+async fn put_in_force(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &mut Memory,
+    verdict: &Verdict,
+    now: Duration,
+    passed: &mut Passed,
+) -> Result<Option<InForce>, Error> {
+    let name = verdict.name();
+    if let Some(effective) = &verdict.effective {
+        let pods = divisor(index, memory, verdict, now);
+        let publication = built(context, index, verdict, effective, pods)?;
+        passed.written |= publish::publish(&context.client, index, &publication).await?;
+        return Ok(Some(InForce {
+            effective: effective.clone(),
+            selector: verdict.policy.spec.selector.clone(),
+            excluding: verdict.excluding.clone(),
+            template: publication.template.spec.hash.clone(),
+            revision: publication.revision,
+            pods,
+        }));
+    }
+    if verdict.keeps() {
+        return Ok(kept(index, verdict));
+    }
+    memory.divisors.remove(&name);
+    let gone = publish::withdraw(&context.client, &view.namespace, index, &name).await?;
+    passed.leftovers |= !gone;
+    Ok(None)
+}
+
+/// What the policy comes to for one pod, ready to be written.
+fn built(
+    context: &Context,
+    index: &Index,
+    verdict: &Verdict,
+    effective: &EffectivePolicy,
+    pods: u32,
+) -> Result<Publication, Error> {
+    let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
+    let template = build::template(&build::Rendering {
+        policy: &verdict.policy,
+        effective,
+        excluding: &verdict.excluding,
+        previous: index.templates.get(&verdict.name()),
+        sidecar: &context.sidecar,
+        serves: build::Serves::THIS_RELEASE,
+    });
+    Ok(Publication {
+        snapshot,
+        revision,
+        template,
+    })
+}
+
+/// What was published before, read back: the last good policy.
+fn kept(index: &Index, verdict: &Verdict) -> Option<InForce> {
+    let name = verdict.name();
+    let template = index.templates.get(&name)?;
+    let map = index.snapshots.get(&objects::snapshot(&name))?;
+    let text = map.data.as_ref()?.get(&objects::snapshot_key(wire::VERSION))?;
+    let snapshot = Snapshot::from_json(text).ok()?;
+    Some(InForce {
+        effective: snapshot.policy().clone(),
+        selector: template.spec.selector.clone(),
+        excluding: template.spec.excluding.clone().unwrap_or_default(),
+        template: template.spec.hash.clone(),
+        revision: snapshot.revision().to_owned(),
+        pods: 1,
+    })
+}
+
+/// By how many pods the policy's limits are divided now.
+fn divisor(index: &Index, memory: &mut Memory, verdict: &Verdict, now: Duration) -> u32 {
+    let selector = &verdict.policy.spec.selector;
+    let mine = index.pods.values().filter(|pod| {
+        pod.is_living
+            && selector.matches(&pod.labels)
+            && !verdict.excluding.iter().any(|other| other.matches(&pod.labels))
+    });
+    let (mut ready, mut living) = (0, 0);
+    for pod in mine {
+        living += 1;
+        ready += u32::from(pod.is_ready && !pod.is_deleting);
+    }
+    let wanted = share::wanted(ready, living);
+    let divisor = memory
+        .divisors
+        .get(&verdict.name())
+        .map_or(Divisor::of(wanted), |before| before.next(wanted, now));
+    memory.divisors.insert(verdict.name(), divisor);
+    divisor.pods
+}
+
+/// Takes away what was made for policies that are gone.
+async fn withdraw_leftovers(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    verdicts: &[Verdict],
+    passed: &mut Passed,
+) -> Result<(), Error> {
+    let present: BTreeSet<String> = verdicts.iter().map(Verdict::name).collect();
+    for name in index.policies_with_objects() {
+        if present.contains(&name) {
+            continue;
+        }
+        context.metrics.forget(&view.namespace, &name);
+        let gone = publish::withdraw(&context.client, &view.namespace, index, &name).await?;
+        passed.leftovers |= !gone;
+    }
+    Ok(())
+}
+
+/// Which sidecars are to have which revision in force: those that say so themselves, whatever the policy selects by now.
+fn expected(index: &Index, in_force: &BTreeMap<String, InForce>) -> Vec<Expected> {
+    index
+        .pods
+        .values()
+        .filter(|pod| pod.counts())
+        .filter_map(|pod| {
+            let policy = &pod.injected.as_ref()?.policy;
+            Some(Expected {
+                uid: pod.uid.clone(),
+                pod: pod.name.clone(),
+                address: super::programmed::address(pod)?,
+                revision: in_force.get(policy)?.revision.clone(),
+                poked: pod.poked.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Writes a policy's status and tells its news.
+async fn tell(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &Memory,
+    verdict: &Verdict,
+    in_force: Option<&InForce>,
+) -> Result<bool, Error> {
+    let policy = &verdict.policy;
+    let observed = observed(view, index, memory, verdict, in_force);
+    let ratio = observed.tally.as_ref().and_then(status::ratio);
+    match ratio {
+        Some(ratio) => context
+            .metrics
+            .compliance(&view.namespace, &verdict.name(), ratio),
+        None => context.metrics.forget(&view.namespace, &verdict.name()),
+    }
+    let next = status::next(policy, &observed, Timestamp::now());
+    let written = status::write(&context.client, policy, &next).await?;
+    if written {
+        publish_events(context, policy, &next).await;
+    }
+    Ok(written)
+}
+
+/// Events are for people; a status that is written must not wait or fail for them.
+async fn publish_events(
+    context: &Context,
+    policy: &Arc<IsolationPolicy>,
+    next: &bulkhead_crds::kinds::IsolationPolicyStatus,
+) {
+    let reference = policy.object_ref(&());
+    for event in events::between(policy.status.as_ref(), next) {
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, policy = policy.name_any(), "an event could not be written");
+        }
+    }
+}
+
+fn observed(
+    view: &View,
+    index: &Index,
+    memory: &Memory,
+    verdict: &Verdict,
+    in_force: Option<&InForce>,
+) -> Observed {
+    let accepted = Finding::accepted(verdict.reason, &verdict.message);
+    let environment = verdict.environment.clone();
+    let Some(in_force) = in_force else {
+        let message = format!("the policy is not in force: {}", verdict.reason);
+        return Observed {
+            conditions: vec![
+                accepted,
+                Finding::programmed(ProgrammedReason::NotAccepted, &message),
+            ],
+            environment,
+            tally: None,
+            advice: Vec::new(),
+        };
+    };
+    let name = verdict.name();
+    let created = verdict.policy.creation_timestamp();
+    let force = Force {
+        policy: &name,
+        namespace: &view.namespace,
+        selector: &in_force.selector,
+        excluding: &in_force.excluding,
+        created: created.map_or(0, |at| at.0.as_second()),
+        opt_out: in_force.effective.opt_out,
+        template: &in_force.template,
+        revision: &in_force.revision,
+    };
+    let tally = force.tally(index.pods.values(), |pod| memory.sidecars.report(&pod.uid));
+    let (reason, message) = programmed(verdict, &tally, &force);
+    let exposed = degraded::of_pods(&in_force.effective, &force, index);
+    let (degraded, ways) = degraded::condition(exposed);
+    Observed {
+        conditions: vec![
+            accepted,
+            Finding::programmed(reason, &message),
+            Finding::degraded(degraded, &ways),
+        ],
+        environment,
+        tally: Some(tally),
+        advice: advice(in_force),
+    }
+}
+
+/// A policy whose edit is refused is not programmed, whatever of the last good one is.
+fn programmed(verdict: &Verdict, tally: &Tally, force: &Force<'_>) -> (ProgrammedReason, String) {
+    if verdict.reason.is_accepted() {
+        return tally.programmed(force);
+    }
+    let message = format!(
+        "this edit is not in force; the last good one is, in {} of {} pods, as revision {}",
+        tally.in_sync, tally.eligible, force.revision
+    );
+    (ProgrammedReason::NotAccepted, message)
+}
+
+fn advice(in_force: &InForce) -> Vec<Advice> {
+    let exceeded = share::exceeds(&in_force.effective, in_force.pods);
+    exceeded
+        .into_iter()
+        .map(|database| Advice {
+            reason: "FewerConnectionsThanPods".to_owned(),
+            message: format!(
+                "each of {} pods needs a connection, which together is more than maxConnections: raise it, or run fewer pods",
+                in_force.pods
+            ),
+            path: Some(format!("spec.databases[{database}].pool.maxConnections")),
+        })
+        .collect()
+}
+
+/// When what is known of Secrets is too old, or a share may grow.
+fn again(memory: &Memory, now: Duration) -> Option<Duration> {
+    let secrets = memory
+        .looked_up
+        .filter(|_| !memory.secrets.is_empty())
+        .map(|at| at + believed(memory));
+    let shares = memory
+        .divisors
+        .values()
+        .filter_map(|divisor| divisor.fewer_since)
+        .map(|since| since + share::SETTLE);
+    shares.chain(secrets).min().map(|at| at.max(now))
+}
+
+/// What a pass is counted as.
+pub(super) const fn outcome(passed: &Result<Passed, Error>) -> Reconciled {
+    match passed {
+        Ok(Passed { written: true, .. }) => Reconciled::Changed,
+        Ok(_) => Reconciled::Unchanged,
+        Err(_) => Reconciled::Failed,
+    }
+}

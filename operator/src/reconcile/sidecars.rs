@@ -1,0 +1,367 @@
+//! When each sidecar is asked and each pod is poked. Pure: `now` is the time since the namespace has been tended.
+//!
+//! ```text
+//!   behind ──poke, ask often──▶ in sync ──ask now and then──▶ in sync
+//!      ▲                            │
+//!      └──────── new revision ──────┘
+//! ```
+//!
+//! A poke is repeated with back-off until the sidecar reports the revision: the kubelet may have been away when the first one came.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::programmed::Report;
+
+/// Between asking a sidecar that is in sync.
+const CALM: Duration = Duration::from_secs(60);
+/// Between asking a sidecar that is behind: at first, and at most.
+const EAGER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Between asking a sidecar that does not answer: at first, and at most.
+const PATIENT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Between pokes for the same revision. The first pause is short: a kubelet may be poked before it has seen the new content itself.
+const POKES: [Duration; 5] = [
+    Duration::from_millis(600),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+
+/// A pod whose sidecar is to have a revision in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.name`.
+    pub pod: String,
+    /// Where its sidecar answers.
+    pub address: IpAddr,
+    /// What it is to have in force.
+    pub revision: String,
+    /// The mark of the last poke that it bears.
+    pub poked: Option<String>,
+}
+
+/// A sidecar to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The pod's uid.
+    pub uid: String,
+    /// Where.
+    pub address: IpAddr,
+}
+
+/// A pod to be poked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poke {
+    /// The pod.
+    pub pod: String,
+    /// The annotation's value: the revision, and from the second time on which time it is.
+    pub mark: String,
+}
+
+/// What is known of the sidecars of a namespace.
+#[derive(Debug, Default)]
+pub struct Sidecars {
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    pod: String,
+    address: IpAddr,
+    revision: String,
+    report: Option<Report>,
+    is_asked: bool,
+    wait: Duration,
+    next_ask: Duration,
+    pokes: usize,
+    next_poke: Option<Duration>,
+}
+
+impl Sidecars {
+    /// Takes over which sidecars are to have what in force, and forgets all others.
+    pub fn expect(&mut self, expected: Vec<Expected>, now: Duration) {
+        let mut before = std::mem::take(&mut self.known);
+        for pod in expected {
+            let known = match before.remove(&pod.uid) {
+                Some(mut known) => {
+                    known.expect(&pod, now);
+                    known
+                }
+                None => Known::new(&pod, now),
+            };
+            self.known.insert(pod.uid, known);
+        }
+    }
+
+    /// What a pod's sidecar said last.
+    #[must_use]
+    pub fn report(&self, uid: &str) -> Option<&Report> {
+        self.known.get(uid)?.report.as_ref()
+    }
+
+    /// The sidecars that are to be asked now. Each is taken for asked until [`Self::answered`].
+    pub fn due(&mut self, now: Duration) -> Vec<Ask> {
+        let mut due = Vec::new();
+        for (uid, known) in &mut self.known {
+            if !known.is_asked && known.next_ask <= now {
+                known.is_asked = true;
+                due.push(Ask {
+                    uid: uid.clone(),
+                    address: known.address,
+                });
+            }
+        }
+        due
+    }
+
+    /// Takes an answer in; says whether it says anything new.
+    pub fn answered(&mut self, uid: &str, report: Report, now: Duration) -> bool {
+        let Some(known) = self.known.get_mut(uid) else {
+            return false;
+        };
+        known.answered(report, now)
+    }
+
+    /// The pods that are to be poked now. Each is taken for poked.
+    pub fn pokes(&mut self, now: Duration) -> Vec<Poke> {
+        let due = self.known.values_mut().filter_map(|known| known.poke(now));
+        due.collect()
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next(&self) -> Option<Duration> {
+        let asks = self.known.values().filter(|known| !known.is_asked);
+        let asks = asks.map(|known| known.next_ask);
+        let pokes = self.known.values().filter_map(|known| known.next_poke);
+        asks.chain(pokes).min()
+    }
+}
+
+impl Known {
+    fn new(pod: &Expected, now: Duration) -> Self {
+        Self {
+            pod: pod.pod.clone(),
+            address: pod.address,
+            revision: pod.revision.clone(),
+            report: None,
+            is_asked: false,
+            wait: EAGER.0,
+            next_ask: now,
+            pokes: pokes_before(pod),
+            // Whoever has started since has it; the answer will say.
+            next_poke: None,
+        }
+    }
+
+    fn expect(&mut self, pod: &Expected, now: Duration) {
+        if self.address != pod.address {
+            *self = Self::new(pod, now);
+            return;
+        }
+        if self.revision == pod.revision {
+            return;
+        }
+        self.revision.clone_from(&pod.revision);
+        self.pokes = pokes_before(pod);
+        self.wait = EAGER.0;
+        self.next_ask = now + EAGER.0;
+        self.next_poke = Some(now);
+        if self.is_current() {
+            self.settle(now);
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        matches!(&self.report, Some(Report::Answer(answer)) if answer.revision == self.revision)
+    }
+
+    fn settle(&mut self, now: Duration) {
+        self.wait = EAGER.0;
+        self.next_ask = now + CALM;
+        self.next_poke = None;
+    }
+
+    fn answered(&mut self, report: Report, now: Duration) -> bool {
+        self.is_asked = false;
+        let is_new = self.report.as_ref() != Some(&report);
+        let (first, most) = match &report {
+            Report::Answer(_) => EAGER,
+            Report::Silent(_) => PATIENT,
+        };
+        let refuses = matches!(&report, Report::Answer(answer) if answer.rejection.is_some());
+        self.report = Some(report);
+        if self.is_current() {
+            self.settle(now);
+            return is_new;
+        }
+        self.wait = self.wait.clamp(first, most);
+        self.next_ask = now + self.wait;
+        self.wait = (self.wait * 3 / 2).min(most);
+        let answered = matches!(self.report, Some(Report::Answer(_)));
+        if refuses || !answered {
+            // It has read what it refuses, or nobody is there to read: poking would be noise.
+            self.next_poke = None;
+        } else if self.next_poke.is_none() {
+            self.next_poke = Some(now + self.pause());
+        }
+        is_new
+    }
+
+    fn pause(&self) -> Duration {
+        match self.pokes {
+            0 => Duration::ZERO,
+            more => POKES[(more - 1).min(POKES.len() - 1)],
+        }
+    }
+
+    fn poke(&mut self, now: Duration) -> Option<Poke> {
+        if self.next_poke? > now {
+            return None;
+        }
+        self.pokes += 1;
+        self.next_poke = Some(now + self.pause());
+        let mark = match self.pokes {
+            1 => self.revision.clone(),
+            more => format!("{}.{more}", self.revision),
+        };
+        Some(Poke {
+            pod: self.pod.clone(),
+            mark,
+        })
+    }
+}
+
+/// How often a pod has been poked for this revision already, by whoever tended it before.
+fn pokes_before(pod: &Expected) -> usize {
+    let Some(mark) = pod.poked.as_deref() else {
+        return 0;
+    };
+    match mark.strip_prefix(&pod.revision) {
+        Some("") => 1,
+        Some(rest) => rest
+            .strip_prefix('.')
+            .and_then(|times| times.parse().ok())
+            .unwrap_or(0),
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::programmed::Answer;
+    use super::*;
+
+    fn pod(revision: &str, poked: Option<&str>) -> Expected {
+        Expected {
+            uid: "u".to_owned(),
+            pod: "web".to_owned(),
+            address: "10.0.0.1".parse().unwrap(),
+            revision: revision.to_owned(),
+            poked: poked.map(str::to_owned),
+        }
+    }
+
+    fn has(revision: &str) -> Report {
+        Report::Answer(Answer {
+            revision: revision.to_owned(),
+            ..Answer::default()
+        })
+    }
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    /// A sidecar that is in sync with `r1` at 0.
+    fn in_sync() -> Sidecars {
+        let mut sidecars = Sidecars::default();
+        sidecars.expect(vec![pod("r1", None)], ms(0));
+        assert_eq!(sidecars.due(ms(0)).len(), 1, "nothing is known of it");
+        assert!(sidecars.answered("u", has("r1"), ms(0)));
+        sidecars
+    }
+
+    #[test]
+    fn a_sidecar_in_sync_is_left_alone_for_a_while_and_never_poked() {
+        let mut sidecars = in_sync();
+        assert!(sidecars.due(ms(59_999)).is_empty());
+        assert!(sidecars.pokes(ms(59_999)).is_empty());
+        assert_eq!(sidecars.next(), Some(CALM));
+        assert_eq!(sidecars.due(ms(60_000)).len(), 1);
+        assert!(sidecars.due(ms(60_000)).is_empty(), "it is being asked");
+        assert!(!sidecars.answered("u", has("r1"), ms(60_001)), "nothing new");
+    }
+
+    #[test]
+    fn a_new_revision_is_poked_for_at_once_and_asked_after_soon() {
+        let mut sidecars = in_sync();
+        sidecars.expect(vec![pod("r2", None)], ms(5000));
+        let pokes = sidecars.pokes(ms(5000));
+        assert_eq!(pokes, [Poke { pod: "web".to_owned(), mark: "r2".to_owned() }]);
+        assert!(sidecars.pokes(ms(5000)).is_empty());
+        assert_eq!(sidecars.due(ms(5200)).len(), 1);
+        assert!(sidecars.answered("u", has("r2"), ms(5210)));
+        assert!(sidecars.pokes(ms(50_000)).is_empty());
+    }
+
+    #[test]
+    fn a_poke_is_repeated_with_back_off_until_the_sidecar_has_it() {
+        let mut sidecars = in_sync();
+        sidecars.expect(vec![pod("r2", None)], ms(0));
+        let mut marks = Vec::new();
+        for now in (0..120_000).step_by(100) {
+            marks.extend(sidecars.pokes(ms(now)).into_iter().map(|poke| (now, poke.mark)));
+            if !sidecars.due(ms(now)).is_empty() {
+                sidecars.answered("u", has("r1"), ms(now));
+            }
+        }
+        let expected = [(0, "r2"), (600, "r2.2"), (2600, "r2.3"), (7600, "r2.4"), (22_600, "r2.5"), (82_600, "r2.6")];
+        assert_eq!(marks, expected.map(|(now, mark)| (now, mark.to_owned())));
+    }
+
+    #[test]
+    fn whoever_takes_over_goes_on_where_the_other_stopped() {
+        let mut sidecars = Sidecars::default();
+        sidecars.expect(vec![pod("r2", Some("r2.3"))], ms(0));
+        sidecars.due(ms(0));
+        sidecars.answered("u", has("r1"), ms(0));
+        assert!(sidecars.pokes(ms(4999)).is_empty());
+        assert_eq!(sidecars.pokes(ms(5000))[0].mark, "r2.4");
+        assert_eq!(pokes_before(&pod("r2", Some("r1.3"))), 0);
+        assert_eq!(pokes_before(&pod("r2", Some("r2.x"))), 0);
+    }
+
+    #[test]
+    fn who_refuses_or_is_silent_is_asked_and_not_poked() {
+        for report in [
+            Report::Silent("refused".to_owned()),
+            Report::Answer(Answer {
+                revision: "r1".to_owned(),
+                rejection: Some("why".to_owned()),
+                ..Answer::default()
+            }),
+        ] {
+            let mut sidecars = in_sync();
+            sidecars.expect(vec![pod("r2", None)], ms(0));
+            sidecars.pokes(ms(0));
+            sidecars.due(ms(1000));
+            sidecars.answered("u", report, ms(1000));
+            assert!(sidecars.pokes(ms(100_000)).is_empty());
+            assert_eq!(sidecars.due(ms(40_000)).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_no_longer_expected_is_forgotten() {
+        let mut sidecars = in_sync();
+        sidecars.expect(Vec::new(), ms(1));
+        assert_eq!(sidecars.report("u"), None);
+        assert_eq!(sidecars.next(), None);
+        assert!(!sidecars.answered("u", has("r1"), ms(2)));
+    }
+}
