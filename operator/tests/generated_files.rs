@@ -34,7 +34,12 @@ fn assert_fresh(file: &str, arguments: &[&str]) {
 
 #[test]
 fn the_definition_that_people_apply_is_the_one_of_this_build() {
-    assert_fresh("crds/isolationpolicies.yaml", &["crds"]);
+    for (file, kind) in [
+        ("crds/isolationpolicies.yaml", "IsolationPolicy"),
+        ("crds/injectiontemplates.yaml", "InjectionTemplate"),
+    ] {
+        assert_fresh(file, &["crds", "--kind", kind]);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod pool;
 mod reference;
 mod selector;
 mod status;
+pub mod template;
 mod websocket;
 
 pub use choices::{
@@ -36,6 +37,7 @@ pub use selector::{Selector, SelectorOperator, SelectorRequirement};
 pub use status::{
     Advice, Compliance, Condition, ConditionStatus, IsolationPolicyStatus, Pods, Skipped,
 };
+pub use template::{InjectionTemplate, InjectionTemplateSpec};
 pub use websocket::{
     Resume, WebSocket, WebSocketLimits, WebSocketListen, WebSocketTimeouts, WebSocketUpstream,
 };

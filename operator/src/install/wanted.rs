@@ -24,7 +24,10 @@ use super::apply::{HASH, Object};
 use crate::settings::{Engine, Reach, Settings};
 
 /// The definitions without which nothing else makes sense.
-pub const DEFINITIONS: &[&str] = &["isolationpolicies.bulkhead.dev"];
+pub const DEFINITIONS: &[&str] = &[
+    "isolationpolicies.bulkhead.dev",
+    "injectiontemplates.bulkhead.dev",
+];
 
 /// A cluster-wide object, by its kind and name.
 #[derive(Clone)]
