@@ -19,6 +19,11 @@ demo: ## Two users, one real PostgreSQL, every promise shown and checked (3 minu
 	@tests/setup/ensure rust cc postgresql python
 	@examples/chat/demo.sh
 
+.PHONY: demo-cluster
+demo-cluster: ## The chart on a real Kubernetes: two environments, one policy, injected pods, every promise checked (root, or KUBECONFIG)
+	@tests/setup/ensure rust cc
+	@examples/chat/demo-cluster.sh
+
 .PHONY: test
 test: setup ## Builds everything and runs every test against a real PostgreSQL
 # Both binaries have integration tests, so this builds them too, before any test runs; a build of its own would compile the

@@ -116,7 +116,7 @@ scale_operator() {
     say "kubectl scale -n $system deployment/bulkhead-operator --replicas=$1"
     kubectl scale -n "$system" deployment/bulkhead-operator --replicas="$1" >/dev/null
     if [ "$1" = 0 ]; then
-        kubectl wait -n "$system" pod -l app.kubernetes.io/name=bulkhead --for=delete --timeout=60s >/dev/null || broken 'the operator does not end'
+        kubectl wait -n "$system" pod -l app.kubernetes.io/name=bulkhead-operator --for=delete --timeout=60s >/dev/null || broken 'the operator does not end'
     else
         rolled_out "$system" bulkhead-operator
     fi
@@ -134,8 +134,8 @@ install_chart() {
     installed=1
     say "helm install bulkhead charts/bulkhead -n $system"
     helm install bulkhead "$root/charts/bulkhead" -n "$system" --wait --timeout 180s \
-        --set image.repository="$(repository "$operator_image")" --set image.tag="$(tag "$operator_image")" \
-        --set sidecar.image.repository="$(repository "$sidecar_image")" --set sidecar.image.tag="$(tag "$sidecar_image")" \
+        --set image.repository="$(repository "$operator_image")" --set-string image.tag="$(tag "$operator_image")" \
+        --set sidecar.image.repository="$(repository "$sidecar_image")" --set-string sidecar.image.tag="$(tag "$sidecar_image")" \
         >"$work/helm.log" 2>&1 || broken 'helm install failed'
     quote "$(sed -n '/^NOTES:/,$p' "$work/helm.log" | sed '1d' | head -n 9)"
     rm "$work/helm.log"

@@ -30,7 +30,7 @@ tell_the_world() {
     printf -- '--- events that warn\n'
     kubectl get events -A --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 15
     printf -- '--- the operator\n'
-    kubectl logs -n "$system" -l app.kubernetes.io/name=bulkhead --tail 20 --all-containers --prefix
+    kubectl logs -n "$system" -l app.kubernetes.io/name=bulkhead-operator --tail 20 --all-containers --prefix
 }
 
 # --- clocks

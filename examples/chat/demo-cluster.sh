@@ -120,8 +120,9 @@ held 'the same pods, no restart, no reconnect'
 title '8. A policy with a mistake is refused, with the path of the field'
 edit 'statement: 5s' 'statement: soon'
 refused 'a duration that is none' 'timeouts.statement' kubectl apply -n chat-staging -f "$work/policy.yaml"
-edit 'perUser: {max: 4}' 'perUser: {max: 400}'
-refused 'more for one user than there is for all' 'perUser.max' kubectl apply -n chat-staging -f "$work/policy.yaml"
+say 'an overlay that is sound by itself, and not with the base, is refused in staging for what it would do in production:'
+edit 'timeouts: {statement: 1s}' 'pool: {maxConnections: 3}'
+refused 'less for all users than for one' 'pool.perUser.max: 4' kubectl apply -n chat-staging -f "$work/policy.yaml"
 request chat-staging "$staging" GET '/report?seconds=2' alice
 expect_status 504
 expect_text 'timeouts.statement = 250ms'
