@@ -4,7 +4,6 @@
 //! load       requests at a steady rate, and how long each took
 //! pods       pods for the API server: dry-run, or to stay
 //! scene      namespaces, Secrets and policies
-//! operator   the process that is measured
 //! webhook    the operator asked directly, as the API server would
 //! process    what a process has used
 //! ```
@@ -22,7 +21,6 @@
 )]
 
 mod load;
-mod operator;
 mod pods;
 mod process;
 mod scene;
@@ -31,11 +29,12 @@ mod webhook;
 use std::time::{Duration, Instant};
 
 use bulkhead_tests::cluster::{ControlPlane, Options};
+use bulkhead_tests::operator::{Launch, Operator, READY, control_plane_with};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
+use rustix::process::Signal;
 
 use load::{Figures, at_rate};
-use operator::Operator;
 use webhook::Webhook;
 
 /// How much is measured.
@@ -71,12 +70,13 @@ const RATES: [u32; 2] = [100, 500];
 async fn main() {
     let quick = std::env::var_os("QUICK").is_some_and(|quick| !quick.is_empty());
     let extent = if quick { QUICK } else { FULL };
-    let plane = ControlPlane::start_with(Options {
+    let plane = control_plane_with(Options {
         // A pod creation is what is measured, not the queue in front of the API server.
         api_server: vec![
             "--max-mutating-requests-inflight=2000".into(),
             "--max-requests-inflight=2000".into(),
         ],
+        controller_manager: false,
         ..Options::default()
     })
     .await;
@@ -90,23 +90,21 @@ async fn admission(plane: &ControlPlane, extent: Extent) {
     println!("|---|---:|---:|---:|---:|");
     let plain = plane.namespace(&[]).await;
     rows("no injection", plane, &plain, "plain", extent).await;
-    scene::install_definitions(plane).await;
-    scene::make_operators_namespace(plane).await;
 
-    let operator = Operator::start(plane, "policy");
+    let operator = start(plane, "policy").await;
     let guarded = scene::namespace(plane).await;
     scene::policy(plane, &guarded, "chat", "chat").await;
     scene::until_injected(&plane.client(), &guarded, "chat").await;
     rows("by policy, elsewhere", plane, &plain, "plain", extent).await;
     rows("by policy, not selected", plane, &guarded, "plain", extent).await;
     rows("by policy, injected", plane, &guarded, "chat", extent).await;
-    operator.stop();
+    stop(operator);
 
-    let operator = Operator::start(plane, "webhook");
+    let operator = start(plane, "webhook").await;
     scene::until_webhooks_inject(&plane.client(), &guarded, "chat").await;
     rows("by webhook, elsewhere", plane, &plain, "plain", extent).await;
     rows("by webhook, injected", plane, &guarded, "chat", extent).await;
-    let webhook = Webhook::of(plane, operator.webhook, &guarded, "chat").await;
+    let webhook = Webhook::of(plane, operator.webhook(), &guarded, "chat").await;
     for rate in RATES {
         let (before, start) = (process::cpu(operator.id()), Instant::now());
         let figures = at_rate(rate, extent.length, |_| webhook.ask()).await;
@@ -117,8 +115,25 @@ async fn admission(plane: &ControlPlane, extent: Extent) {
             100.0 * cpu.as_secs_f64() / start.elapsed().as_secs_f64()
         );
     }
-    operator.stop();
+    stop(operator);
     scene::remove_namespace(plane, &guarded).await;
+}
+
+/// Starts an operator that injects with this engine, and waits until it has installed what it has to.
+async fn start(plane: &ControlPlane, engine: &str) -> Operator {
+    let launch = Launch {
+        arguments: vec!["--injection-engine".into(), engine.into()],
+        ..Launch::default()
+    };
+    let operator = Operator::start_with(plane, &launch).await;
+    operator.until_installed().await;
+    operator
+}
+
+/// Ends it, as a rollout does.
+fn stop(mut operator: Operator) {
+    operator.signal(Signal::TERM);
+    operator.wait(READY);
 }
 
 async fn rows(what: &str, plane: &ControlPlane, namespace: &str, app: &str, extent: Extent) {
@@ -149,7 +164,7 @@ fn row(what: &str, rate: u32, figures: &Figures) {
 
 /// The operator with many policies and pods, at rest and when a policy is edited.
 async fn size(plane: &ControlPlane, extent: Extent) {
-    let operator = Operator::start(plane, "policy");
+    let operator = start(plane, "policy").await;
     let client = plane.client();
     let mut policies = Vec::new();
     for _ in 0..extent.namespaces {
@@ -203,7 +218,7 @@ async fn size(plane: &ControlPlane, extent: Extent) {
         edits[edits.len() / 2].as_secs_f64() * 1000.0,
         edits[edits.len() - 1].as_secs_f64() * 1000.0
     );
-    operator.stop();
+    stop(operator);
 }
 
 async fn fill(client: &Client, namespace: &str, app: &str, count: usize) {

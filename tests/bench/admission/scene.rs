@@ -1,6 +1,7 @@
 //! What stands in the cluster before anything is measured.
 
 use bulkhead_tests::cluster::ControlPlane;
+use bulkhead_tests::operator::READY;
 use bulkhead_tests::tools::Said;
 use bulkhead_tests::wait;
 use k8s_openapi::api::core::v1::Pod;
@@ -9,24 +10,9 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::operator::NAMESPACE;
 use crate::pods;
 
-const DEFINITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds");
 const POLICY: &str = include_str!("../../../examples/chat/kubernetes/policy.yaml");
-
-/// Applies the CustomResourceDefinitions.
-pub async fn install_definitions(plane: &ControlPlane) {
-    let arguments = ["apply", "--server-side", "-f", DEFINITIONS];
-    done(plane.kubectl(&arguments).await);
-    let arguments = ["wait", "--for=condition=Established", "crd", "--all"];
-    done(plane.kubectl(&arguments).await);
-}
-
-/// Makes the namespace that the operator keeps its Lease in.
-pub async fn make_operators_namespace(plane: &ControlPlane) {
-    done(plane.kubectl(&["create", "namespace", NAMESPACE]).await);
-}
 
 /// Makes a namespace in which policies have an effect, with a Secret that every policy may use.
 pub async fn namespace(plane: &ControlPlane) -> String {
@@ -76,11 +62,15 @@ pub async fn edit(client: &Client, namespace: &str, name: &str, seconds: usize) 
 /// Waits until the policy's status tells of its newest generation.
 pub async fn until_observed(client: &Client, namespace: &str, name: &str) {
     let policies = policies(client, namespace);
-    wait::until(&format!("the status of {namespace}/{name}"), || async {
-        let policy = policies.get(name).await.expect("the policy");
-        let observed = &policy.data["status"]["observedGeneration"];
-        observed.as_i64().is_some() && observed.as_i64() == policy.metadata.generation
-    })
+    wait::until_within(
+        READY,
+        &format!("the status of {namespace}/{name}"),
+        || async {
+            let policy = policies.get(name).await.expect("the policy");
+            let observed = &policy.data["status"]["observedGeneration"];
+            observed.as_i64().is_some() && observed.as_i64() == policy.metadata.generation
+        },
+    )
     .await;
 }
 
@@ -88,7 +78,7 @@ pub async fn until_observed(client: &Client, namespace: &str, name: &str) {
 pub async fn until_injected(client: &Client, namespace: &str, app: &str) {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = pods::pod("probe", app);
-    wait::until(&format!("injection in {namespace}"), || async {
+    wait::until_within(READY, &format!("injection in {namespace}"), || async {
         pods::create(&api, &pod, true).await.is_ok_and(|pod| {
             let containers = pod.spec.and_then(|spec| spec.init_containers);
             containers.is_some_and(|all| all.iter().any(|one| one.name == "bulkhead"))
@@ -107,7 +97,7 @@ pub async fn until_webhooks_inject(client: &Client, namespace: &str, app: &str) 
             "MutatingAdmissionPolicyBinding",
         )),
     );
-    wait::until("the end of injection by policy", || async {
+    wait::until_within(READY, "the end of injection by policy", || async {
         bindings
             .get_opt("bulkhead-inject")
             .await

@@ -1,7 +1,5 @@
 //! The injecting webhook, asked directly: what it takes by itself, without the API server around it.
 
-use std::net::SocketAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_tests::cluster::ControlPlane;
@@ -22,18 +20,18 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The injecting webhook at `address`, to be asked about a pod of `app`.
+    /// The injecting webhook at this port of loopback, to be asked about a pod of `app`.
     ///
     /// # Panics
     /// When there is no such webhook.
-    pub async fn of(plane: &ControlPlane, address: SocketAddr, namespace: &str, app: &str) -> Self {
+    pub async fn of(plane: &ControlPlane, port: u16, namespace: &str, app: &str) -> Self {
         let all: Api<MutatingWebhookConfiguration> = Api::all(plane.client());
         let configuration = all.get("bulkhead-inject").await.expect("the webhook");
         let webhook = configuration.webhooks.expect("webhooks").remove(0);
         let url = webhook.client_config.url.expect("a URL");
         let path = url.splitn(4, '/').nth(3).expect("a path").to_owned();
         let bundle = webhook.client_config.ca_bundle.expect("an authority").0;
-        let mut config = Config::new(format!("https://{address}").parse().expect("a URL"));
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse().expect("a URL"));
         config.root_cert = Some(certificates(&bundle));
         let pod = serde_json::to_value(pods::pod("asked", app)).expect("a pod");
         Self {
