@@ -1,6 +1,7 @@
 //! `run`: from the command line to a sidecar that serves, and from a signal to one that has ended.
 
 mod begin;
+mod follow;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,6 +25,7 @@ use crate::upstream::Resolver;
 use crate::worker::mailbox::Letter;
 use crate::worker::thread::{self, Start};
 use begin::{Refused, begin};
+use follow::{follow, look_again};
 
 /// Between two looks at whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -62,14 +64,24 @@ struct Running {
     sockets: Vec<SocketFile>,
 }
 
+/// The signals that end it.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
 /// Runs until SIGTERM or SIGINT has been followed to its end.
 ///
 /// # Errors
 /// Why it did not start.
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     warm_random_numbers();
-    // First: without a handler the signal ends the process.
+    // First: without a handler a signal ends the process, or is lost where the process is the first of its container.
     let reload = signal(SignalKind::hangup())?;
+    let ending = Ending {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
     let metrics = Metrics::new()?;
     let noted = NotedSecrets::of(args.secrets.clone());
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
@@ -125,7 +137,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     if let Some(copy) = copy {
         copy.keep(&accepted);
     }
-    wait_for_end(&running.process, &readiness, &drain).await?;
+    ending.wait(&running.process, &readiness, &drain).await;
     running.end(args.grace).await;
     for task in tasks {
         task.abort();
@@ -197,100 +209,26 @@ fn trial(secrets: &Arc<Secrets>, resolver: &Resolver) -> Box<Trial> {
     })
 }
 
-/// SIGHUP means "read again", as it does for PostgreSQL.
-async fn look_again(mut reload: Signal, nudge: Arc<Notify>) {
-    while reload.recv().await.is_some() {
-        tracing::info!("SIGHUP: looking at the policy and the secrets again");
-        nudge.notify_one();
-    }
-}
-
-/// Puts each new revision in force, and each change of a secret. A revision that cannot be built leaves the last one.
-async fn follow(
-    store: Arc<PolicyStore>,
-    process: Arc<Process>,
-    mut force: Arc<Force>,
-    secrets: Arc<Secrets>,
-    resolver: Resolver,
-) {
-    let (mut changes, mut secret_changes) = (store.changes(), store.secret_changes());
-    let mut refresher = keep_keys_fresh(&force);
-    loop {
-        let changed = tokio::select! {
-            changed = changes.changed() => changed,
-            changed = secret_changes.changed() => changed,
+impl Ending {
+    /// Waits for SIGTERM or SIGINT. A drain that is asked for before makes the sidecar unready, and it serves on until the
+    /// signal: in a pod, the application that is still ending needs its databases.
+    async fn wait(mut self, process: &Process, readiness: &Readiness, drain: &Notify) {
+        let unready = async {
+            loop {
+                drain.notified().await;
+                readiness.set_draining();
+                tracing::info!("not ready any more: a drain was asked for");
+            }
         };
-        if changed.is_err() {
-            return;
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = unready => {}
         }
-        let revision = store.current();
-        let id = Arc::clone(&revision.id);
-        match Force::build(id, &revision.policy, &secrets, &resolver, Some(&force)) {
-            Ok(built) => {
-                let built = Arc::new(built);
-                inherit_keys(&built, &force);
-                force = built;
-                process.put_in_force(&force);
-                refresher.abort();
-                refresher = keep_keys_fresh(&force);
-                tracing::info!(revision = %force.revision, "a revision is in force");
-            }
-            Err(error) => {
-                if store.cannot_apply(error.to_string()) {
-                    process.metrics.policy_rejections.inc();
-                    tracing::error!(%error, revision = %revision.id, "a secret cannot be used; what is in force stays");
-                }
-            }
-        }
+        readiness.set_draining();
+        tracing::info!("draining");
+        process.send_all(|| Letter::Drain);
     }
-}
-
-/// Keys that were fetched stay, so that a policy change while the identity provider is away refuses nobody.
-fn inherit_keys(new: &Force, old: &Force) {
-    if let (Some(new), Some(old)) = (new.databases.first(), old.databases.first()) {
-        new.verifier.take_over(&old.verifier);
-    }
-}
-
-/// Fetches key sets that live at an address, now and whenever they are due.
-fn keep_keys_fresh(force: &Force) -> tokio::task::JoinHandle<()> {
-    let verifier = force
-        .databases
-        .first()
-        .map(|database| Arc::clone(&database.verifier));
-    tokio::spawn(async move {
-        let refresher = verifier.as_ref().and_then(|verifier| verifier.refresher());
-        if let Some(refresher) = refresher {
-            refresher.await;
-        }
-    })
-}
-
-/// Waits for SIGTERM or SIGINT. A drain that is asked for before makes the sidecar unready, and it serves on until the
-/// signal: in a pod, the application that is still ending needs its databases.
-async fn wait_for_end(
-    process: &Process,
-    readiness: &Readiness,
-    drain: &Notify,
-) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let unready = async {
-        loop {
-            drain.notified().await;
-            readiness.set_draining();
-            tracing::info!("not ready any more: a drain was asked for");
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = unready => {}
-    }
-    readiness.set_draining();
-    tracing::info!("draining");
-    process.send_all(|| Letter::Drain);
-    Ok(())
 }
 
 impl Running {

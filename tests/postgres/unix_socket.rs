@@ -193,7 +193,7 @@ async fn another_folder_waits_for_a_restart() {
         .database("listen: {socket: /elsewhere}");
     stage.sidecar.write_policy(&elsewhere.text());
     wait::until("the change to be told", || async {
-        stage.sidecar.revision()["pending_restart"][0]["path"] == "databases[main].listen.socket"
+        stage.sidecar.revision()["pendingRestart"][0]["path"] == "databases[main].listen.socket"
     })
     .await;
     alice(&stage, &folder).await.run("SELECT 1").await;

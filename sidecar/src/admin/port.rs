@@ -43,6 +43,7 @@ pub struct AdminPort {
 
 /// What `/revision` answers: from it the operator knows whether this pod is in sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RevisionReport {
     /// The policy's name.
     pub policy: String,
@@ -59,7 +60,6 @@ pub struct RevisionReport {
     /// What only a restart can give.
     pub pending_restart: Vec<PendingRestart>,
     /// The versions of snapshots that this sidecar reads, the highest first.
-    #[serde(rename = "wireVersions")]
     pub wire_versions: Vec<u32>,
     /// Connections since the start that named a user who was believed.
     pub attributed: u64,
@@ -71,6 +71,7 @@ pub struct RevisionReport {
 
 /// What came to one database's listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ListenerReport {
     /// The database entry's name.
     pub name: String,
@@ -78,7 +79,6 @@ pub struct ListenerReport {
     pub open: u64,
     /// Seconds since a client was last there: 0 while one is connected, and counted from the start where none has come yet.
     /// Long, it says that the application goes another way.
-    #[serde(rename = "quietSeconds")]
     pub quiet_seconds: u64,
 }
 

@@ -166,7 +166,7 @@ async fn the_revision_tells_what_is_in_force_what_was_refused_and_what_waits() {
     );
 
     let raw: Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(raw["pending_restart"][0]["wanted"], "5433");
+    assert_eq!(raw["pendingRestart"][0]["wanted"], "5433");
     assert_eq!(raw["rejection"]["diagnostics"][0]["severity"], "error");
 }
 
