@@ -196,8 +196,12 @@ impl Installer {
         if !missing.is_empty() {
             trial::run(&self.client, &self.settings.namespace, wanted).await?;
         }
-        for object in missing {
+        for object in &missing {
             apply::apply(&self.client, &self.metrics, object).await?;
+        }
+        if !missing.is_empty() {
+            // Installed is what is in force.
+            tokio::time::sleep(trial::TAKEN_UP).await;
         }
         for target in &wanted.unwanted {
             remove::one(&self.client, target).await?;

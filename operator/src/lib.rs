@@ -10,11 +10,13 @@
 //! - [`lease`]: who leads, and the client that cannot write when that is not certain.
 //! - [`certificates`]: what the webhooks' server shows, renewed with overlap.
 //! - [`admission`]: what the API server asks before it stores an object.
+//! - [`build`]: what the operator writes, built by pure functions.
 //! - [`install`]: what the leader puts into the API server, and keeps as it should be.
 //! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
 //! - [`findings`]: ways round a policy, in objects of Kubernetes; for the status and for `lint` alike.
 
 pub mod admission;
+pub mod build;
 pub mod certificates;
 pub mod cli;
 pub mod findings;

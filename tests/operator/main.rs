@@ -8,4 +8,5 @@
 )]
 
 mod control_plane;
+mod injection;
 mod serve;

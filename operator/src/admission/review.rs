@@ -8,10 +8,8 @@ use kube::core::admission::{
 };
 
 use super::validate::Validate;
+use crate::build::admission::webhooks::VALIDATE_PATH;
 use crate::metrics::Metrics;
-
-/// The path of the webhook that validates policies.
-pub const VALIDATE_PATH: &str = "/validate";
 
 /// What is asked in a review.
 pub type Asked = AdmissionRequest<DynamicObject>;

@@ -7,21 +7,18 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bulkhead_crds::names::objects;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, MutatingWebhookConfiguration,
-    RuleWithOperations, ServiceReference, ValidatingAdmissionPolicy,
-    ValidatingAdmissionPolicyBinding, ValidatingWebhook, ValidatingWebhookConfiguration,
-    WebhookClientConfig,
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
 };
-use kube::api::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::{Client, Resource};
-use serde::Serialize;
+use serde_json::Value;
 
 use super::InstallError;
 use super::apply::{HASH, Object};
-use crate::settings::{Engine, Reach, Settings};
+use crate::build::admission::{guard, inject, owned, webhooks};
+use crate::settings::{Engine, Settings};
 
 /// The definitions without which nothing else makes sense.
 pub const DEFINITIONS: &[&str] = &[
@@ -88,10 +85,11 @@ pub fn all() -> Vec<Target> {
     vec![
         Target::of::<MutatingAdmissionPolicyBinding>(objects::INJECT_POLICY),
         Target::of::<ValidatingAdmissionPolicyBinding>(objects::GUARD_POLICY),
-        Target::of::<ValidatingAdmissionPolicyBinding>(super::trial::BINDING),
+        Target::of::<ValidatingAdmissionPolicyBinding>(super::trial::NAME),
         Target::of::<ValidatingAdmissionPolicyBinding>(objects::OWNED_POLICY),
         Target::of::<MutatingAdmissionPolicy>(objects::INJECT_POLICY),
         Target::of::<ValidatingAdmissionPolicy>(objects::GUARD_POLICY),
+        Target::of::<ValidatingAdmissionPolicy>(super::trial::NAME),
         Target::of::<ValidatingAdmissionPolicy>(objects::OWNED_POLICY),
         Target::of::<MutatingWebhookConfiguration>(objects::INJECT_POLICY),
         Target::of::<ValidatingWebhookConfiguration>(objects::VALIDATE_WEBHOOK),
@@ -101,29 +99,54 @@ pub fn all() -> Vec<Target> {
 /// What there should be with these settings. `identity` is the operator's own name; `authorities` are announced where given.
 ///
 /// # Errors
-/// None in practice: every object is representable as JSON.
+/// None in practice: every object has a kind and a name.
 pub fn wanted(
     settings: &Settings,
     engine: Engine,
     identity: &str,
     authorities: Option<&str>,
 ) -> Result<Wanted, InstallError> {
-    let _ = (engine, identity);
-    Ok(Wanted {
-        webhooks: vec![object(&validating(settings, authorities))?],
-        policies: Vec::new(),
-        bindings: Vec::new(),
+    let excluded = &settings.excluded_namespaces;
+    let mut wanted = Wanted {
+        webhooks: vec![object::<ValidatingWebhookConfiguration>(
+            webhooks::validating(settings, authorities),
+        )?],
+        policies: vec![
+            object::<ValidatingAdmissionPolicy>(owned::policy(identity, excluded))?,
+            object::<ValidatingAdmissionPolicy>(guard::policy(excluded))?,
+        ],
+        bindings: vec![
+            object::<ValidatingAdmissionPolicyBinding>(owned::binding(excluded))?,
+            object::<ValidatingAdmissionPolicyBinding>(guard::binding(excluded))?,
+        ],
         unwanted: Vec::new(),
-    })
+    };
+    let injects = objects::INJECT_POLICY;
+    if engine == Engine::Webhook {
+        let webhook = webhooks::mutating(settings, authorities);
+        wanted
+            .webhooks
+            .push(object::<MutatingWebhookConfiguration>(webhook)?);
+        // On a server that knows no such kinds there is nothing to remove, which is as good.
+        wanted.unwanted = vec![
+            Target::of::<MutatingAdmissionPolicyBinding>(injects),
+            Target::of::<MutatingAdmissionPolicy>(injects),
+        ];
+    } else {
+        let policy = object::<MutatingAdmissionPolicy>(inject::policy(excluded))?;
+        wanted.policies.push(policy);
+        let binding = object::<MutatingAdmissionPolicyBinding>(inject::binding(excluded))?;
+        // Before the guard: who would be refused is injected first.
+        wanted.bindings.insert(0, binding);
+        wanted.unwanted = vec![Target::of::<MutatingWebhookConfiguration>(injects)];
+    }
+    Ok(wanted)
 }
 
-/// An object to apply, with the mark of what it is applied from.
-fn object<K>(typed: &K) -> Result<Object, InstallError>
-where
-    K: Resource<DynamicType = ()> + Serialize,
-{
-    let mut body: DynamicObject = serde_json::from_value(serde_json::to_value(typed)?)?;
+/// An object of kind `K` to apply, with the mark of what it is applied from.
+fn object<K: Resource<DynamicType = ()>>(body: Value) -> Result<Object, InstallError> {
     let hash = digest::digest(&digest::SHA256, &serde_json::to_vec(&body)?);
+    let mut body: DynamicObject = serde_json::from_value(body)?;
     body.metadata
         .annotations
         .get_or_insert_with(BTreeMap::new)
@@ -132,50 +155,7 @@ where
             BASE64_STANDARD_NO_PAD.encode(hash.as_ref()),
         );
     Ok(Object {
-        target: Target::of::<K>(typed.meta().name.as_deref().unwrap_or_default()),
+        target: Target::of::<K>(body.metadata.name.as_deref().unwrap_or_default()),
         body,
     })
-}
-
-/// The webhook that validates policies, and nothing else: no other object ever comes by it.
-fn validating(settings: &Settings, authorities: Option<&str>) -> ValidatingWebhookConfiguration {
-    let path = crate::admission::review::VALIDATE_PATH;
-    let mut client = WebhookClientConfig {
-        ca_bundle: authorities.map(|bundle| ByteString(bundle.as_bytes().to_vec())),
-        ..WebhookClientConfig::default()
-    };
-    match &settings.reach {
-        Reach::Url(url) => client.url = Some(format!("{url}{path}")),
-        Reach::Service(service) => {
-            client.service = Some(ServiceReference {
-                name: service.clone(),
-                namespace: settings.namespace.clone(),
-                path: Some(path.to_owned()),
-                port: Some(443),
-            });
-        }
-    }
-    ValidatingWebhookConfiguration {
-        metadata: ObjectMeta {
-            name: Some(objects::VALIDATE_WEBHOOK.to_owned()),
-            ..ObjectMeta::default()
-        },
-        webhooks: Some(vec![ValidatingWebhook {
-            name: "policies.bulkhead.dev".to_owned(),
-            admission_review_versions: vec!["v1".to_owned()],
-            client_config: client,
-            failure_policy: Some("Fail".to_owned()),
-            match_policy: Some("Equivalent".to_owned()),
-            side_effects: "None".to_owned(),
-            timeout_seconds: Some(5),
-            rules: Some(vec![RuleWithOperations {
-                api_groups: Some(vec!["bulkhead.dev".to_owned()]),
-                api_versions: Some(vec!["*".to_owned()]),
-                operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
-                resources: Some(vec!["isolationpolicies".to_owned()]),
-                scope: Some("Namespaced".to_owned()),
-            }]),
-            ..ValidatingWebhook::default()
-        }]),
-    }
 }
