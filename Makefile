@@ -25,9 +25,10 @@ demo-cluster: ## The chart on a real Kubernetes: two environments, one policy, i
 	@examples/chat/demo-cluster.sh
 
 .PHONY: test
-test: setup ## Builds everything and runs every test against a real PostgreSQL
+test: setup ## Builds everything and runs every test, against a real PostgreSQL and a real Kubernetes (as root)
 # Both binaries have integration tests, so this builds them too, before any test runs; a build of its own would compile the
-# dependencies once more, without the features of the tests.
+# dependencies once more, without the features of the tests. The programs that pods run are static ones, and built apart.
+	@tests/cluster/static >/dev/null
 	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: cluster
@@ -63,4 +64,4 @@ fmt: ## Formats the code
 
 .PHONY: setup
 setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, promtool; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql venv promtool go control-plane node
+	@tests/setup/ensure rust cc postgresql venv promtool control-plane node

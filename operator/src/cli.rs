@@ -1,5 +1,6 @@
 //! What the binary can be asked to do.
 
+mod check;
 mod cluster;
 mod completions;
 mod crds;
@@ -8,6 +9,7 @@ mod lint;
 mod manifests;
 mod objects;
 mod run;
+mod uninstall;
 
 use std::io::{self, Write};
 
@@ -23,6 +25,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Checks the installation in a cluster, and whether the upstreams of a policy can be reached
+    Check(check::Arguments),
     /// Prints what a shell needs to complete this command line
     Completions(completions::Arguments),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
@@ -33,6 +37,8 @@ enum Command {
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
     Run(Box<run::Arguments>),
+    /// Takes away what the operator has installed in the API server, whether or not it still runs
+    Uninstall(uninstall::Arguments),
 }
 
 impl Arguments {
@@ -42,11 +48,13 @@ impl Arguments {
     /// Those of the subcommand.
     pub fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         match &self.command {
+            Command::Check(arguments) => arguments.run(out),
             Command::Completions(arguments) => arguments.run(out),
             Command::Crds(arguments) => arguments.run(out),
             Command::Explain(arguments) => arguments.run(out),
             Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
+            Command::Uninstall(arguments) => arguments.run(out),
         }
     }
 }

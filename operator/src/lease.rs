@@ -5,6 +5,7 @@
 //! successful renewal. The third in between is for what is still on its way. (client-go's leader election works the same way.)
 
 pub mod fence;
+mod withdraw;
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 
 use fence::Fence;
+pub use withdraw::withdraw;
 
 /// How an attempt to hold the lease ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Attempt {
         /// Who holds it; empty where that is not known.
         holder: String,
     },
+    /// The operator has been uninstalled since this process began, and it is not to lead any more.
+    Withdrawn,
 }
 
 /// What one replica knows of the lease.
@@ -33,6 +37,7 @@ pub struct Lease {
     api: Api<Record>,
     identity: String,
     duration: Duration,
+    begun: Timestamp,
     seen: Option<Seen>,
 }
 
@@ -50,6 +55,7 @@ impl Lease {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
             duration,
+            begun: Timestamp::now(),
             seen: None,
         }
     }
@@ -84,6 +90,9 @@ impl Lease {
         };
         let now = Instant::now();
         self.notice(&current, now);
+        if withdraw::since(&current).is_some_and(|since| since > self.begun) {
+            return Ok(Attempt::Withdrawn);
+        }
         if !self.may_take(&current, now) {
             return Ok(Attempt::Lost {
                 holder: holder(&current).to_owned(),
@@ -111,6 +120,7 @@ impl Lease {
             return Ok(());
         }
         let mut record = self.record(Some(&seen.record));
+        record.metadata = seen.record.metadata;
         if let Some(spec) = &mut record.spec {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
@@ -206,7 +216,7 @@ impl Lease {
                     name: Some(objects::LEASE.to_owned()),
                     ..ObjectMeta::default()
                 },
-                |record| record.metadata.clone(),
+                |record| withdraw::undone(record.metadata.clone()),
             ),
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.clone()),

@@ -13,8 +13,11 @@ mod serve;
 pub mod stop;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::install::remove;
+use crate::lease;
 use crate::logs::{self, LogError};
 use crate::metrics::Metrics;
 use crate::settings::{Flags, SettingsError};
@@ -34,6 +37,12 @@ pub enum Error {
     /// The system: threads, ports, signals.
     #[error("{0}")]
     System(#[from] io::Error),
+    /// What was to be taken away.
+    #[error("not all was removed: {0}")]
+    Uninstall(#[from] crate::install::InstallError),
+    /// The lease.
+    #[error("Lease {name}: {0}", name = bulkhead_crds::names::objects::LEASE)]
+    Lease(Box<kube::Error>),
     /// The registry of metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -80,4 +89,23 @@ async fn operate(flags: &Flags) -> Result<(), Error> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Takes away what the operator has installed, and returns what that was. A leader that still runs steps down first, and would put back
+/// nothing.
+///
+/// # Errors
+/// [`Error`]; what could be removed is removed all the same.
+pub fn uninstall(kubeconfig: Option<&Path>, namespace: Option<&str>) -> Result<Vec<String>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = connect::connect(kubeconfig).await?;
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace());
+        lease::withdraw(&client, namespace)
+            .await
+            .map_err(|error| Error::Lease(Box::new(error)))?;
+        Ok(remove::all(&client, namespace).await?)
+    })
 }

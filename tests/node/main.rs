@@ -8,3 +8,4 @@
 )]
 
 mod pods;
+mod teardown;

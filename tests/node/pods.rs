@@ -7,7 +7,7 @@ use bulkhead_tests::wait;
 
 /// A pod with a native sidecar, under what Pod Security calls restricted, and a Service for it. The sidecar shows the ConfigMap that
 /// it mounts.
-const POD: &str = "
+pub(crate) const POD: &str = "
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: greeting}

@@ -7,6 +7,7 @@
     reason = "a test says what it expects, and ends where it does not hold"
 )]
 
+mod command_line;
 mod control_plane;
 mod injection;
 mod serve;

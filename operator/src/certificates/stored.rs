@@ -6,7 +6,7 @@ use bulkhead_crds::names::objects;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams};
 
 use super::CertificateError;
 use super::make::Identity;
@@ -88,6 +88,21 @@ pub async fn write(
         )
         .await?;
     Ok(())
+}
+
+/// Removes it. Returns whether it was there.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn remove(client: &Client, namespace: &str) -> Result<bool, CertificateError> {
+    match api(client, namespace)
+        .delete(objects::WEBHOOK_CERTIFICATES, &DeleteParams::default())
+        .await
+    {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn api(client: &Client, namespace: &str) -> Api<Secret> {

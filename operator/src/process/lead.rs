@@ -28,6 +28,8 @@ enum End {
     Stopped,
     /// The lease is not certain any more, or somebody else's.
     Lost,
+    /// The operator has been uninstalled.
+    Withdrawn,
     /// What a leader does has ended, which it should not.
     Gone,
 }
@@ -63,7 +65,7 @@ impl Campaign {
                 End::Stopped => return,
                 // Somebody else may do better.
                 End::Gone => sleep(self.settings.lease_duration).await,
-                End::Lost => {}
+                End::Lost | End::Withdrawn => {}
             }
         }
     }
@@ -80,7 +82,7 @@ impl Campaign {
         ));
         let end = tokio::select! {
             () = stop.stopped() => End::Stopped,
-            never = keep(lease, fence) => match never { Lost => End::Lost },
+            end = keep(lease, fence) => end,
             ended = &mut duties => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "what the leader does has ended");
@@ -110,12 +112,10 @@ async fn finish(mut duties: JoinHandle<()>, fence: &Fence) {
     fence.close();
 }
 
-/// The lease is lost.
-struct Lost;
-
 /// Returns once the lease is held.
 async fn acquire(lease: &mut Lease, fence: &Fence) {
     let mut told = String::new();
+    let mut withdrawn = false;
     loop {
         match attempt(lease, fence).await {
             Ok(Attempt::Held) => return,
@@ -125,6 +125,12 @@ async fn acquire(lease: &mut Lease, fence: &Fence) {
                     told = holder;
                 }
             }
+            Ok(Attempt::Withdrawn) => {
+                if !withdrawn {
+                    tracing::warn!("uninstalled: this process will not lead any more");
+                }
+                withdrawn = true;
+            }
             Err(error) => tracing::warn!(%error, "the lease cannot be had"),
         }
         sleep(lease.retry()).await;
@@ -132,21 +138,22 @@ async fn acquire(lease: &mut Lease, fence: &Fence) {
 }
 
 /// Renews the lease for as long as it can be.
-async fn keep(lease: &mut Lease, fence: &Fence) -> Lost {
+async fn keep(lease: &mut Lease, fence: &Fence) -> End {
     loop {
         sleep(lease.retry()).await;
         match attempt(lease, fence).await {
             Ok(Attempt::Held) => {}
             Ok(Attempt::Lost { holder }) if !holder.is_empty() => {
                 tracing::warn!(holder, "another replica has taken the lease");
-                return Lost;
+                return End::Lost;
             }
+            Ok(Attempt::Withdrawn) => return End::Withdrawn,
             // Somebody has written to it: perhaps we have, in a request whose answer was lost. The next look will tell.
             Ok(Attempt::Lost { .. }) => {}
             Err(error) => tracing::warn!(%error, "the lease was not renewed"),
         }
         if fence.left().is_none() {
-            return Lost;
+            return End::Lost;
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod admission;
 mod certificates;
+mod drain;
 mod http;
 mod leadership;
 mod metrics;
+mod uninstall;
 
 use bulkhead_tests::cluster::ControlPlane;
 use k8s_openapi::api::coordination::v1::Lease;

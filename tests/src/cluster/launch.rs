@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,6 +70,8 @@ impl Launcher {
             .args(&part.arguments)
             .stdout(file.try_clone().unwrap())
             .stderr(file);
+        // Ctrl-C at the terminal is for the tests, or for a shell that merely started a cluster.
+        command.process_group(0);
         Launched {
             process: Running::start(part.program, &mut command),
             log,

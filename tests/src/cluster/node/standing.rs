@@ -30,25 +30,32 @@ struct State {
 }
 
 impl Standing {
-    /// The cluster that runs, if one does.
+    /// Where the machine's one cluster has its files, if no other folder is named.
     #[must_use]
-    pub fn find() -> Option<Self> {
-        let folder = folder();
-        let state: State =
-            serde_json::from_str(&std::fs::read_to_string(folder.join("state.json")).ok()?).ok()?;
-        (start_of(state.maker)? == state.started).then_some(Self { folder, state })
+    pub fn usual_folder() -> PathBuf {
+        crate::programs::cache().join("cluster/standing")
     }
 
-    /// Starts a cluster that stays.
+    /// The cluster in `folder` that runs, if one does.
+    #[must_use]
+    pub fn find(folder: &Path) -> Option<Self> {
+        let state: State =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("state.json")).ok()?).ok()?;
+        (start_of(state.maker)? == state.started).then(|| Self {
+            folder: folder.to_path_buf(),
+            state,
+        })
+    }
+
+    /// Starts a cluster that stays, with its files in `folder`.
     ///
     /// # Panics
     /// When it does not come up.
-    pub async fn up() -> Self {
-        let folder = folder();
+    pub async fn up(folder: &Path) -> Self {
         // What a machine that was switched off has left behind.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let node = Node::start(Home::At(folder.clone())).await;
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder).unwrap();
+        let node = Node::start(Home::At(folder.to_path_buf())).await;
         let state = State {
             maker: node.world.id(),
             started: start_of(node.world.id()).expect("it runs"),
@@ -61,7 +68,10 @@ impl Standing {
         )
         .unwrap();
         node.leave();
-        Self { folder, state }
+        Self {
+            folder: folder.to_path_buf(),
+            state,
+        }
     }
 
     /// The administrator's kubeconfig.
@@ -101,10 +111,6 @@ impl Standing {
         cgroups::remove(&cgroups::path(self.state.number));
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
-}
-
-fn folder() -> PathBuf {
-    crate::programs::cache().join("cluster/standing")
 }
 
 /// When a process started, which together with its id names it; none if there is no such process.

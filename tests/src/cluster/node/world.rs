@@ -1,6 +1,7 @@
 //! The namespaces in which a node lives: of network, mounts and processes.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,7 +55,7 @@ impl World {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         // Ctrl-C ends the tests, and they end this.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.process_group(0);
         let mut maker = Running::start("unshare", &mut command);
         let made = folder.join("world");
         let init = wait::blocking(PATIENCE, || {

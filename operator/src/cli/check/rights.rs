@@ -1,0 +1,256 @@
+//! Whether the operator's service account may do what it must: each right is asked of the API server.
+
+use bulkhead_crds::names::objects::{
+    CONTEXT_KEYS, GUARD_POLICY, INJECT_POLICY, LEASE, OWNED_POLICY, VALIDATE_WEBHOOK,
+    WEBHOOK_CERTIFICATES,
+};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+
+use super::outcome::Outcome;
+
+/// Whose rights are asked for.
+pub(super) struct Account<'a> {
+    /// Its namespace, which is the operator's.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The namespaces that the operator watches; none is all of them.
+    pub watched: &'a [String],
+}
+
+/// Where a right is needed.
+#[derive(Clone, Copy)]
+enum Scope {
+    Cluster,
+    Watched,
+    Own,
+}
+
+/// Group, resource (with its subresource), verbs apart by blanks, the name where it is of one object alone, and where.
+const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
+    ("", "namespaces", "get list watch", "", Scope::Cluster),
+    (
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        "get",
+        "isolationpolicies.bulkhead.dev",
+        Scope::Cluster,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies",
+        "get create patch delete",
+        INJECT_POLICY,
+        Scope::Cluster,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        "get create patch delete",
+        INJECT_POLICY,
+        Scope::Cluster,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "get create patch delete",
+        GUARD_POLICY,
+        Scope::Cluster,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        "get create patch delete",
+        OWNED_POLICY,
+        Scope::Cluster,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations",
+        "get create patch delete",
+        VALIDATE_WEBHOOK,
+        Scope::Cluster,
+    ),
+    (
+        "bulkhead.dev",
+        "injectiontemplates",
+        "get",
+        "",
+        Scope::Cluster,
+    ),
+    (
+        "bulkhead.dev",
+        "isolationpolicies",
+        "get list watch",
+        "",
+        Scope::Watched,
+    ),
+    (
+        "bulkhead.dev",
+        "isolationpolicies/status",
+        "patch",
+        "",
+        Scope::Watched,
+    ),
+    (
+        "bulkhead.dev",
+        "injectiontemplates",
+        "list watch create patch delete",
+        "",
+        Scope::Watched,
+    ),
+    (
+        "",
+        "configmaps",
+        "list watch create patch delete",
+        "",
+        Scope::Watched,
+    ),
+    ("", "pods", "list watch", "", Scope::Watched),
+    ("", "pods/status", "patch", "", Scope::Watched),
+    ("", "services", "list watch", "", Scope::Watched),
+    ("", "limitranges", "list watch", "", Scope::Watched),
+    (
+        "networking.k8s.io",
+        "networkpolicies",
+        "list watch",
+        "",
+        Scope::Watched,
+    ),
+    (
+        "events.k8s.io",
+        "events",
+        "create patch",
+        "",
+        Scope::Watched,
+    ),
+    (
+        "",
+        "secrets",
+        "get create patch",
+        CONTEXT_KEYS,
+        Scope::Watched,
+    ),
+    (
+        "",
+        "secrets",
+        "get create patch",
+        WEBHOOK_CERTIFICATES,
+        Scope::Own,
+    ),
+    ("coordination.k8s.io", "leases", "create", "", Scope::Own),
+    (
+        "coordination.k8s.io",
+        "leases",
+        "get update",
+        LEASE,
+        Scope::Own,
+    ),
+];
+
+/// One check for all rights; the message names those that lack.
+pub(super) async fn all(client: &Client, account: &Account<'_>) -> Outcome {
+    let user = format!(
+        "system:serviceaccount:{}:{}",
+        account.namespace, account.name
+    );
+    let check = format!("rights of {}/{}", account.namespace, account.name);
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let (mut asked, mut lacking) = (0, Vec::new());
+    for attributes in attributes(account) {
+        let told = told(&attributes);
+        let review = SubjectAccessReview {
+            metadata: ObjectMeta::default(),
+            spec: SubjectAccessReviewSpec {
+                user: Some(user.clone()),
+                resource_attributes: Some(attributes),
+                ..Default::default()
+            },
+            status: None,
+        };
+        asked += 1;
+        match api.create(&PostParams::default(), &review).await {
+            Ok(answer) if answer.status.as_ref().is_some_and(|it| it.allowed) => {}
+            Ok(_) => lacking.push(told),
+            Err(error) => return Outcome::unanswered(check, &error),
+        }
+    }
+    if lacking.is_empty() {
+        return Outcome::passed(check, format!("all {asked} that it needs"));
+    }
+    let hint = "helm upgrade with rbac.create=true; with --watch-namespaces, name here the ones that the chart was given";
+    Outcome::failed(check, format!("it may not {}", lacking.join(", ")), hint)
+}
+
+/// Every question; groups of a service account are the API server's own to add.
+fn attributes(account: &Account<'_>) -> Vec<ResourceAttributes> {
+    let everywhere = [String::new()];
+    let own = [account.namespace.to_owned()];
+    let mut found = Vec::new();
+    for (group, resource, verbs, name, scope) in NEEDED {
+        let namespaces: &[String] = match scope {
+            Scope::Own => &own,
+            Scope::Watched if !account.watched.is_empty() => account.watched,
+            Scope::Cluster | Scope::Watched => &everywhere,
+        };
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        for namespace in namespaces {
+            found.extend(verbs.split(' ').map(|verb| ResourceAttributes {
+                group: Some((*group).to_owned()),
+                resource: Some(resource.to_owned()),
+                subresource: (!subresource.is_empty()).then(|| subresource.to_owned()),
+                verb: Some(verb.to_owned()),
+                name: (!name.is_empty()).then(|| (*name).to_owned()),
+                namespace: (!namespace.is_empty()).then(|| namespace.clone()),
+                ..Default::default()
+            }));
+        }
+    }
+    found
+}
+
+fn told(of: &ResourceAttributes) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let mut told = format!("{} {}", text(&of.verb), text(&of.resource));
+    for (mark, field) in [
+        ("/", &of.subresource),
+        (" ", &of.name),
+        (" in ", &of.namespace),
+    ] {
+        if let Some(field) = field {
+            told.push_str(mark);
+            told.push_str(field);
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watched_namespaces_are_asked_for_one_by_one() {
+        let watched = ["a".to_owned(), "b".to_owned()];
+        let account = |watched| Account {
+            namespace: "sys",
+            name: "op",
+            watched,
+        };
+        let asked: Vec<String> = attributes(&account(&watched)).iter().map(told).collect();
+        assert!(
+            asked.contains(&"patch pods/status in a".to_owned())
+                && asked.contains(&"patch pods/status in b".to_owned())
+        );
+        assert!(
+            asked.contains(&"get leases bulkhead-operator in sys".to_owned()),
+            "{asked:?}"
+        );
+        let asked: Vec<String> = attributes(&account(&[])).iter().map(told).collect();
+        assert!(asked.contains(&"patch pods/status".to_owned()));
+    }
+}
