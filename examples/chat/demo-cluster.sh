@@ -114,6 +114,9 @@ say "the last sidecar had it in force after $(printf '%5d' "$((in_force - start)
 say "both had ended a statement by it after $(printf '%5d' "$((bitten - start))") ms (each took 250 of them)"
 [ "$((in_force - start))" -le 2000 ] || broken "it took $((in_force - start)) ms, and should have taken 2000 at most"
 [ "$(identity chat-staging)" = "$before" ] || broken 'a pod is another one now, or was restarted'
+within 30 'the status' all_in_sync chat-staging 2
+within 30 'the status' condition_is chat-staging Programmed True
+say "kubectl get ipol said so, when asked after $(printf '%5d' "$(($(now) - start))") ms"
 rm -f "$work/apply.log"
 held 'the same pods, no restart, no reconnect'
 
@@ -145,7 +148,7 @@ for pod in $(pods chat-staging); do
     expect_no_text 'from bob'
 done
 say 'a pod becomes one of the application without the sidecar:'
-refused 'a pod without the sidecar' bulkhead kubectl label pod -n chat-staging bystander app=chat-backend
+refused 'a pod without the sidecar' bulkhead kubectl label pod -n chat-staging bystander --overwrite app=chat-backend
 say 'and were even the injecting policy gone:'
 kubectl delete mutatingadmissionpolicybinding bulkhead-inject >/dev/null
 within 20 "the guard's refusal" guard_refuses
