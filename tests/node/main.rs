@@ -7,5 +7,6 @@
     reason = "a test says what it expects, and ends where it does not hold"
 )]
 
+mod images;
 mod pods;
 mod teardown;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bulkhead_tests::cluster::program;
+use bulkhead_tests::cluster::{Standing, program};
 use bulkhead_tests::processes::folder;
 use bulkhead_tests::wait;
 
@@ -24,6 +24,7 @@ fn a_cluster_that_stays_is_there_until_it_is_taken_down() {
         command.arg("--folder").arg(&folder).args(arguments);
         PathBuf::from(output_of(command))
     };
+    let _down = Down(&folder);
 
     let kubeconfig = cluster(&["up"]);
     let number = number(&kubeconfig);
@@ -73,6 +74,17 @@ fn a_node_ends_with_the_process_that_started_it_even_if_that_is_killed() {
         left_behind(folder, number).is_empty().then_some(())
     });
     assert!(gone.is_some(), "{:#?}", left_behind(folder, number));
+}
+
+/// Takes the cluster down if the test did not come to that.
+struct Down<'a>(&'a Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        if let Some(standing) = Standing::find(self.0) {
+            standing.down();
+        }
+    }
 }
 
 fn output_of(mut command: Command) -> String {

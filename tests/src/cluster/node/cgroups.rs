@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::{PATIENCE, processes, wait};
 
-/// The cgroup in which a node's pods live, in whichever hierarchies there are. runc makes it; this removes it.
+/// The cgroup in which a node's pods live, in whichever hierarchies there are. This makes it, the
+/// kubelet and runc fill it, and this removes it.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: String,
@@ -16,8 +17,13 @@ impl Cgroup {
     /// The cgroup of the node `number`, removed with this value if it is `ours`.
     pub(super) fn new(number: u8, ours: bool) -> Self {
         let path = path(number);
+        let name = path.trim_start_matches('/');
+        for root in roots() {
+            pass_controllers_on(&root);
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
         if ours {
-            processes::cgroup_ends_with_us(path.trim_start_matches('/'));
+            processes::cgroup_ends_with_us(name);
         }
         Self { path, ours }
     }
@@ -60,15 +66,35 @@ pub(super) fn remove(path: &str) {
     }
 }
 
-/// Where the cgroup is: version 2 has one tree, version 1 a tree for each controller.
+/// Where the cgroup is.
 fn hierarchies(name: &str) -> Vec<PathBuf> {
-    let root = Path::new("/sys/fs/cgroup");
-    std::fs::read_dir(root)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join(name))
-        .chain([root.join(name)])
-        .filter(|path| path.is_dir())
+    let paths = roots().into_iter().map(|root| root.join(name));
+    paths.filter(|path| path.is_dir()).collect()
+}
+
+/// The roots of all hierarchies: version 2 has one, version 1 one for each controller.
+fn roots() -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts
+        .lines()
+        .filter_map(|mount| {
+            let mut fields = mount.split(' ').skip(1);
+            let (path, kind) = (fields.next()?, fields.next()?);
+            kind.starts_with("cgroup").then(|| PathBuf::from(path))
+        })
         .collect()
+}
+
+/// In version 2, a cgroup has the controllers that its parent passes on, and the kubelet wants all that there are.
+fn pass_controllers_on(root: &Path) {
+    let Ok(controllers) = std::fs::read_to_string(root.join("cgroup.controllers")) else {
+        return;
+    };
+    for controller in controllers.split_whitespace() {
+        // One that cannot be passed on is missed by the kubelet, which says so.
+        let _ = std::fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        );
+    }
 }

@@ -58,7 +58,6 @@ pub(in crate::cluster) fn part(
             "failCgroupV1": false,
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": cgroup,
-            "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
             "failSwapOn": false,
             "imageGCHighThresholdPercent": 100,
