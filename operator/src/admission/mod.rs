@@ -1,4 +1,5 @@
 //! Admission: what the API server asks before it stores an object.
 
 pub mod review;
+pub mod templates;
 pub mod validate;

@@ -13,11 +13,13 @@ use crate::certificates::stored;
 /// # Errors
 /// Those of the API server.
 pub async fn one(client: &Client, target: &Target) -> Result<bool, InstallError> {
-    match target
-        .api(client)
-        .delete(&target.name, &DeleteParams::default())
-        .await
-    {
+    let api = target.api(client);
+    // A look first: what is looked for every few seconds is nearly never there.
+    let found = api.get_opt(&target.name).await;
+    if found.map_err(|error| target.error(error))?.is_none() {
+        return Ok(false);
+    }
+    match api.delete(&target.name, &DeleteParams::default()).await {
         Ok(_) => {
             tracing::info!(object = %target, "removed");
             Ok(true)
