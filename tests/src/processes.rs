@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{PATIENCE, wait};
 
-/// Reads `watch PID`, `gone PID`, `remove DIR` and `cgroup NAME` until the pipe ends, then does what is left to do.
+/// Reads `watch PID`, `gone PID`, `remove DIR`, `cgroup NAME` and `stays NAME` until the pipe ends, then does what is left to do.
 const WATCHDOG: &str = r#"
 trap '' INT HUP TERM
 pids='' dirs='' cgroups=''
@@ -23,6 +23,7 @@ while read -r verb what; do
         watch) pids="$pids $what" ;;
         remove) dirs="$dirs $what" ;;
         cgroup) cgroups="$cgroups $what" ;;
+        stays) rest=''; for cgroup in $cgroups; do [ "$cgroup" = "$what" ] || rest="$rest $cgroup"; done; cgroups="$rest" ;;
         gone) rest=''; for pid in $pids; do [ "$pid" = "$what" ] || rest="$rest $pid"; done; pids="$rest" ;;
     esac
 done
@@ -143,6 +144,11 @@ pub fn folder(name: &str) -> PathBuf {
 /// Has the cgroup `name`, and those in it, removed when this process has ended and they are empty.
 pub fn cgroup_ends_with_us(name: &str) {
     tell_watchdog(&format!("cgroup {name}"));
+}
+
+/// Has the cgroup `name` stay after all.
+pub fn cgroup_stays(name: &str) {
+    tell_watchdog(&format!("stays {name}"));
 }
 
 /// A TCP port of loopback that nobody holds, below the range from which the kernel takes the ports of outgoing connections.

@@ -87,13 +87,13 @@ impl Node {
             rustix::process::getuid().is_root(),
             "a node makes namespaces, links and mounts: run this as root"
         );
-        let (folder, ours) = match home {
-            Home::OfThisProcess => (processes::folder("node"), true),
-            Home::At(folder) => (folder, false),
+        let folder = match home {
+            Home::OfThisProcess => processes::folder("node"),
+            Home::At(folder) => folder,
         };
         let world = World::new(&folder);
         let addresses = Addresses::claim(&world);
-        let cgroup = Cgroup::new(addresses.number, ours);
+        let cgroup = Cgroup::new(addresses.number);
         let launcher = world.launcher(&folder);
         let credentials = Credentials::new(folder.join("pki"));
         let pause = images::archive("pause");
@@ -191,6 +191,7 @@ impl Node {
             part.leave();
         }
         self.world.leave();
+        self.cgroup.leave();
     }
 }
 

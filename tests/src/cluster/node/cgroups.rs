@@ -10,35 +10,36 @@ use crate::{PATIENCE, processes, wait};
 #[derive(Debug)]
 pub(super) struct Cgroup {
     path: String,
-    ours: bool,
 }
 
 impl Cgroup {
-    /// The cgroup of the node `number`, removed with this value if it is `ours`.
-    pub(super) fn new(number: u8, ours: bool) -> Self {
+    /// The cgroup of the node `number`.
+    pub(super) fn new(number: u8) -> Self {
         let path = path(number);
         let name = path.trim_start_matches('/');
         for root in roots() {
             pass_controllers_on(&root);
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
-        if ours {
-            processes::cgroup_ends_with_us(name);
-        }
-        Self { path, ours }
+        processes::cgroup_ends_with_us(name);
+        Self { path }
     }
 
     /// Its path, from the root.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
+
+    /// Leaves it to whoever ends the node.
+    pub(super) fn leave(self) {
+        processes::cgroup_stays(self.path.trim_start_matches('/'));
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if self.ours {
-            remove(&self.path);
-        }
+        remove(&self.path);
     }
 }
 
