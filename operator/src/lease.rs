@@ -37,7 +37,8 @@ pub struct Lease {
     api: Api<Record>,
     identity: String,
     duration: Duration,
-    begun: Timestamp,
+    /// The mark of an uninstallation at the first look at the lease; another one later is meant for this process.
+    first_mark: Option<Option<String>>,
     seen: Option<Seen>,
 }
 
@@ -55,7 +56,7 @@ impl Lease {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
             duration,
-            begun: Timestamp::now(),
+            first_mark: None,
             seen: None,
         }
     }
@@ -83,6 +84,7 @@ impl Lease {
             _ => self.api.get_opt(objects::LEASE).await?,
         };
         let Some(current) = current else {
+            self.first_mark.get_or_insert(None);
             let record = self.record(None);
             let sent = Instant::now();
             let created = self.api.create(&PostParams::default(), &record).await;
@@ -90,7 +92,7 @@ impl Lease {
         };
         let now = Instant::now();
         self.notice(&current, now);
-        if withdraw::since(&current).is_some_and(|since| since > self.begun) {
+        if self.is_withdrawn(withdraw::mark_of(&current)) {
             return Ok(Attempt::Withdrawn);
         }
         if !self.may_take(&current, now) {
@@ -194,6 +196,14 @@ impl Lease {
         self.seen
             .as_ref()
             .is_some_and(|seen| now.duration_since(seen.since) >= promised.max(self.duration))
+    }
+
+    /// Whether the mark is another than the one with which this process began: it has been uninstalled meanwhile.
+    fn is_withdrawn(&mut self, mark: Option<&str>) -> bool {
+        let first = self
+            .first_mark
+            .get_or_insert_with(|| mark.map(str::to_owned));
+        mark.is_some() && mark != first.as_deref()
     }
 
     fn is_ours(&self, record: &Record) -> bool {

@@ -1,8 +1,8 @@
 //! Uninstalling: the lease says that nobody who runs now is to lead any more.
 //!
 //! helm runs `uninstall` while the operator still runs, and a leader would put back what is taken away. So the lease is marked first, the
-//! leader steps down, and no process that began before the mark takes it up again. One that begins later is a new installation, and
-//! removes the mark when it leads.
+//! leader steps down, and no process that knew the lease without the mark takes it up again. One that finds the mark at its first look is
+//! a new installation, and removes it when it leads. No two clocks are compared.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::holder;
 
-/// Annotation of the Lease: when the operator was uninstalled.
+/// Annotation of the Lease: when the operator was uninstalled, which tells one uninstallation from another.
 const UNINSTALLED: &str = "bulkhead.dev/uninstalled";
 
 /// How often to look whether the leader has stepped down.
@@ -24,9 +24,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often the mark is tried, where the leader renews in between.
 const TRIES: usize = 10;
 
-/// When the operator was uninstalled; none where it was not.
-pub(super) fn since(record: &Record) -> Option<Timestamp> {
-    record.annotations().get(UNINSTALLED)?.parse().ok()
+/// The mark of an uninstallation; none where there was none.
+pub(super) fn mark_of(record: &Record) -> Option<&str> {
+    record.annotations().get(UNINSTALLED).map(String::as_str)
 }
 
 /// The same without the mark: there is a new installation.
