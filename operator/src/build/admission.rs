@@ -5,7 +5,7 @@
 //! - [`owned`]: a ValidatingAdmissionPolicy that lets the operator alone write what it owns.
 //! - [`webhooks`]: the same injection by a webhook, for older servers, and the webhook that validates policies.
 //!
-//! Every policy, binding and webhook has [`namespaces`] as its selector, so that a namespace without the label is never in reach of a
+//! Every policy, binding and webhook about pods has [`namespaces`] as its selector, so that a namespace without the label is never in reach of a
 //! mistake here. It must stand in the policies too: one whose parameters' kind is not known (its definition is deleted, or the API server
 //! has just started) refuses whatever it matches, before anybody looks at its bindings.
 
@@ -32,6 +32,15 @@ pub fn namespaces(excluded: &[String]) -> Value {
             {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded},
         ],
     })
+}
+
+/// The namespaces in which objects of the operator's are looked at: all but `excluded`.
+fn everywhere(excluded: &[String]) -> Value {
+    let mut selector = namespaces(excluded);
+    if let Some(selector) = selector.as_object_mut() {
+        selector.remove("matchLabels");
+    }
+    selector
 }
 
 /// A binding of the policy of the same name to the templates of each pod's own namespace.

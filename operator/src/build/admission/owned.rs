@@ -1,7 +1,8 @@
 //! The policy that lets the operator alone write what it owns.
 //!
 //! Otherwise whoever may edit a namespace could set a snapshot to Audit, point an upstream elsewhere and be sent the credentials, or have
-//! any container injected. It has no parameters, so nothing can be missing that it needs.
+//! any container injected. It has no parameters, so nothing can be missing that it needs; therefore it holds in every namespace, also in
+//! one that is not labelled yet, where such an object could lie in wait for the label.
 
 use bulkhead_crds::names::objects;
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ pub fn policy(operator: &str, excluded: &[String]) -> Value {
         "metadata": {"name": objects::OWNED_POLICY},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {"namespaceSelector": super::namespaces(excluded), "resourceRules": [
+            "matchConstraints": {"namespaceSelector": super::everywhere(excluded), "resourceRules": [
                 {"apiGroups": ["bulkhead.dev"], "apiVersions": ["*"], "operations": writes, "resources": ["injectiontemplates"]},
                 {"apiGroups": [""], "apiVersions": ["v1"], "operations": writes, "resources": ["configmaps", "secrets"]},
                 {"apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"], "operations": writes, "resources": ["networkpolicies"]},
@@ -66,7 +67,7 @@ pub fn binding(excluded: &[String]) -> Value {
         "spec": {
             "policyName": objects::OWNED_POLICY,
             "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": super::namespaces(excluded)},
+            "matchResources": {"namespaceSelector": super::everywhere(excluded)},
         },
     })
 }

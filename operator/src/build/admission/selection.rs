@@ -1,5 +1,7 @@
 //! Whether a template is for a pod, in CEL.
 
+use bulkhead_crds::names::objects;
+
 /// Whether labels match a selector: what Kubernetes' own label selectors say. `labels` and `selector` are expressions.
 fn matches(selector: &str, labels: &str) -> String {
     format!(
@@ -25,9 +27,13 @@ pub(super) fn labels(object: &str) -> String {
     format!("{object}.metadata.?labels.orValue({{}})")
 }
 
-/// Whether the pod's annotation keeps the sidecar out, and the policy lets it.
-pub(super) const OPTED_OUT: &str = "(params.spec.optOut == 'Allowed' && \
-     object.metadata.?annotations[?'bulkhead.dev/inject'].orValue('') == 'false')";
+/// Whether the annotation of the pod in `object` keeps the sidecar out, and the policy lets it.
+pub(super) fn opted_out(object: &str) -> String {
+    format!(
+        "(params.spec.optOut == 'Allowed' && {object}.metadata.?annotations[?'{}'].orValue('') == 'false')",
+        objects::INJECT
+    )
+}
 
 /// Whether a node mirrors a file of its own: nothing can change or prevent it. The annotation alone would be anybody's to write.
 pub(super) const MIRRORED: &str = "(object.metadata.?annotations[?'kubernetes.io/config.mirror'].hasValue() && \
