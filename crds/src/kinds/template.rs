@@ -294,7 +294,7 @@ pub struct HostAlias {
     #[schemars(length(max = 45))]
     pub ip: String,
     /// The names.
-    #[schemars(length(max = 16), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 64), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub hostnames: Vec<String>,
 }
 

@@ -1,0 +1,98 @@
+//! The Secrets that the sidecar mounts, key by key: it sees nothing of a Secret that the policy does not name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulkhead_crds::EffectivePolicy;
+use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
+use bulkhead_crds::kinds::{Jwks, ListenTls, SecretKeyRef, SecretRef};
+use bulkhead_crds::names::objects;
+
+use super::Rendering;
+
+/// The key of a Secret that holds a key set.
+const JWKS_KEY: &str = "jwks.json";
+/// The key of [`objects::CONTEXT_KEYS`] that holds the private half.
+const SIGNING_KEY: &str = "signing.json";
+
+/// The keys to mount, by the Secret's name.
+#[derive(Default)]
+struct Keys(BTreeMap<String, BTreeSet<String>>);
+
+impl Keys {
+    fn add(&mut self, secret: &str, keys: &[&str]) {
+        let of = self.0.entry(secret.to_owned()).or_default();
+        of.extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+
+    fn whole(&mut self, reference: Option<&SecretRef>, keys: &[&str]) {
+        if let Some(SecretRef { name }) = reference {
+            self.add(name, keys);
+        }
+    }
+
+    fn one(&mut self, reference: Option<&SecretKeyRef>, or: &str) {
+        if let Some(SecretKeyRef { name, key }) = reference {
+            self.add(name, &[key.as_deref().unwrap_or(or)]);
+        }
+    }
+}
+
+/// A source of the projected volume for each Secret, every key at `NAME/KEY`.
+pub(super) fn of(rendering: &Rendering<'_>) -> Vec<Projection> {
+    let mut keys = Keys::default();
+    databases(rendering.effective, &mut keys);
+    identity(rendering.effective, &mut keys);
+    if rendering.serves.web_sockets && !rendering.effective.web_sockets.is_empty() {
+        keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY, SIGNING_KEY]);
+    }
+    keys.0.into_iter().map(projection).collect()
+}
+
+/// Of every database, served or not: the sidecar reads them all before it takes a policy on.
+fn databases(policy: &EffectivePolicy, keys: &mut Keys) {
+    for database in &policy.databases {
+        let (upstream, listen) = (&database.upstream, &database.listen);
+        keys.whole(
+            upstream.credentials_secret_ref.as_ref(),
+            &["username", "password"],
+        );
+        keys.whole(upstream.tls_ca_secret_ref.as_ref(), &["ca.crt"]);
+        let certificate = ["tls.crt", "tls.key"];
+        match listen.tls {
+            Some(ListenTls::Issued) => {
+                keys.add(&objects::issued_certificate(&policy.name), &certificate);
+            }
+            Some(ListenTls::Secret) => keys.whole(listen.tls_secret_ref.as_ref(), &certificate),
+            None => {}
+        }
+        keys.one(listen.auth_secret_ref.as_ref(), "password");
+    }
+}
+
+fn identity(policy: &EffectivePolicy, keys: &mut Keys) {
+    let mut jwks = |jwks: Option<&Jwks>| {
+        keys.one(jwks.and_then(|it| it.secret_ref.as_ref()), JWKS_KEY);
+    };
+    jwks(policy.identity.jwt.as_ref().map(|jwt| &jwt.jwks));
+    let context = policy.identity.signed_context.as_ref();
+    jwks(context.and_then(|context| context.jwks.as_ref()));
+}
+
+fn projection((name, keys): (String, BTreeSet<String>)) -> Projection {
+    let items = keys
+        .into_iter()
+        .map(|key| KeyToPath {
+            path: format!("{name}/{key}"),
+            key,
+        })
+        .collect();
+    // The operator makes it when the first policy needs it: a pod that came sooner starts, and refuses tokens until then.
+    let optional = (name == objects::CONTEXT_KEYS).then_some(true);
+    Projection {
+        secret: SecretProjection {
+            name,
+            items,
+            optional,
+        },
+    }
+}
