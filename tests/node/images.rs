@@ -1,8 +1,9 @@
 //! The images that this tree builds run where Pod Security is restricted, with nothing but what is in them.
 
+use std::time::Duration;
+
 use bulkhead_tests::cluster::{Cluster, Node};
 use bulkhead_tests::wait;
-use std::time::Duration;
 
 /// The longest that a pod may take to come up or to end.
 const POD: Duration = Duration::from_secs(60);
