@@ -1,5 +1,6 @@
 //! Admission: what the API server asks before it stores an object.
 
+pub mod inject;
 pub mod review;
 pub mod templates;
 pub mod validate;
