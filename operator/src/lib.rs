@@ -13,6 +13,7 @@
 //! - [`build`]: what the operator writes, built by pure functions.
 //! - [`install`]: what the leader puts into the API server, and keeps as it should be.
 //! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
+//! - [`index`]: what is known of a namespace; [`reconcile`]: what the leader makes of it.
 //! - [`findings`]: ways round a policy, in objects of Kubernetes; for the status and for `lint` alike.
 
 pub mod admission;
@@ -21,10 +22,12 @@ pub mod certificates;
 pub mod cli;
 pub mod findings;
 pub mod health;
+pub mod index;
 pub mod install;
 pub mod lease;
 pub mod logs;
 pub mod metrics;
 pub mod process;
+pub mod reconcile;
 pub mod server;
 pub mod settings;

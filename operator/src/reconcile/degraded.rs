@@ -8,23 +8,79 @@ use bulkhead_crds::kinds::Mode;
 
 use super::judge::listed;
 use super::programmed::Force;
+use crate::findings;
 use crate::index::{Index, PodFacts};
 
 /// One way round.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Exposed {
+pub struct WayRound {
     /// Which one.
     pub reason: DegradedReason,
     /// Where it is, and how to close it.
     pub message: String,
 }
 
+impl From<findings::Exposed> for WayRound {
+    fn from(found: findings::Exposed) -> Self {
+        Self {
+            reason: found.reason,
+            message: format!(
+                "{} {}, {}: {}",
+                found.kind, found.name, found.path, found.message
+            ),
+        }
+    }
+}
+
+/// The ways round a policy that other objects of its namespace open: Services, NetworkPolicies and LimitRanges.
+#[must_use]
+pub fn of_surroundings(
+    policy: &EffectivePolicy,
+    force: &Force<'_>,
+    index: &Index,
+    cluster_domain: &str,
+) -> Vec<WayRound> {
+    let pods: Vec<&PodFacts> = index.pods.values().filter(|pod| force.has(pod)).collect();
+    let labels: Vec<_> = pods.iter().map(|pod| &pod.labels).collect();
+    let template = index.templates.get(force.policy);
+    let mut taken = findings::taken_over(policy, pods.iter().map(|pod| &pod.ports));
+    // What this release does not take over is where it always was.
+    taken.retain(|port| {
+        template.is_some_and(|template| {
+            let mut takes = template.spec.take_ports.iter().flatten();
+            takes.any(|takes| takes.name == port.name)
+        })
+    });
+    let mut found = findings::services::around(&taken, &labels, index.services.values());
+    found.extend(findings::services::unlisted(
+        policy,
+        cluster_domain,
+        index.services.values(),
+    ));
+    found.extend(findings::network_policies::stale(
+        &taken,
+        &labels,
+        index.network_policies.values(),
+    ));
+    if let Some(resources) = template.and_then(|template| {
+        serde_json::to_value(&template.spec.sidecar.resources)
+            .and_then(serde_json::from_value)
+            .ok()
+    }) {
+        found.extend(findings::limits::around(
+            &resources,
+            index.limit_ranges.values(),
+        ));
+    }
+    found.into_iter().map(WayRound::from).collect()
+}
+
 /// The ways round a policy that its pods themselves open.
 #[must_use]
-pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Vec<Exposed> {
+pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Vec<WayRound> {
     let pods: Vec<&PodFacts> = index.pods.values().filter(|pod| force.has(pod)).collect();
     let mut found = Vec::new();
-    let mut add = |reason, message| found.push(Exposed { reason, message });
+    let mut add = |reason, message| found.push(WayRound { reason, message });
     let without = |wanted: &dyn Fn(SkippedReason) -> bool| -> Vec<String> {
         let bare = pods.iter().filter(|pod| !pod.is_injected_by(force.policy));
         bare.filter(|pod| wanted(force.skipped(pod)))
@@ -134,7 +190,7 @@ fn host_ports(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Vec<String> {
 
 /// What a condition says of the ways round: the gravest one's reason, and each one's message.
 #[must_use]
-pub fn condition(mut exposed: Vec<Exposed>) -> (DegradedReason, String) {
+pub fn condition(mut exposed: Vec<WayRound>) -> (DegradedReason, String) {
     exposed.sort();
     let Some(first) = exposed.first() else {
         return (
@@ -216,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_gravest_gives_the_reason_and_all_give_the_message() {
-        let of = |reason| Exposed { reason, message: "x".to_owned() };
+        let of = |reason| WayRound { reason, message: "x".to_owned() };
         let (reason, message) = condition(vec![
             of(DegradedReason::ApplicationTimeouts),
             of(DegradedReason::UninjectedPods),

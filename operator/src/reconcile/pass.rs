@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::ProgrammedReason;
-use bulkhead_crds::kinds::{Advice, IsolationPolicy, Selector};
+use bulkhead_crds::kinds::{Advice, IsolationPolicy, IsolationPolicyStatus, Selector};
 use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
 use bulkhead_crds::wire::{self, Snapshot};
@@ -36,6 +36,9 @@ pub(super) struct Memory {
     /// Its sidecars.
     pub(super) sidecars: Sidecars,
     divisors: BTreeMap<String, Divisor>,
+    /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
+    /// brought it back yet.
+    told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
     secrets: Secrets,
     looked_up: Option<Duration>,
 }
@@ -90,6 +93,10 @@ pub(super) async fn pass(
         let force = in_force.get(&verdict.name());
         passed.written |= tell(context, view, index, memory, verdict, force).await?;
     }
+    memory.told.retain(|uid, _| {
+        let mut uids = view.policies.iter().filter_map(|policy| policy.uid());
+        uids.any(|present| present == *uid)
+    });
     passed.again = again(memory, now);
     Ok(passed)
 }
@@ -292,12 +299,12 @@ async fn tell(
     context: &Context,
     view: &View,
     index: &Index,
-    memory: &Memory,
+    memory: &mut Memory,
     verdict: &Verdict,
     in_force: Option<&InForce>,
 ) -> Result<bool, Error> {
-    let policy = &verdict.policy;
-    let observed = observed(view, index, memory, verdict, in_force);
+    let policy = &with_last_status(&verdict.policy, memory);
+    let observed = observed(context, view, index, memory, verdict, in_force);
     let ratio = observed.tally.as_ref().and_then(status::ratio);
     match ratio {
         Some(ratio) => context
@@ -309,15 +316,30 @@ async fn tell(
     let written = status::write(&context.client, policy, &next).await?;
     if written {
         publish_events(context, policy, &next).await;
+        let uid = policy.uid().unwrap_or_default();
+        memory.told.insert(uid, (policy.resource_version(), next));
     }
     Ok(written)
+}
+
+/// The policy with the status that was written upon this very version of it, if one was.
+fn with_last_status(policy: &Arc<IsolationPolicy>, memory: &Memory) -> Arc<IsolationPolicy> {
+    let told = policy.uid().and_then(|uid| memory.told.get(&uid));
+    match told {
+        Some((version, status)) if *version == policy.resource_version() => {
+            let mut policy = IsolationPolicy::clone(policy);
+            policy.status = Some(status.clone());
+            Arc::new(policy)
+        }
+        _ => Arc::clone(policy),
+    }
 }
 
 /// Events are for people; a status that is written must not wait or fail for them.
 async fn publish_events(
     context: &Context,
     policy: &Arc<IsolationPolicy>,
-    next: &bulkhead_crds::kinds::IsolationPolicyStatus,
+    next: &IsolationPolicyStatus,
 ) {
     let reference = policy.object_ref(&());
     for event in events::between(policy.status.as_ref(), next) {
@@ -328,6 +350,7 @@ async fn publish_events(
 }
 
 fn observed(
+    context: &Context,
     view: &View,
     index: &Index,
     memory: &Memory,
@@ -362,7 +385,13 @@ fn observed(
     };
     let tally = force.tally(index.pods.values(), |pod| memory.sidecars.report(&pod.uid));
     let (reason, message) = programmed(verdict, &tally, &force);
-    let exposed = degraded::of_pods(&in_force.effective, &force, index);
+    let mut exposed = degraded::of_pods(&in_force.effective, &force, index);
+    exposed.extend(degraded::of_surroundings(
+        &in_force.effective,
+        &force,
+        index,
+        &context.settings.cluster_domain,
+    ));
     let (degraded, ways) = degraded::condition(exposed);
     Observed {
         conditions: vec![

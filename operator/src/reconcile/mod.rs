@@ -1,0 +1,432 @@
+//! What the leader does: sees to it that every policy of the cluster is in force where it should be, and says so truly.
+//!
+//! ```text
+//!   policies, namespaces ──▶ run ──▶ one task a namespace: watch ─▶ Index ─▶ pass
+//!
+//!   pass:  dereference ─▶ judge (validate, resolve, conflicts) ─▶ build ─▶ publish ─▶ tell (status, events)
+//!                                       pure                                  │
+//!   sidecars:  poke ◀─────────────────────────────────────────────────────────┘   ask ─▶ programmed
+//! ```
+//!
+//! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. What is judged is pure and
+//! stands in [`judge`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
+//! reached in [`dereference`], [`publish`], [`observe`] alone.
+
+mod namespace;
+mod pass;
+
+pub mod degraded;
+pub mod dereference;
+pub mod error;
+pub mod events;
+pub mod judge;
+pub mod observe;
+pub mod programmed;
+pub mod publish;
+pub mod share;
+pub mod sidecars;
+pub mod status;
+pub mod upstreams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicy};
+use bulkhead_crds::names::objects::{MANAGER, OWNED};
+use futures_util::stream::{SelectAll, Stream, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::watcher::{Config, Event};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::build::SidecarImage;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use upstreams::Barred;
+
+/// Sidecars that are asked at one time, in all namespaces together.
+const ASKED_AT_ONCE: usize = 32;
+/// Before trying again to find out what an operator before this one has left behind.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What reconciling works with, for one term of leading.
+pub struct Context {
+    client: Client,
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    sidecar: SidecarImage,
+    barred: Barred,
+    recorder: Recorder,
+    /// Namespaces that are passed over at one time.
+    turns: Semaphore,
+    /// Sidecars that are asked at one time.
+    asks: Arc<Semaphore>,
+}
+
+/// What a namespace's task is told: its labels and its policies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct View {
+    pub(crate) namespace: String,
+    /// Whether the rest is known: before the first whole lists, a policy that is not there may only not have been listed yet.
+    pub(crate) is_known: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) policies: Vec<Arc<IsolationPolicy>>,
+    /// Whether the namespace is being deleted, or has gone.
+    pub(crate) is_ending: bool,
+}
+
+impl Context {
+    /// Finds out what the cluster bars, and makes the rest from the settings. The client's writes fail once the term is over.
+    pub async fn new(client: Client, settings: Arc<Settings>, metrics: Metrics) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.to_owned(),
+            instance: Some(settings.identity.clone()),
+        };
+        Self {
+            sidecar: SidecarImage::of(&settings),
+            barred: Barred {
+                api_server: api_server(&client).await,
+                cluster_domain: settings.cluster_domain.clone(),
+                allowed: settings.allowed_upstreams.clone(),
+            },
+            recorder: Recorder::new(client.clone(), reporter),
+            turns: Semaphore::new(usize::from(settings.concurrency)),
+            asks: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+            client,
+            settings,
+            metrics,
+        }
+    }
+}
+
+/// The addresses by which pods reach the API server.
+async fn api_server(client: &Client) -> Vec<IpAddr> {
+    let by_environment = std::env::var("KUBERNETES_SERVICE_HOST")
+        .ok()
+        .and_then(|host| host.parse().ok());
+    let api = Api::<Service>::namespaced(client.clone(), "default");
+    let service = match api.get_opt("kubernetes").await {
+        Ok(service) => service.and_then(|service| service.spec),
+        Err(error) => {
+            tracing::debug!(%error, "the API server's Service cannot be read; its address is taken from the environment");
+            None
+        }
+    };
+    let by_service = service
+        .into_iter()
+        .flat_map(|spec| spec.cluster_ips.unwrap_or_default())
+        .filter_map(|address| address.parse().ok());
+    let all: BTreeSet<IpAddr> = by_service.chain(by_environment).collect();
+    all.into_iter().collect()
+}
+
+/// Reconciles for as long as it is polled. Dropping it ends everything that it has begun; what has been written stands.
+pub async fn run(context: Context) -> Infallible {
+    let context = Arc::new(context);
+    let mut fleet = Fleet::new(&context);
+    let leftovers = leftovers(&context).await;
+    fleet.awaken(&context, leftovers);
+    let mut changes = changes(&context);
+    loop {
+        match changes.next().await {
+            Some(Ok(change)) => fleet.take(&context, change),
+            Some(Err(error)) => tracing::warn!(%error, "a watch was interrupted and goes on"),
+            // Watches have no end; without one there would be nothing to do but to begin anew.
+            None => changes = self::changes(&context),
+        }
+        fleet.reap();
+    }
+}
+
+/// Namespaces in which something of ours stands: an operator before this one may have been away when their policies were deleted.
+async fn leftovers(context: &Context) -> BTreeSet<String> {
+    loop {
+        match owned(context).await {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(%error, "what is there already cannot be listed; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn owned(context: &Context) -> Result<BTreeSet<String>, kube::Error> {
+    let mut found = BTreeSet::new();
+    let labelled = ListParams::default().labels(&format!("{OWNED}=true"));
+    for api in apis::<InjectionTemplate>(context) {
+        let list = api.list_metadata(&ListParams::default()).await?;
+        found.extend(list.items.iter().filter_map(|object| object.namespace()));
+    }
+    for api in apis::<ConfigMap>(context) {
+        let list = api.list_metadata(&labelled).await?;
+        found.extend(list.items.iter().filter_map(|object| object.namespace()));
+    }
+    Ok(found)
+}
+
+/// One API for all namespaces, or one for each that is watched.
+fn apis<K>(context: &Context) -> Vec<Api<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    let names = &context.settings.watch_namespaces;
+    if names.is_empty() {
+        return vec![Api::all(context.client.clone())];
+    }
+    let of = |name: &String| Api::namespaced(context.client.clone(), name);
+    names.iter().map(of).collect()
+}
+
+/// What has changed in the cluster as a whole.
+enum Change {
+    Policy(Event<IsolationPolicy>, Option<String>),
+    Namespace(Event<PartialObjectMeta<Namespace>>),
+}
+
+type Changes = SelectAll<Pin<Box<dyn Stream<Item = Result<Change, watcher::Error>> + Send>>>;
+
+fn changes(context: &Context) -> Changes {
+    let mut all = Changes::new();
+    let names = &context.settings.watch_namespaces;
+    let scopes: Vec<Option<String>> = if names.is_empty() {
+        vec![None]
+    } else {
+        names.iter().cloned().map(Some).collect()
+    };
+    for (api, scope) in apis::<IsolationPolicy>(context).into_iter().zip(scopes) {
+        let policies = events(api).map(move |event| {
+            let event = event?.modify(|policy| policy.metadata.managed_fields = None);
+            Ok(Change::Policy(event, scope.clone()))
+        });
+        all.push(Box::pin(policies));
+    }
+    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
+    all.push(Box::pin(events(namespaces).map(|event| {
+        let event = event?.modify(|namespace| {
+            namespace.metadata.managed_fields = None;
+            namespace.metadata.annotations = None;
+        });
+        Ok(Change::Namespace(event))
+    })));
+    all
+}
+
+fn events<K>(api: Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, Config::default()).default_backoff()
+}
+
+/// The namespaces that are tended, and what is known of the others.
+#[derive(Default)]
+struct Fleet {
+    /// Watches of policies whose first list is still to come.
+    unlisted: usize,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    policies: BTreeMap<(String, String), Arc<IsolationPolicy>>,
+    /// What a list that is under way has shown so far, by the scope of its watch.
+    listed_once: BTreeSet<Option<String>>,
+    listed_policies: BTreeMap<Option<String>, BTreeSet<(String, String)>>,
+    listed_namespaces: BTreeSet<String>,
+    namespaces_known: bool,
+    tended: BTreeMap<String, watch::Sender<View>>,
+    tasks: JoinSet<()>,
+}
+
+impl Fleet {
+    fn new(context: &Context) -> Self {
+        Self {
+            unlisted: context.settings.watch_namespaces.len().max(1),
+            ..Self::default()
+        }
+    }
+
+    /// Whether all first lists are complete.
+    const fn is_known(&self) -> bool {
+        self.namespaces_known && self.unlisted == 0
+    }
+
+    /// Begins to tend namespaces in which something of ours stands.
+    fn awaken(&mut self, context: &Arc<Context>, namespaces: BTreeSet<String>) {
+        for name in namespaces {
+            self.tend(context, &name);
+        }
+    }
+
+    fn take(&mut self, context: &Arc<Context>, change: Change) {
+        let was_known = self.is_known();
+        let mut touched = match change {
+            Change::Policy(event, scope) => self.take_policy(event, scope),
+            Change::Namespace(event) => self.take_namespace(event),
+        };
+        if !self.is_known() {
+            return;
+        }
+        if !was_known {
+            touched.extend(self.tended.keys().cloned());
+            touched.extend(self.policies.keys().map(|key| key.0.clone()));
+        }
+        for name in touched {
+            self.show(context, &name);
+        }
+    }
+
+    /// Takes an event of a policy in; returns the namespaces that it is about.
+    fn take_policy(
+        &mut self,
+        event: Event<IsolationPolicy>,
+        scope: Option<String>,
+    ) -> BTreeSet<String> {
+        match event {
+            Event::Init => {
+                self.listed_policies.insert(scope, BTreeSet::new());
+                BTreeSet::new()
+            }
+            Event::InitApply(policy) => {
+                let key = key(&policy);
+                self.listed_policies
+                    .entry(scope)
+                    .or_default()
+                    .insert(key.clone());
+                self.policies.insert(key.clone(), Arc::new(policy));
+                [key.0].into()
+            }
+            Event::InitDone => {
+                let listed = self.listed_policies.remove(&scope).unwrap_or_default();
+                if self.listed_once.insert(scope.clone()) {
+                    self.unlisted = self.unlisted.saturating_sub(1);
+                }
+                let in_scope = |namespace: &String| {
+                    scope.as_ref().is_none_or(|scope| scope == namespace)
+                };
+                let gone: Vec<_> = self
+                    .policies
+                    .keys()
+                    .filter(|key| in_scope(&key.0) && !listed.contains(*key))
+                    .cloned()
+                    .collect();
+                gone.into_iter()
+                    .map(|key| {
+                        self.policies.remove(&key);
+                        key.0
+                    })
+                    .collect()
+            }
+            Event::Apply(policy) => {
+                let key = key(&policy);
+                self.policies.insert(key.clone(), Arc::new(policy));
+                [key.0].into()
+            }
+            Event::Delete(policy) => {
+                let key = key(&policy);
+                self.policies.remove(&key);
+                [key.0].into()
+            }
+        }
+    }
+
+    fn take_namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> BTreeSet<String> {
+        match event {
+            Event::Init => {
+                self.listed_namespaces.clear();
+                BTreeSet::new()
+            }
+            Event::InitApply(namespace) => {
+                self.listed_namespaces.insert(namespace.name_any());
+                self.learn(namespace)
+            }
+            Event::InitDone => {
+                self.namespaces_known = true;
+                let listed = std::mem::take(&mut self.listed_namespaces);
+                self.namespaces.retain(|name, _| listed.contains(name));
+                let gone = self.tended.keys().filter(|name| !listed.contains(*name));
+                gone.cloned().collect()
+            }
+            Event::Apply(namespace) => self.learn(namespace),
+            Event::Delete(namespace) => {
+                self.namespaces.remove(&namespace.name_any());
+                [namespace.name_any()].into()
+            }
+        }
+    }
+
+    fn learn(&mut self, namespace: PartialObjectMeta<Namespace>) -> BTreeSet<String> {
+        let name = namespace.name_any();
+        // While it is being deleted nothing may be created in it, and what is there goes by itself.
+        if namespace.metadata.deletion_timestamp.is_some() {
+            self.namespaces.remove(&name);
+        } else {
+            let labels = namespace.metadata.labels.unwrap_or_default();
+            self.namespaces.insert(name.clone(), labels);
+        }
+        [name].into()
+    }
+
+    /// Tells a namespace's task what has changed, and starts it where there is something to do.
+    fn show(&mut self, context: &Arc<Context>, name: &str) {
+        let view = self.view(name);
+        if let Some(sender) = self.tended.get(name) {
+            sender.send_if_modified(|current| {
+                let changed = *current != view;
+                *current = view;
+                changed
+            });
+        } else if !view.policies.is_empty() {
+            self.tend(context, name);
+        }
+    }
+
+    fn view(&self, name: &str) -> View {
+        let from = (name.to_owned(), String::new());
+        let policies = self
+            .policies
+            .range(from..)
+            .take_while(|((namespace, _), _)| namespace == name)
+            .map(|(_, policy)| Arc::clone(policy));
+        View {
+            namespace: name.to_owned(),
+            labels: self.namespaces.get(name).cloned().unwrap_or_default(),
+            policies: policies.collect(),
+            is_known: self.is_known(),
+            is_ending: self.is_known() && !self.namespaces.contains_key(name),
+        }
+    }
+
+    fn tend(&mut self, context: &Arc<Context>, name: &str) {
+        if self.tended.contains_key(name) {
+            return;
+        }
+        let view = self.view(name);
+        let (sender, receiver) = watch::channel(view);
+        self.tended.insert(name.to_owned(), sender);
+        let context = Arc::clone(context);
+        self.tasks.spawn(namespace::tend(context, receiver));
+    }
+
+    /// Forgets namespaces whose tasks have ended because there is nothing left to do in them.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the task of a namespace has failed");
+            }
+        }
+        self.tended.retain(|_, sender| !sender.is_closed());
+    }
+}
+
+fn key(policy: &IsolationPolicy) -> (String, String) {
+    (policy.namespace().unwrap_or_default(), policy.name_any())
+}
