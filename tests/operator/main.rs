@@ -10,4 +10,5 @@
 mod command_line;
 mod control_plane;
 mod injection;
+mod reconcile;
 mod serve;

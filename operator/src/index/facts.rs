@@ -162,7 +162,10 @@ impl PodFacts {
 }
 
 fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
-    spec.init_containers.iter().flatten().chain(&spec.containers)
+    spec.init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
 }
 
 fn is_sidecar(container: &Container) -> bool {
@@ -170,7 +173,10 @@ fn is_sidecar(container: &Container) -> bool {
 }
 
 fn has_condition(pod: &Pod, wanted: &str) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     conditions
         .into_iter()
         .flatten()
@@ -252,7 +258,10 @@ fn secrets(spec: &PodSpec) -> BTreeSet<String> {
             continue;
         }
         found.extend(volume.secret.as_ref().and_then(|s| s.secret_name.clone()));
-        let projected = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+        let projected = volume
+            .projected
+            .iter()
+            .flat_map(|p| p.sources.iter().flatten());
         found.extend(projected.filter_map(|source| Some(source.secret.as_ref()?.name.clone())));
     }
     found
@@ -301,7 +310,10 @@ mod tests {
             .workload
             .unwrap()
         };
-        assert_eq!(owned("ReplicaSet", "web-5d4f").to_string(), "deployment/web");
+        assert_eq!(
+            owned("ReplicaSet", "web-5d4f").to_string(),
+            "deployment/web"
+        );
         assert_eq!(owned("ReplicaSet", "bare").to_string(), "replicaset/bare");
         assert!(!owned("Job", "import").can_be_restarted());
     }
@@ -326,7 +338,12 @@ mod tests {
         let names: Vec<_> = found.secrets.iter().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["by-all-variables", "by-projection", "by-variable", "by-volume"]
+            [
+                "by-all-variables",
+                "by-projection",
+                "by-variable",
+                "by-volume"
+            ]
         );
     }
 
@@ -352,7 +369,12 @@ mod tests {
 
     #[test]
     fn a_pod_that_has_ended_does_not_count() {
-        for (phase, counts) in [("Running", true), ("Pending", true), ("Succeeded", false), ("Failed", false)] {
+        for (phase, counts) in [
+            ("Running", true),
+            ("Pending", true),
+            ("Succeeded", false),
+            ("Failed", false),
+        ] {
             let found = facts(serde_json::json!({
                 "metadata": {"name": "p"}, "spec": {"containers": []}, "status": {"phase": phase}}));
             assert_eq!(found.counts(), counts, "{phase}");

@@ -12,6 +12,7 @@ use crate::install;
 use crate::lease::fence::{Fence, fenced};
 use crate::lease::{Attempt, Lease};
 use crate::metrics::Metrics;
+use crate::reconcile;
 use crate::settings::Settings;
 
 /// Whoever would lead.
@@ -98,7 +99,16 @@ impl Campaign {
 
 /// What a leader does, until it is told to stop.
 async fn duties(client: Client, settings: Arc<Settings>, metrics: Metrics, stop: Stop) {
-    install::keep(client, settings, metrics, stop).await;
+    let reconciling = async {
+        let context =
+            reconcile::Context::new(client.clone(), Arc::clone(&settings), metrics.clone()).await;
+        reconcile::run(context).await
+    };
+    // Reconciling has no end of its own, and nothing to tidy up: it ends with the rest.
+    tokio::select! {
+        () = install::keep(client.clone(), Arc::clone(&settings), metrics.clone(), stop) => {}
+        never = reconciling => match never {},
+    }
 }
 
 /// Waits for what the leader does to end by itself while it may still write, and ends it otherwise.

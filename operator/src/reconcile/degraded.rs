@@ -97,9 +97,8 @@ pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Ve
             ),
         );
     }
-    let bare = without(&|reason| {
-        !matches!(reason, SkippedReason::HostNetwork | SkippedReason::OptedOut)
-    });
+    let bare =
+        without(&|reason| !matches!(reason, SkippedReason::HostNetwork | SkippedReason::OptedOut));
     if policy.mode == Mode::Enforce && !bare.is_empty() {
         add(
             DegradedReason::UninjectedPods,
@@ -178,7 +177,10 @@ fn host_ports(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Vec<String> {
     for pod in pods {
         for (name, port) in &pod.host_ports {
             let is_taken = taken.iter().any(|taken| {
-                name == taken || name.strip_prefix("bh-app-").is_some_and(|rest| taken.starts_with(rest))
+                name == taken
+                    || name
+                        .strip_prefix("bh-app-")
+                        .is_some_and(|rest| taken.starts_with(rest))
             });
             if is_taken {
                 found.insert(format!("{port} of {}", pod.name));
@@ -256,23 +258,62 @@ mod tests {
     #[test]
     fn each_way_round_that_a_pod_opens_is_found() {
         assert_eq!(found(injected()), []);
-        let bare = PodFacts { has_container: false, injected: None, ..injected() };
+        let bare = PodFacts {
+            has_container: false,
+            injected: None,
+            ..injected()
+        };
         assert_eq!(found(bare.clone()), [DegradedReason::UninjectedPods]);
-        assert_eq!(found(PodFacts { opts_out: true, ..bare.clone() }), []);
-        assert_eq!(found(PodFacts { host_network: true, ..bare }), [DegradedReason::HostNetwork]);
+        assert_eq!(
+            found(PodFacts {
+                opts_out: true,
+                ..bare.clone()
+            }),
+            []
+        );
+        assert_eq!(
+            found(PodFacts {
+                host_network: true,
+                ..bare
+            }),
+            [DegradedReason::HostNetwork]
+        );
         let secrets = BTreeSet::from(["db".to_owned(), "other".to_owned()]);
-        assert_eq!(found(PodFacts { secrets, ..injected() }), [DegradedReason::CredentialsShared]);
+        assert_eq!(
+            found(PodFacts {
+                secrets,
+                ..injected()
+            }),
+            [DegradedReason::CredentialsShared]
+        );
         let timeouts = vec!["app/PGCONNECT_TIMEOUT".to_owned()];
-        assert_eq!(found(PodFacts { timeouts, ..injected() }), [DegradedReason::ApplicationTimeouts]);
+        assert_eq!(
+            found(PodFacts {
+                timeouts,
+                ..injected()
+            }),
+            [DegradedReason::ApplicationTimeouts]
+        );
         for (name, expected) in [("bh-app-http", 1), ("http", 1), ("metrics", 0)] {
             let host_ports = BTreeMap::from([(name.to_owned(), 80)]);
-            assert_eq!(found(PodFacts { host_ports, ..injected() }).len(), expected, "{name}");
+            assert_eq!(
+                found(PodFacts {
+                    host_ports,
+                    ..injected()
+                })
+                .len(),
+                expected,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn the_gravest_gives_the_reason_and_all_give_the_message() {
-        let of = |reason| WayRound { reason, message: "x".to_owned() };
+        let of = |reason| WayRound {
+            reason,
+            message: "x".to_owned(),
+        };
         let (reason, message) = condition(vec![
             of(DegradedReason::ApplicationTimeouts),
             of(DegradedReason::UninjectedPods),

@@ -64,7 +64,11 @@ mod tests {
     fn status(conditions: &[(&str, bool, &str)]) -> IsolationPolicyStatus {
         let conditions = conditions.iter().map(|(kind, holds, reason)| Condition {
             r#type: (*kind).to_owned(),
-            status: if *holds { ConditionStatus::True } else { ConditionStatus::False },
+            status: if *holds {
+                ConditionStatus::True
+            } else {
+                ConditionStatus::False
+            },
             reason: (*reason).to_owned(),
             message: String::new(),
             last_transition_time: String::new(),
@@ -80,17 +84,53 @@ mod tests {
     fn news_is_told_once_and_passing_states_are_not() {
         type Side<'a> = Option<(&'a str, bool, &'a str)>;
         let table: [(Side<'_>, (&str, bool, &str), Option<EventType>); 11] = [
-            (None, ("Accepted", true, "Accepted"), Some(EventType::Normal)),
-            (None, ("Accepted", false, "Invalid"), Some(EventType::Warning)),
+            (
+                None,
+                ("Accepted", true, "Accepted"),
+                Some(EventType::Normal),
+            ),
+            (
+                None,
+                ("Accepted", false, "Invalid"),
+                Some(EventType::Warning),
+            ),
             (None, ("Programmed", true, "NoPods"), None),
             (None, ("Degraded", false, "NoWayAround"), None),
-            (Some(("Accepted", true, "Accepted")), ("Accepted", true, "Accepted"), None),
-            (Some(("Programmed", true, "Programmed")), ("Programmed", false, "Syncing"), None),
-            (Some(("Programmed", false, "Syncing")), ("Programmed", true, "Programmed"), Some(EventType::Normal)),
-            (Some(("Programmed", false, "Syncing")), ("Programmed", false, "RolloutPending"), Some(EventType::Warning)),
-            (Some(("Programmed", true, "Programmed")), ("Programmed", false, "NotAccepted"), None),
-            (Some(("Degraded", false, "NoWayAround")), ("Degraded", true, "HostNetwork"), Some(EventType::Warning)),
-            (Some(("Degraded", true, "HostNetwork")), ("Degraded", false, "NoWayAround"), Some(EventType::Normal)),
+            (
+                Some(("Accepted", true, "Accepted")),
+                ("Accepted", true, "Accepted"),
+                None,
+            ),
+            (
+                Some(("Programmed", true, "Programmed")),
+                ("Programmed", false, "Syncing"),
+                None,
+            ),
+            (
+                Some(("Programmed", false, "Syncing")),
+                ("Programmed", true, "Programmed"),
+                Some(EventType::Normal),
+            ),
+            (
+                Some(("Programmed", false, "Syncing")),
+                ("Programmed", false, "RolloutPending"),
+                Some(EventType::Warning),
+            ),
+            (
+                Some(("Programmed", true, "Programmed")),
+                ("Programmed", false, "NotAccepted"),
+                None,
+            ),
+            (
+                Some(("Degraded", false, "NoWayAround")),
+                ("Degraded", true, "HostNetwork"),
+                Some(EventType::Warning),
+            ),
+            (
+                Some(("Degraded", true, "HostNetwork")),
+                ("Degraded", false, "NoWayAround"),
+                Some(EventType::Normal),
+            ),
         ];
         for (before, now, expected) in table {
             let old = before.map(|before| status(&[before]));

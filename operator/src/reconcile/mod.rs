@@ -309,9 +309,8 @@ impl Fleet {
                 if self.listed_once.insert(scope.clone()) {
                     self.unlisted = self.unlisted.saturating_sub(1);
                 }
-                let in_scope = |namespace: &String| {
-                    scope.as_ref().is_none_or(|scope| scope == namespace)
-                };
+                let in_scope =
+                    |namespace: &String| scope.as_ref().is_none_or(|scope| scope == namespace);
                 let gone: Vec<_> = self
                     .policies
                     .keys()

@@ -86,9 +86,7 @@ pub(super) async fn pass(
         }
     }
     withdraw_leftovers(context, view, index, &verdicts, &mut passed).await?;
-    memory
-        .sidecars
-        .expect(expected(index, &in_force), now);
+    memory.sidecars.expect(expected(index, &in_force), now);
     for verdict in &verdicts {
         let force = in_force.get(&verdict.name());
         passed.written |= tell(context, view, index, memory, verdict, force).await?;
@@ -221,7 +219,10 @@ fn kept(index: &Index, verdict: &Verdict) -> Option<InForce> {
     let name = verdict.name();
     let template = index.templates.get(&name)?;
     let map = index.snapshots.get(&objects::snapshot(&name))?;
-    let text = map.data.as_ref()?.get(&objects::snapshot_key(wire::VERSION))?;
+    let text = map
+        .data
+        .as_ref()?
+        .get(&objects::snapshot_key(wire::VERSION))?;
     let snapshot = Snapshot::from_json(text).ok()?;
     Some(InForce {
         effective: snapshot.policy().clone(),
@@ -239,7 +240,10 @@ fn divisor(index: &Index, memory: &mut Memory, verdict: &Verdict, now: Duration)
     let mine = index.pods.values().filter(|pod| {
         pod.is_living
             && selector.matches(&pod.labels)
-            && !verdict.excluding.iter().any(|other| other.matches(&pod.labels))
+            && !verdict
+                .excluding
+                .iter()
+                .any(|other| other.matches(&pod.labels))
     });
     let (mut ready, mut living) = (0, 0);
     for pod in mine {

@@ -89,7 +89,10 @@ impl Force<'_> {
     pub fn has(&self, pod: &PodFacts) -> bool {
         pod.counts()
             && self.selector.matches(&pod.labels)
-            && !self.excluding.iter().any(|other| other.matches(&pod.labels))
+            && !self
+                .excluding
+                .iter()
+                .any(|other| other.matches(&pod.labels))
     }
 
     /// Counts the pods.
@@ -148,7 +151,10 @@ impl Force<'_> {
             return;
         }
         tally.bare.push(pod.name.clone());
-        if matches!(reason, SkippedReason::OlderThanPolicy | SkippedReason::Missed) {
+        if matches!(
+            reason,
+            SkippedReason::OlderThanPolicy | SkippedReason::Missed
+        ) {
             tally.stale.push(pod.name.clone());
             tally.to_roll_out.extend(pod.workload.clone());
         }
@@ -179,7 +185,8 @@ impl Tally {
     pub fn programmed(&self, force: &Force<'_>) -> (ProgrammedReason, String) {
         let sidecars = |all: &[String]| format!("{} of {}", all.len(), self.injected);
         if self.eligible == 0 {
-            let message = "no living pod of this namespace is selected, or older policies have them all";
+            let message =
+                "no living pod of this namespace is selected, or older policies have them all";
             return (ProgrammedReason::NoPods, message.to_owned());
         }
         if !self.refusing.is_empty() {
@@ -352,12 +359,39 @@ mod tests {
         let roll_out = "kubectl rollout restart deployment/web -n prod";
         let table = [
             (vec![], ProgrammedReason::NoPods, "selected"),
-            (vec![(injected("a", "t2"), None)], ProgrammedReason::Syncing, "r2"),
-            (vec![(injected("a", "t2"), Some(answer("r1")))], ProgrammedReason::Syncing, "a"),
-            (vec![(injected("a", "t2"), Some(silent.clone()))], ProgrammedReason::SidecarsUnreachable, "timed out"),
-            (vec![(injected("a", "t2"), Some(restart))], ProgrammedReason::RolloutPending, roll_out),
-            (vec![(injected("a", "t1"), Some(answer("r2")))], ProgrammedReason::RolloutPending, roll_out),
-            (vec![(injected("a", "t1"), Some(silent)), (injected("b", "t2"), Some(refused))], ProgrammedReason::SidecarsRefuse, "no secret"),
+            (
+                vec![(injected("a", "t2"), None)],
+                ProgrammedReason::Syncing,
+                "r2",
+            ),
+            (
+                vec![(injected("a", "t2"), Some(answer("r1")))],
+                ProgrammedReason::Syncing,
+                "a",
+            ),
+            (
+                vec![(injected("a", "t2"), Some(silent.clone()))],
+                ProgrammedReason::SidecarsUnreachable,
+                "timed out",
+            ),
+            (
+                vec![(injected("a", "t2"), Some(restart))],
+                ProgrammedReason::RolloutPending,
+                roll_out,
+            ),
+            (
+                vec![(injected("a", "t1"), Some(answer("r2")))],
+                ProgrammedReason::RolloutPending,
+                roll_out,
+            ),
+            (
+                vec![
+                    (injected("a", "t1"), Some(silent)),
+                    (injected("b", "t2"), Some(refused)),
+                ],
+                ProgrammedReason::SidecarsRefuse,
+                "no secret",
+            ),
         ];
         for (pods, expected, says) in table {
             let (_, reason, message) = outcome(&pods);
@@ -376,11 +410,26 @@ mod tests {
 
     #[test]
     fn every_pod_without_a_sidecar_has_its_reason() {
-        let older = PodFacts { created: 50, ..bare("older") };
-        let host = PodFacts { host_network: true, ..bare("host") };
-        let mirror = PodFacts { is_mirror: true, ..bare("mirror") };
-        let taken = PodFacts { has_container: true, ..bare("taken") };
-        let opted = PodFacts { opts_out: true, ..bare("opted") };
+        let older = PodFacts {
+            created: 50,
+            ..bare("older")
+        };
+        let host = PodFacts {
+            host_network: true,
+            ..bare("host")
+        };
+        let mirror = PodFacts {
+            is_mirror: true,
+            ..bare("mirror")
+        };
+        let taken = PodFacts {
+            has_container: true,
+            ..bare("taken")
+        };
+        let opted = PodFacts {
+            opts_out: true,
+            ..bare("opted")
+        };
         let table = [
             (older, SkippedReason::OlderThanPolicy),
             (host, SkippedReason::HostNetwork),
@@ -392,7 +441,10 @@ mod tests {
         for (pod, reason) in table {
             assert_eq!(force().skipped(&pod), reason, "{}", pod.name);
         }
-        let lenient = Force { opt_out: OptOut::Allowed, ..force() };
+        let lenient = Force {
+            opt_out: OptOut::Allowed,
+            ..force()
+        };
         assert_eq!(lenient.skipped(&opted), SkippedReason::OptedOut);
         let tally = lenient.tally([&opted].into_iter(), |_| None);
         assert!(tally.bare.is_empty() && tally.skipped[&SkippedReason::OptedOut] == 1);
@@ -408,9 +460,15 @@ mod tests {
             match_labels: Some([("app".to_owned(), "web".to_owned())].into()),
             match_expressions: None,
         }];
-        let force = Force { excluding: &older, ..force() };
+        let force = Force {
+            excluding: &older,
+            ..force()
+        };
         assert!(!force.has(&labelled));
         assert!(force.has(&bare("ours")));
-        assert!(!force.has(&PodFacts { is_deleting: true, ..bare("ending") }));
+        assert!(!force.has(&PodFacts {
+            is_deleting: true,
+            ..bare("ending")
+        }));
     }
 }

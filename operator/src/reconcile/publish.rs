@@ -56,7 +56,10 @@ pub fn snapshot(policy: EffectivePolicy) -> Result<(ConfigMap, String), WireErro
 /// The revision that a snapshot carries, read from the newest version in it; none where there is none that can be read.
 #[must_use]
 pub fn revision_of(map: &ConfigMap) -> Option<String> {
-    let text = map.data.as_ref()?.get(&objects::snapshot_key(wire::VERSION))?;
+    let text = map
+        .data
+        .as_ref()?
+        .get(&objects::snapshot_key(wire::VERSION))?;
     Snapshot::from_json(text)
         .ok()
         .map(|snapshot| snapshot.revision().to_owned())
@@ -81,9 +84,9 @@ pub async fn publish(
         written = true;
     }
     let present = index.templates.get(&template.name_any());
-    if present.is_none_or(|present| {
-        present.spec != template.spec || lacks_metadata(present, template)
-    }) {
+    if present
+        .is_none_or(|present| present.spec != template.spec || lacks_metadata(present, template))
+    {
         apply(client, template).await?;
         written = true;
     }
@@ -225,7 +228,9 @@ mod tests {
         let (wanted, _) = snapshot(effective()).unwrap();
         assert!(!differs(&wanted, &wanted));
         let mut adorned = wanted.clone();
-        adorned.annotations_mut().insert("theirs".to_owned(), "x".to_owned());
+        adorned
+            .annotations_mut()
+            .insert("theirs".to_owned(), "x".to_owned());
         assert!(!differs(&adorned, &wanted));
         let mut stripped = wanted.clone();
         stripped.labels_mut().clear();

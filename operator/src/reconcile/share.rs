@@ -108,7 +108,14 @@ mod tests {
 
     #[test]
     fn surge_is_reckoned_with_and_no_living_pod_is_left_out() {
-        for (ready, living, expected) in [(0, 0, 1), (1, 1, 2), (4, 4, 5), (8, 8, 10), (2, 6, 6), (100, 100, 125)] {
+        for (ready, living, expected) in [
+            (0, 0, 1),
+            (1, 1, 2),
+            (4, 4, 5),
+            (8, 8, 10),
+            (2, 6, 6),
+            (100, 100, 125),
+        ] {
             assert_eq!(wanted(ready, living), expected, "{ready} ready of {living}");
         }
     }
@@ -122,14 +129,21 @@ mod tests {
         assert_eq!((waiting.pods, waiting.fewer_since), (10, Some(at(100))));
         assert_eq!(waiting.next(5, at(129)).pods, 10);
         assert_eq!(waiting.next(5, at(130)), Divisor::of(5));
-        assert_eq!(waiting.next(10, at(110)), Divisor::of(10), "the gap has closed");
+        assert_eq!(
+            waiting.next(10, at(110)),
+            Divisor::of(10),
+            "the gap has closed"
+        );
     }
 
     #[test]
     fn a_share_takes_what_hangs_on_it_along_and_says_where_it_comes_from() {
         let part = divide(&policy(), 5);
         let pool = part.databases[0].pool;
-        assert_eq!((pool.max_connections, pool.per_user_max, pool.warm), (4, 4, 3));
+        assert_eq!(
+            (pool.max_connections, pool.per_user_max, pool.warm),
+            (4, 4, 3)
+        );
         let origin = part.origins.of("databases[main].pool.maxConnections");
         assert_eq!(origin, &Origin::Share { pods: 5, whole: 20 });
         assert_eq!(divide(&policy(), 1), policy());

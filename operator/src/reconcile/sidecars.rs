@@ -294,7 +294,10 @@ mod tests {
         assert_eq!(sidecars.next(), Some(CALM));
         assert_eq!(sidecars.due(ms(60_000)).len(), 1);
         assert!(sidecars.due(ms(60_000)).is_empty(), "it is being asked");
-        assert!(!sidecars.answered("u", has("r1"), ms(60_001)), "nothing new");
+        assert!(
+            !sidecars.answered("u", has("r1"), ms(60_001)),
+            "nothing new"
+        );
     }
 
     #[test]
@@ -302,7 +305,13 @@ mod tests {
         let mut sidecars = in_sync();
         sidecars.expect(vec![pod("r2", None)], ms(5000));
         let pokes = sidecars.pokes(ms(5000));
-        assert_eq!(pokes, [Poke { pod: "web".to_owned(), mark: "r2".to_owned() }]);
+        assert_eq!(
+            pokes,
+            [Poke {
+                pod: "web".to_owned(),
+                mark: "r2".to_owned()
+            }]
+        );
         assert!(sidecars.pokes(ms(5000)).is_empty());
         assert_eq!(sidecars.due(ms(5200)).len(), 1);
         assert!(sidecars.answered("u", has("r2"), ms(5210)));
@@ -315,12 +324,24 @@ mod tests {
         sidecars.expect(vec![pod("r2", None)], ms(0));
         let mut marks = Vec::new();
         for now in (0..120_000).step_by(100) {
-            marks.extend(sidecars.pokes(ms(now)).into_iter().map(|poke| (now, poke.mark)));
+            marks.extend(
+                sidecars
+                    .pokes(ms(now))
+                    .into_iter()
+                    .map(|poke| (now, poke.mark)),
+            );
             if !sidecars.due(ms(now)).is_empty() {
                 sidecars.answered("u", has("r1"), ms(now));
             }
         }
-        let expected = [(0, "r2"), (600, "r2.2"), (2600, "r2.3"), (7600, "r2.4"), (22_600, "r2.5"), (82_600, "r2.6")];
+        let expected = [
+            (0, "r2"),
+            (600, "r2.2"),
+            (2600, "r2.3"),
+            (7600, "r2.4"),
+            (22_600, "r2.5"),
+            (82_600, "r2.6"),
+        ];
         assert_eq!(marks, expected.map(|(now, mark)| (now, mark.to_owned())));
     }
 

@@ -98,7 +98,11 @@ pub struct Observed {
 /// The status of a policy at `now`, given the one that it has: a condition keeps its time while it does not change sides, and the counts of
 /// traffic stay as they are while their ratio does, so that traffic alone writes nothing.
 #[must_use]
-pub fn next(policy: &IsolationPolicy, observed: &Observed, now: Timestamp) -> IsolationPolicyStatus {
+pub fn next(
+    policy: &IsolationPolicy,
+    observed: &Observed,
+    now: Timestamp,
+) -> IsolationPolicyStatus {
     let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation;
     let conditions = observed.conditions.iter().map(|finding| {
@@ -109,7 +113,10 @@ pub fn next(policy: &IsolationPolicy, observed: &Observed, now: Timestamp) -> Is
             .find(|condition| condition.r#type == finding.kind.as_str());
         let since = before
             .filter(|condition| condition.status == finding.status)
-            .map_or_else(|| at(now), |condition| condition.last_transition_time.clone());
+            .map_or_else(
+                || at(now),
+                |condition| condition.last_transition_time.clone(),
+            );
         Condition {
             r#type: finding.kind.as_str().to_owned(),
             status: finding.status,
@@ -265,20 +272,34 @@ mod tests {
     #[test]
     fn a_condition_has_a_new_time_only_when_it_changes_sides() {
         let time_of = |status: &IsolationPolicyStatus| {
-            status.conditions.as_ref().unwrap()[1].last_transition_time.clone()
+            status.conditions.as_ref().unwrap()[1]
+                .last_transition_time
+                .clone()
         };
         let tally = traffic(0, 0);
-        let first = next(&policy(None), &observed(ProgrammedReason::Syncing, tally.clone()), second(1));
+        let first = next(
+            &policy(None),
+            &observed(ProgrammedReason::Syncing, tally.clone()),
+            second(1),
+        );
         let other_reason = observed(ProgrammedReason::RolloutPending, tally.clone());
         let second_status = next(&policy(Some(first.clone())), &other_reason, second(2));
         assert_eq!(time_of(&first), time_of(&second_status));
-        let third = next(&policy(Some(second_status)), &observed(ProgrammedReason::Programmed, tally), second(3));
+        let third = next(
+            &policy(Some(second_status)),
+            &observed(ProgrammedReason::Programmed, tally),
+            second(3),
+        );
         assert_eq!(time_of(&third), "1970-01-01T00:00:03Z");
     }
 
     #[test]
     fn traffic_of_the_same_ratio_writes_nothing() {
-        let first = next(&policy(None), &observed(ProgrammedReason::Programmed, traffic(1, 2)), second(1));
+        let first = next(
+            &policy(None),
+            &observed(ProgrammedReason::Programmed, traffic(1, 2)),
+            second(1),
+        );
         let compliance = |status: &IsolationPolicyStatus| status.compliance.clone().unwrap();
         assert_eq!(compliance(&first).ratio.as_deref(), Some("50.0%"));
         let more = observed(ProgrammedReason::Programmed, traffic(500, 1000));
@@ -287,7 +308,11 @@ mod tests {
         let better = observed(ProgrammedReason::Programmed, traffic(900, 1000));
         let changed = next(&policy(Some(first)), &better, second(3));
         assert_eq!(compliance(&changed).attributed, 900);
-        let none = next(&policy(None), &observed(ProgrammedReason::Programmed, traffic(0, 0)), second(1));
+        let none = next(
+            &policy(None),
+            &observed(ProgrammedReason::Programmed, traffic(0, 0)),
+            second(1),
+        );
         assert_eq!(compliance(&none).ratio, None);
     }
 

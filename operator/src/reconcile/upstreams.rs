@@ -64,7 +64,8 @@ impl Barred {
             .and_then(|host| host.strip_suffix('.'))
             .unwrap_or(&host);
         // The bare name is the API server's only where it stands in the search path's first domain.
-        let is_server = API_SERVER.contains(&short) && (short.contains('.') || namespace == "default");
+        let is_server =
+            API_SERVER.contains(&short) && (short.contains('.') || namespace == "default");
         is_server.then_some("the API server")
     }
 
@@ -98,7 +99,9 @@ fn allowed(entries: &[String], host: &str) -> bool {
         }
         if let Some(suffix) = entry.strip_prefix('*') {
             return suffix.starts_with('.')
-                && host.to_ascii_lowercase().ends_with(&suffix.to_ascii_lowercase());
+                && host
+                    .to_ascii_lowercase()
+                    .ends_with(&suffix.to_ascii_lowercase());
         }
         address.is_some_and(|address| in_network(entry, address))
     })
@@ -129,7 +132,9 @@ fn in_network(network: &str, address: IpAddr) -> bool {
 fn host_of(uri: &str) -> &str {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     if let Some(bracketed) = host.strip_prefix('[') {
         return bracketed.split(']').next().unwrap_or(bracketed);
     }
@@ -163,20 +168,39 @@ mod tests {
             ("fe80::1", Some("a link-local address")),
             ("10.96.0.1", Some("the API server")),
             ("kubernetes.default.svc", Some("the API server")),
-            ("kubernetes.default.svc.cluster.local", Some("the API server")),
+            (
+                "kubernetes.default.svc.cluster.local",
+                Some("the API server"),
+            ),
             ("kubernetes", None),
         ];
         for (host, expected) in table {
             assert_eq!(cluster().what("chat", host), expected, "{host}");
         }
-        assert_eq!(cluster().what("default", "kubernetes"), Some("the API server"));
+        assert_eq!(
+            cluster().what("default", "kubernetes"),
+            Some("the API server")
+        );
     }
 
     #[test]
     fn an_entry_allows_a_name_a_suffix_an_address_or_a_network() {
-        let entries = ["proxy.local", "*.sidecars.local", "127.0.0.9", "169.254.0.0/16", "fd00::/8"];
+        let entries = [
+            "proxy.local",
+            "*.sidecars.local",
+            "127.0.0.9",
+            "169.254.0.0/16",
+            "fd00::/8",
+        ];
         let entries = entries.map(str::to_owned);
-        for host in ["proxy.local", "PROXY.local", "a.sidecars.local", "127.0.0.9", "169.254.1.1", "fd12::1"] {
+        for host in [
+            "proxy.local",
+            "PROXY.local",
+            "a.sidecars.local",
+            "127.0.0.9",
+            "169.254.1.1",
+            "fd12::1",
+        ] {
             assert!(allowed(&entries, host), "{host}");
         }
         for host in ["sidecars.local", "127.0.0.1", "170.0.0.1", "fe80::1"] {

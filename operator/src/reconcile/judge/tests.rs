@@ -79,7 +79,12 @@ const WEB: &str = "{matchLabels: {app: web}}";
 #[test]
 fn a_sound_policy_in_a_labelled_namespace_is_accepted_for_its_environment() {
     let verdicts = world().judge(&[policy("chat", 1, WEB, &database("host: db"))]);
-    assert_eq!(verdicts[0].reason, AcceptedReason::Accepted, "{}", verdicts[0].message);
+    assert_eq!(
+        verdicts[0].reason,
+        AcceptedReason::Accepted,
+        "{}",
+        verdicts[0].message
+    );
     let effective = verdicts[0].effective.as_ref().unwrap();
     assert_eq!(effective.environment, "staging");
 }
@@ -98,7 +103,11 @@ fn policies_have_no_effect_where_the_namespace_does_not_ask_for_them() {
     unlabelled.labels.clear();
     let verdict = &unlabelled.judge(&[policy("chat", 1, WEB, "")])[0];
     assert_eq!(verdict.reason, AcceptedReason::NamespaceNotEnabled);
-    assert!(verdict.message.contains("kubectl label namespace chat bulkhead.dev/injection=enabled"));
+    assert!(
+        verdict
+            .message
+            .contains("kubectl label namespace chat bulkhead.dev/injection=enabled")
+    );
     assert!(!verdict.keeps());
 
     let mut own = world();
@@ -112,13 +121,24 @@ fn what_got_past_the_webhook_is_found_and_what_was_in_force_stays() {
     let broken = "  databases:\n  - {name: main, protocol: PostgreSQL, listen: {auth: {mode: Trust}}, upstream: {host: db}, timeouts: {connect: 0s}}\n";
     let verdict = &world().judge(&[policy("chat", 1, WEB, broken)])[0];
     assert_eq!(verdict.reason, AcceptedReason::Invalid);
-    assert!(verdict.message.contains("spec.databases[main].timeouts.connect"), "{}", verdict.message);
+    assert!(
+        verdict
+            .message
+            .contains("spec.databases[main].timeouts.connect"),
+        "{}",
+        verdict.message
+    );
     assert!(verdict.keeps() && verdict.effective.is_none());
 }
 
 #[test]
 fn the_oldest_of_two_equal_selectors_wins_whatever_their_order() {
-    let young = policy("a-young", 2, "{matchLabels: {app: web}, matchExpressions: []}", "");
+    let young = policy(
+        "a-young",
+        2,
+        "{matchLabels: {app: web}, matchExpressions: []}",
+        "",
+    );
     let old = policy("z-old", 1, WEB, "");
     for order in [[young.clone(), old.clone()], [old, young]] {
         let verdicts = world().judge(&order);
@@ -133,7 +153,10 @@ fn the_oldest_of_two_equal_selectors_wins_whatever_their_order() {
 #[test]
 fn policies_of_the_same_moment_are_told_apart_by_name() {
     let verdicts = world().judge(&[policy("b", 1, WEB, ""), policy("a", 1, WEB, "")]);
-    assert_eq!((verdicts[0].name().as_str(), verdicts[1].reason), ("a", AcceptedReason::Conflicted));
+    assert_eq!(
+        (verdicts[0].name().as_str(), verdicts[1].reason),
+        ("a", AcceptedReason::Conflicted)
+    );
 }
 
 #[test]
@@ -154,7 +177,10 @@ fn a_pod_of_two_policies_is_the_older_ones_and_both_are_in_force() {
 #[test]
 fn a_policy_that_is_not_in_force_takes_no_pods_from_a_younger_one() {
     let broken = "  databases:\n  - {name: main, protocol: PostgreSQL, listen: {auth: {mode: Trust}}, upstream: {host: db}, timeouts: {connect: 0s}}\n";
-    let verdicts = world().judge(&[policy("broken", 1, WEB, broken), policy("sound", 2, WEB, "")]);
+    let verdicts = world().judge(&[
+        policy("broken", 1, WEB, broken),
+        policy("sound", 2, WEB, ""),
+    ]);
     assert_eq!(verdicts[0].reason, AcceptedReason::Invalid);
     assert_eq!(verdicts[1].reason, AcceptedReason::Accepted);
     assert!(verdicts[1].excluding.is_empty());
@@ -162,12 +188,33 @@ fn a_policy_that_is_not_in_force_takes_no_pods_from_a_younger_one() {
 
 #[test]
 fn a_secret_has_to_be_there_and_to_allow_the_policy() {
-    let named = policy("chat", 1, WEB, &database("host: db, credentialsSecretRef: {name: db}"));
+    let named = policy(
+        "chat",
+        1,
+        WEB,
+        &database("host: db, credentialsSecretRef: {name: db}"),
+    );
     let table = [
-        (SecretFacts::Missing, AcceptedReason::SecretMissing, "create it"),
-        (SecretFacts::present(Some("other")), AcceptedReason::SecretNotAllowed, "kubectl annotate secret db -n chat bulkhead.dev/allow-policy=chat"),
-        (SecretFacts::present(None), AcceptedReason::SecretNotAllowed, "credentialsSecretRef"),
-        (SecretFacts::present(Some("chat")), AcceptedReason::Accepted, ""),
+        (
+            SecretFacts::Missing,
+            AcceptedReason::SecretMissing,
+            "create it",
+        ),
+        (
+            SecretFacts::present(Some("other")),
+            AcceptedReason::SecretNotAllowed,
+            "kubectl annotate secret db -n chat bulkhead.dev/allow-policy=chat",
+        ),
+        (
+            SecretFacts::present(None),
+            AcceptedReason::SecretNotAllowed,
+            "credentialsSecretRef",
+        ),
+        (
+            SecretFacts::present(Some("chat")),
+            AcceptedReason::Accepted,
+            "",
+        ),
         (SecretFacts::Unknown, AcceptedReason::Accepted, ""),
     ];
     for (facts, reason, says) in table {
@@ -184,11 +231,25 @@ fn an_upstream_that_only_the_node_should_reach_is_barred_unless_it_is_meant() {
     let metadata = "host: 169.254.169.254";
     let verdict = &world().judge(&[policy("chat", 1, WEB, &database(metadata))])[0];
     assert_eq!(verdict.reason, AcceptedReason::UpstreamNotAllowed);
-    assert!(verdict.message.contains("spec.databases[main].upstream.host"), "{}", verdict.message);
+    assert!(
+        verdict
+            .message
+            .contains("spec.databases[main].upstream.host"),
+        "{}",
+        verdict.message
+    );
 
-    let meant = format!("{}  allowedUpstreams: [169.254.0.0/16]\n", database(metadata));
+    let meant = format!(
+        "{}  allowedUpstreams: [169.254.0.0/16]\n",
+        database(metadata)
+    );
     let verdict = &world().judge(&[policy("chat", 1, WEB, &meant)])[0];
-    assert_eq!(verdict.reason, AcceptedReason::Accepted, "{}", verdict.message);
+    assert_eq!(
+        verdict.reason,
+        AcceptedReason::Accepted,
+        "{}",
+        verdict.message
+    );
 }
 
 #[test]
@@ -200,5 +261,8 @@ fn listeners_of_pods_with_one_loopback_address_differ_in_port() {
     let v4 = world().with_pod("web", &[("app", "web")], "10.0.0.1");
     assert_eq!(v4.judge(&[two.clone()])[0].reason, AcceptedReason::Accepted);
     let v6 = world().with_pod("web", &[("app", "web")], "fd00::1");
-    assert_eq!(v6.judge(&[two])[0].reason, AcceptedReason::NeedsDistinctPorts);
+    assert_eq!(
+        v6.judge(&[two])[0].reason,
+        AcceptedReason::NeedsDistinctPorts
+    );
 }
