@@ -123,29 +123,29 @@ pub struct Index {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Of a pod.
-    Pod(Step<PodFacts>),
+    Pod(Box<Step<PodFacts>>),
     /// Of a Service.
-    Service(Step<Service>),
+    Service(Box<Step<Service>>),
     /// Of a NetworkPolicy.
-    NetworkPolicy(Step<NetworkPolicy>),
+    NetworkPolicy(Box<Step<NetworkPolicy>>),
     /// Of a LimitRange.
-    LimitRange(Step<LimitRange>),
+    LimitRange(Box<Step<LimitRange>>),
     /// Of a template.
-    Template(Step<InjectionTemplate>),
+    Template(Box<Step<InjectionTemplate>>),
     /// Of a snapshot.
-    Snapshot(Step<ConfigMap>),
+    Snapshot(Box<Step<ConfigMap>>),
 }
 
 impl Index {
     /// Takes a change in; says whether anything that is known has changed.
     pub fn take(&mut self, change: Change) -> bool {
         match change {
-            Change::Pod(step) => self.pods.take(step),
-            Change::Service(step) => self.services.take(step),
-            Change::NetworkPolicy(step) => self.network_policies.take(step),
-            Change::LimitRange(step) => self.limit_ranges.take(step),
-            Change::Template(step) => self.templates.take(step),
-            Change::Snapshot(step) => self.snapshots.take(step),
+            Change::Pod(step) => self.pods.take(*step),
+            Change::Service(step) => self.services.take(*step),
+            Change::NetworkPolicy(step) => self.network_policies.take(*step),
+            Change::LimitRange(step) => self.limit_ranges.take(*step),
+            Change::Template(step) => self.templates.take(*step),
+            Change::Snapshot(step) => self.snapshots.take(*step),
         }
     }
 

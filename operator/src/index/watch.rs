@@ -23,12 +23,12 @@ const PAGE: u32 = 100;
 pub type Changes = SelectAll<Pin<Box<dyn Stream<Item = Result<Change, watcher::Error>> + Send>>>;
 
 /// Watches everything that policies of `namespace` are judged by. Dropping the stream ends the watches.
-#[must_use]
 pub fn namespace(client: &Client, namespace: &str) -> Changes {
     let owned = format!("{OWNED}=true");
     let mut all: Changes = SelectAll::new();
     all.push(Box::pin(
-        steps::<Pod, _, _>(client, namespace, None, |pod| PodFacts::of(&pod)).map(of(Change::Pod)),
+        steps::<Pod, _, _>(client, namespace, None, |pod| PodFacts::of(&pod))
+            .map(of(|step| Change::Pod(Box::new(step)))),
     ));
     all.push(Box::pin(
         steps::<Service, _, _>(client, namespace, None, |mut service| {
@@ -36,35 +36,35 @@ pub fn namespace(client: &Client, namespace: &str) -> Changes {
             service.status = None;
             service
         })
-        .map(of(Change::Service)),
+        .map(of(|step| Change::Service(Box::new(step)))),
     ));
     all.push(Box::pin(
         steps::<NetworkPolicy, _, _>(client, namespace, None, |mut policy| {
             policy.metadata = slim(&policy.metadata);
             policy
         })
-        .map(of(Change::NetworkPolicy)),
+        .map(of(|step| Change::NetworkPolicy(Box::new(step)))),
     ));
     all.push(Box::pin(
         steps::<LimitRange, _, _>(client, namespace, None, |mut range| {
             range.metadata = slim(&range.metadata);
             range
         })
-        .map(of(Change::LimitRange)),
+        .map(of(|step| Change::LimitRange(Box::new(step)))),
     ));
     all.push(Box::pin(
         steps::<InjectionTemplate, _, _>(client, namespace, None, |mut template| {
             template.metadata = slim(&template.metadata);
             template
         })
-        .map(of(Change::Template)),
+        .map(of(|step| Change::Template(Box::new(step)))),
     ));
     all.push(Box::pin(
         steps::<ConfigMap, _, _>(client, namespace, Some(&owned), |mut map| {
             map.metadata = slim(&map.metadata);
             map
         })
-        .map(of(Change::Snapshot)),
+        .map(of(|step| Change::Snapshot(Box::new(step)))),
     ));
     all
 }

@@ -240,7 +240,7 @@ mod tests {
             revision: "r",
         };
         let mut index = Index::default();
-        index.take(Change::Pod(Step::Applied(pod.name.clone(), pod)));
+        index.take(Change::Pod(Box::new(Step::Applied(pod.name.clone(), pod))));
         let exposed = of_pods(&policy(), &force, &index);
         exposed.iter().map(|one| one.reason).collect()
     }

@@ -82,8 +82,9 @@ mod tests {
 
     #[test]
     fn news_is_told_once_and_passing_states_are_not() {
-        type Side<'a> = Option<(&'a str, bool, &'a str)>;
-        let table: [(Side<'_>, (&str, bool, &str), Option<EventType>); 11] = [
+        type Side<'a> = (&'a str, bool, &'a str);
+        type Row<'a> = (Option<Side<'a>>, Side<'a>, Option<EventType>);
+        let table: [Row<'_>; 11] = [
             (
                 None,
                 ("Accepted", true, "Accepted"),

@@ -191,8 +191,8 @@ where
 
 /// What has changed in the cluster as a whole.
 enum Change {
-    Policy(Event<IsolationPolicy>, Option<String>),
-    Namespace(Event<PartialObjectMeta<Namespace>>),
+    Policy(Box<Event<IsolationPolicy>>, Option<String>),
+    Namespace(Box<Event<PartialObjectMeta<Namespace>>>),
 }
 
 type Changes = SelectAll<Pin<Box<dyn Stream<Item = Result<Change, watcher::Error>> + Send>>>;
@@ -208,7 +208,7 @@ fn changes(context: &Context) -> Changes {
     for (api, scope) in apis::<IsolationPolicy>(context).into_iter().zip(scopes) {
         let policies = events(api).map(move |event| {
             let event = event?.modify(|policy| policy.metadata.managed_fields = None);
-            Ok(Change::Policy(event, scope.clone()))
+            Ok(Change::Policy(Box::new(event), scope.clone()))
         });
         all.push(Box::pin(policies));
     }
@@ -218,7 +218,7 @@ fn changes(context: &Context) -> Changes {
             namespace.metadata.managed_fields = None;
             namespace.metadata.annotations = None;
         });
-        Ok(Change::Namespace(event))
+        Ok(Change::Namespace(Box::new(event)))
     })));
     all
 }
@@ -269,8 +269,8 @@ impl Fleet {
     fn take(&mut self, context: &Arc<Context>, change: Change) {
         let was_known = self.is_known();
         let mut touched = match change {
-            Change::Policy(event, scope) => self.take_policy(event, scope),
-            Change::Namespace(event) => self.take_namespace(event),
+            Change::Policy(event, scope) => self.take_policy(*event, scope),
+            Change::Namespace(event) => self.take_namespace(*event),
         };
         if !self.is_known() {
             return;

@@ -251,10 +251,13 @@ mod tests {
             injected: InjectedFrom::read("chat@1"),
             ..PodFacts::default()
         };
-        index.take(Change::Pod(Step::Applied("web".to_owned(), pod.clone())));
+        index.take(Change::Pod(Box::new(Step::Applied(
+            "web".to_owned(),
+            pod.clone(),
+        ))));
         assert!(is_mounted(&index, "chat") && !is_mounted(&index, "other"));
         pod.is_living = false;
-        index.take(Change::Pod(Step::Applied("web".to_owned(), pod)));
+        index.take(Change::Pod(Box::new(Step::Applied("web".to_owned(), pod))));
         assert!(!is_mounted(&index, "chat"));
     }
 }

@@ -29,7 +29,10 @@ async fn a_policy_has_an_effect_only_while_its_namespace_is_enabled() {
     scene.apply("chat", spec(json!({}))).await;
     let refused = scene.until("chat", "Accepted", "NamespaceNotEnabled").await;
     assert!(!holds(&refused));
-    let command = format!("kubectl label namespace {} {INJECTION}={ENABLED}", scene.namespace);
+    let command = format!(
+        "kubectl label namespace {} {INJECTION}={ENABLED}",
+        scene.namespace
+    );
     assert!(refused.message.contains(&command), "{}", refused.message);
     assert!(scene.templates().get_opt("chat").await.unwrap().is_none());
 
@@ -51,10 +54,11 @@ async fn a_policy_has_an_effect_only_while_its_namespace_is_enabled() {
 async fn another_environment_resolves_the_policy_anew_at_once() {
     let scene = Scene::enabled().await;
     let mut written = spec(json!({}));
-    written["environments"] =
-        json!([{"name": "production", "databases": [{"name": "main", "timeouts": {"statement": "7s"}}]}]);
+    written["environments"] = json!([{"name": "production", "databases": [{"name": "main", "timeouts": {"statement": "7s"}}]}]);
     scene.apply("chat", written).await;
-    let statement = |snapshot: &bulkhead_crds::wire::Snapshot| snapshot.policy().databases[0].timeouts.statement;
+    let statement = |snapshot: &bulkhead_crds::wire::Snapshot| {
+        snapshot.policy().databases[0].timeouts.statement
+    };
     let before = scene.snapshot("chat", |_| true).await;
     scene.label(ENVIRONMENT, Some("production")).await;
     let seven = Some(std::time::Duration::from_secs(7));
@@ -87,17 +91,34 @@ async fn of_two_equal_selectors_the_older_policy_wins_until_it_goes() {
     scene.apply("younger", spec(json!({}))).await;
     let lost = scene.until("younger", "Accepted", "Conflicted").await;
     assert!(lost.message.contains("older"), "{}", lost.message);
-    assert!(scene.templates().get_opt("younger").await.unwrap().is_none());
+    assert!(
+        scene
+            .templates()
+            .get_opt("younger")
+            .await
+            .unwrap()
+            .is_none()
+    );
     scene.delete("older").await;
     scene.until("younger", "Accepted", "Accepted").await;
-    assert!(scene.templates().get_opt("younger").await.unwrap().is_some());
+    assert!(
+        scene
+            .templates()
+            .get_opt("younger")
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
 async fn a_secret_has_to_be_there_and_to_allow_the_policy() {
     let scene = Scene::enabled().await;
     scene
-        .apply("chat", spec(json!({"upstream": {"credentialsSecretRef": {"name": "db"}}})))
+        .apply(
+            "chat",
+            spec(json!({"upstream": {"credentialsSecretRef": {"name": "db"}}})),
+        )
         .await;
     scene.until("chat", "Accepted", "SecretMissing").await;
 
@@ -105,9 +126,16 @@ async fn a_secret_has_to_be_there_and_to_allow_the_policy() {
     let secret: Secret = serde_json::from_value(json!({
         "metadata": {"name": "db"}, "stringData": {"username": "u", "password": "p"}}))
     .unwrap();
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
     let refused = scene.until("chat", "Accepted", "SecretNotAllowed").await;
-    assert!(refused.message.contains("kubectl annotate secret db"), "{}", refused.message);
+    assert!(
+        refused.message.contains("kubectl annotate secret db"),
+        "{}",
+        refused.message
+    );
 
     let allow = json!({"metadata": {"annotations": {"bulkhead.dev/allow-policy": "chat"}}});
     secrets
@@ -124,12 +152,25 @@ async fn an_edit_that_is_refused_leaves_the_last_good_policy_in_force() {
     let good = scene.snapshot("chat", |_| true).await;
     scene.until("chat", "Accepted", "Accepted").await;
     scene
-        .apply("chat", spec(json!({"upstream": {"host": "169.254.169.254"}})))
+        .apply(
+            "chat",
+            spec(json!({"upstream": {"host": "169.254.169.254"}})),
+        )
         .await;
     let refused = scene.until("chat", "Accepted", "UpstreamNotAllowed").await;
-    assert!(refused.message.contains("spec.databases[main].upstream.host"), "{}", refused.message);
+    assert!(
+        refused
+            .message
+            .contains("spec.databases[main].upstream.host"),
+        "{}",
+        refused.message
+    );
     let programmed = scene.until("chat", "Programmed", "NotAccepted").await;
-    assert!(programmed.message.contains(good.revision()), "{}", programmed.message);
+    assert!(
+        programmed.message.contains(good.revision()),
+        "{}",
+        programmed.message
+    );
     let still = scene.snapshot("chat", |_| true).await;
     assert_eq!(still.revision(), good.revision());
     assert!(scene.templates().get_opt("chat").await.unwrap().is_some());
@@ -139,7 +180,10 @@ async fn an_edit_that_is_refused_leaves_the_last_good_policy_in_force() {
 async fn a_person_is_told_once() {
     let scene = Scene::enabled().await;
     scene
-        .apply("chat", spec(json!({"upstream": {"credentialsSecretRef": {"name": "nowhere"}}})))
+        .apply(
+            "chat",
+            spec(json!({"upstream": {"credentialsSecretRef": {"name": "nowhere"}}})),
+        )
         .await;
     scene.until("chat", "Accepted", "SecretMissing").await;
     let events = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
@@ -147,7 +191,10 @@ async fn a_person_is_told_once() {
         &scene.namespace,
     );
     let told = || async {
-        let all = events.list(&kube::api::ListParams::default()).await.unwrap();
+        let all = events
+            .list(&kube::api::ListParams::default())
+            .await
+            .unwrap();
         let of = |event: &&k8s_openapi::api::events::v1::Event| {
             event.reason.as_deref() == Some("SecretMissing")
         };
@@ -156,7 +203,10 @@ async fn a_person_is_told_once() {
     wait::until_within(PATIENCE, "the event", || async { told().await == 1 }).await;
     // Another edit of a policy that is still refused for the same reason is no news.
     scene
-        .apply("chat", spec(json!({"upstream": {"credentialsSecretRef": {"name": "elsewhere"}}})))
+        .apply(
+            "chat",
+            spec(json!({"upstream": {"credentialsSecretRef": {"name": "elsewhere"}}})),
+        )
         .await;
     wait::until_within(PATIENCE, "the new message", || async {
         let found = scene.condition("chat", "Accepted").await.unwrap();

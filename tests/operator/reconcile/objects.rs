@@ -22,14 +22,25 @@ async fn what_is_published_is_marked_and_copies_nothing_of_the_policy() {
     let template = scene.templates().get("chat").await.unwrap();
     let snapshot = scene.maps().get("bulkhead-chat").await.unwrap();
     for (labels, annotations, owners) in [
-        (template.labels(), template.annotations(), template.owner_references()),
-        (snapshot.labels(), snapshot.annotations(), snapshot.owner_references()),
+        (
+            template.labels(),
+            template.annotations(),
+            template.owner_references(),
+        ),
+        (
+            snapshot.labels(),
+            snapshot.annotations(),
+            snapshot.owner_references(),
+        ),
     ] {
         assert_eq!(labels.len(), 1, "{labels:?}");
         assert_eq!(labels[OWNED], "true");
         assert_eq!(annotations[POLICY], "chat");
         assert!(!annotations.contains_key("theirs"));
-        assert!(owners.is_empty(), "a pod must find its snapshot when the policy has gone");
+        assert!(
+            owners.is_empty(),
+            "a pod must find its snapshot when the policy has gone"
+        );
     }
 }
 
@@ -40,9 +51,24 @@ async fn nothing_is_written_where_nothing_has_changed() {
     scene.until("chat", "Programmed", "NoPods").await;
     let versions = || async {
         (
-            scene.policies().get("chat").await.unwrap().resource_version(),
-            scene.templates().get("chat").await.unwrap().resource_version(),
-            scene.maps().get("bulkhead-chat").await.unwrap().resource_version(),
+            scene
+                .policies()
+                .get("chat")
+                .await
+                .unwrap()
+                .resource_version(),
+            scene
+                .templates()
+                .get("chat")
+                .await
+                .unwrap()
+                .resource_version(),
+            scene
+                .maps()
+                .get("bulkhead-chat")
+                .await
+                .unwrap()
+                .resource_version(),
         )
     };
     let passes = || {
@@ -50,7 +76,10 @@ async fn nothing_is_written_where_nothing_has_changed() {
             scene
                 .world
                 .operator
-                .metric("bulkhead_operator_reconciles_total", &[("outcome", outcome)])
+                .metric(
+                    "bulkhead_operator_reconciles_total",
+                    &[("outcome", outcome)],
+                )
                 .unwrap_or(0.0)
         };
         of("unchanged")
@@ -95,10 +124,22 @@ async fn a_snapshot_stays_for_the_pods_that_mount_it() {
         scene.templates().get_opt("chat").await.unwrap().is_none()
     })
     .await;
-    assert!(scene.maps().get_opt("bulkhead-chat").await.unwrap().is_some());
+    assert!(
+        scene
+            .maps()
+            .get_opt("bulkhead-chat")
+            .await
+            .unwrap()
+            .is_some()
+    );
     scene.remove_pod("web").await;
     wait::until_within(PATIENCE, "the snapshot to go", || async {
-        scene.maps().get_opt("bulkhead-chat").await.unwrap().is_none()
+        scene
+            .maps()
+            .get_opt("bulkhead-chat")
+            .await
+            .unwrap()
+            .is_none()
     })
     .await;
 }

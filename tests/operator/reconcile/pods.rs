@@ -59,7 +59,11 @@ impl Sidecar {
 }
 
 async fn publish(scene: &Scene, policy: &str, volume: &Volume) {
-    let map = scene.maps().get(&format!("bulkhead-{policy}")).await.unwrap();
+    let map = scene
+        .maps()
+        .get(&format!("bulkhead-{policy}"))
+        .await
+        .unwrap();
     let data = map.data.unwrap();
     volume.publish(data.iter().map(|(key, text)| (key.as_str(), text.as_str())));
 }
@@ -81,12 +85,16 @@ async fn a_pod_is_in_sync_when_its_sidecar_says_so_and_is_poked_for_what_is_new(
     scene.until("chat", "Programmed", "Syncing").await;
     // With one pod the share is that of two: one more may be there in a rollout.
     let first = scene
-        .snapshot("chat", |found| found.policy().databases[0].pool.max_connections == 20)
+        .snapshot("chat", |found| {
+            found.policy().databases[0].pool.max_connections == 20
+        })
         .await;
     let sidecar = Sidecar::start(&scene, "chat").await;
     scene.runs("web", &sidecar.address, true).await;
     let halved = scene
-        .snapshot("chat", |found| found.policy().databases[0].pool.max_connections == 10)
+        .snapshot("chat", |found| {
+            found.policy().databases[0].pool.max_connections == 10
+        })
         .await;
     assert_ne!(first.revision(), halved.revision());
     let mark = poked(&scene, "web", halved.revision()).await;
@@ -94,7 +102,15 @@ async fn a_pod_is_in_sync_when_its_sidecar_says_so_and_is_poked_for_what_is_new(
     sidecar.renew(&scene, "chat").await;
     let programmed = scene.until("chat", "Programmed", "Programmed").await;
     assert!(holds(&programmed));
-    let pods = scene.policies().get("chat").await.unwrap().status.unwrap().pods.unwrap();
+    let pods = scene
+        .policies()
+        .get("chat")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .pods
+        .unwrap();
     assert_eq!((pods.eligible, pods.injected, pods.in_sync), (1, 1, 1));
 
     let mut edited = any_port();
@@ -103,7 +119,8 @@ async fn a_pod_is_in_sync_when_its_sidecar_says_so_and_is_poked_for_what_is_new(
     scene.apply("chat", spec(edited)).await;
     let newest = scene
         .snapshot("chat", |found| {
-            found.policy().databases[0].timeouts.statement == Some(std::time::Duration::from_secs(7))
+            found.policy().databases[0].timeouts.statement
+                == Some(std::time::Duration::from_secs(7))
         })
         .await;
     poked(&scene, "web", newest.revision()).await;
@@ -117,7 +134,10 @@ async fn poked(scene: &Scene, pod: &str, revision: &str) -> String {
     let pods = scene.pods();
     let read = || async {
         let pod = pods.get(pod).await.unwrap();
-        pod.annotations().get("bulkhead.dev/revision").cloned().unwrap_or_default()
+        pod.annotations()
+            .get("bulkhead.dev/revision")
+            .cloned()
+            .unwrap_or_default()
     };
     wait::until_within(PATIENCE, "the poke", || async {
         read().await.starts_with(revision)
@@ -133,7 +153,13 @@ async fn pods_that_are_older_than_the_policy_wait_for_a_rollout_that_is_spelt_ou
     scene.pod("web-5d4f-1", labels, Some(owner)).await;
     scene.runs("web-5d4f-1", "192.0.2.1", true).await;
     // Ages are told apart by the second.
-    let created = scene.pods().get("web-5d4f-1").await.unwrap().creation_timestamp().unwrap();
+    let created = scene
+        .pods()
+        .get("web-5d4f-1")
+        .await
+        .unwrap()
+        .creation_timestamp()
+        .unwrap();
     wait::until("the next second", || async {
         k8s_openapi::jiff::Timestamp::now().as_second() > created.0.as_second()
     })
@@ -141,13 +167,27 @@ async fn pods_that_are_older_than_the_policy_wait_for_a_rollout_that_is_spelt_ou
     scene.apply("chat", spec(json!({}))).await;
     let waits = scene.until("chat", "Programmed", "RolloutPending").await;
     assert!(!holds(&waits));
-    let command = format!("kubectl rollout restart deployment/web -n {}", scene.namespace);
+    let command = format!(
+        "kubectl rollout restart deployment/web -n {}",
+        scene.namespace
+    );
     assert!(waits.message.contains(&command), "{}", waits.message);
     let degraded = scene.until("chat", "Degraded", "UninjectedPods").await;
     assert!(holds(&degraded));
-    let pods = scene.policies().get("chat").await.unwrap().status.unwrap().pods.unwrap();
+    let pods = scene
+        .policies()
+        .get("chat")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .pods
+        .unwrap();
     let skipped = pods.skipped.unwrap();
-    assert_eq!((skipped[0].reason.as_str(), skipped[0].count), ("OlderThanPolicy", 1));
+    assert_eq!(
+        (skipped[0].reason.as_str(), skipped[0].count),
+        ("OlderThanPolicy", 1)
+    );
 }
 
 #[tokio::test]
@@ -158,9 +198,19 @@ async fn a_sidecar_that_cannot_be_asked_is_unknown_and_not_in_sync() {
     scene.pod("web", json!({"app": "web"}), None).await;
     // Nobody listens there.
     scene.runs("web", "127.255.255.254", true).await;
-    let unknown = scene.until("chat", "Programmed", "SidecarsUnreachable").await;
+    let unknown = scene
+        .until("chat", "Programmed", "SidecarsUnreachable")
+        .await;
     assert!(unknown.message.contains("9432"), "{}", unknown.message);
-    let pods = scene.policies().get("chat").await.unwrap().status.unwrap().pods.unwrap();
+    let pods = scene
+        .policies()
+        .get("chat")
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .pods
+        .unwrap();
     assert_eq!((pods.injected, pods.in_sync), (1, 0));
 }
 
@@ -176,8 +226,13 @@ async fn every_pod_of_a_policy_has_its_share_of_the_upstreams_connections() {
     }
     // Four and a surge of one.
     let share = scene
-        .snapshot("chat", |found| found.policy().databases[0].pool.max_connections == 4)
+        .snapshot("chat", |found| {
+            found.policy().databases[0].pool.max_connections == 4
+        })
         .await;
-    let origin = share.policy().origins.of("databases[main].pool.maxConnections");
+    let origin = share
+        .policy()
+        .origins
+        .of("databases[main].pool.maxConnections");
     assert_eq!(origin.to_string(), "20 shared by 5 pods");
 }

@@ -82,7 +82,11 @@ impl Scene {
             "metadata": {"name": name}, "spec": spec,
         });
         self.policies()
-            .patch(name, &PatchParams::apply("a-person").force(), &Patch::Apply(&policy))
+            .patch(
+                name,
+                &PatchParams::apply("a-person").force(),
+                &Patch::Apply(&policy),
+            )
             .await
             .unwrap();
     }
@@ -97,7 +101,11 @@ impl Scene {
     pub async fn label(&self, label: &str, value: Option<&str>) {
         let patch = json!({"metadata": {"labels": {label: value}}});
         Api::<k8s_openapi::api::core::v1::Namespace>::all(self.client.clone())
-            .patch(&self.namespace, &PatchParams::default(), &Patch::Merge(&patch))
+            .patch(
+                &self.namespace,
+                &PatchParams::default(),
+                &Patch::Merge(&patch),
+            )
             .await
             .unwrap();
     }
@@ -145,7 +153,10 @@ impl Scene {
             pod["metadata"]["ownerReferences"] = json!([owner]);
         }
         let pod: Pod = serde_json::from_value(pod).unwrap();
-        self.pods().create(&PostParams::default(), &pod).await.unwrap()
+        self.pods()
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap()
     }
 
     /// Says of a pod what a kubelet would.

@@ -53,7 +53,7 @@ impl World {
             ..PodFacts::default()
         };
         self.index
-            .take(Change::Pod(Step::Applied(name.to_owned(), facts)));
+            .take(Change::Pod(Box::new(Step::Applied(name.to_owned(), facts))));
         self
     }
 }
@@ -220,7 +220,7 @@ fn a_secret_has_to_be_there_and_to_allow_the_policy() {
     for (facts, reason, says) in table {
         let mut world = world();
         world.secrets.insert("db".to_owned(), facts.clone());
-        let verdict = &world.judge(&[named.clone()])[0];
+        let verdict = &world.judge(std::slice::from_ref(&named))[0];
         assert_eq!(verdict.reason, reason, "{facts:?}");
         assert!(verdict.message.contains(says), "{}", verdict.message);
     }
@@ -259,7 +259,10 @@ fn listeners_of_pods_with_one_loopback_address_differ_in_port() {
         \x20 - {name: b, protocol: PostgreSQL, listen: {address: 127.0.0.2, port: 5432, auth: {mode: Trust}}, upstream: {host: b.db}}\n";
     let two = policy("chat", 1, WEB, two);
     let v4 = world().with_pod("web", &[("app", "web")], "10.0.0.1");
-    assert_eq!(v4.judge(&[two.clone()])[0].reason, AcceptedReason::Accepted);
+    assert_eq!(
+        v4.judge(std::slice::from_ref(&two))[0].reason,
+        AcceptedReason::Accepted
+    );
     let v6 = world().with_pod("web", &[("app", "web")], "fd00::1");
     assert_eq!(
         v6.judge(&[two])[0].reason,
