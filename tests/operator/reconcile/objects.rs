@@ -73,14 +73,10 @@ async fn nothing_is_written_where_nothing_has_changed() {
     };
     let passes = || {
         let of = |outcome| {
-            scene
-                .world
-                .operator
-                .metric(
-                    "bulkhead_operator_reconciles_total",
-                    &[("outcome", outcome)],
-                )
-                .unwrap_or(0.0)
+            scene.world.operator.metric(
+                "bulkhead_operator_reconciles_total",
+                &[("outcome", outcome)],
+            )
         };
         of("unchanged")
     };

@@ -32,24 +32,21 @@ impl Sidecar {
         let address = format!("127.{process}.9.{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let home = folder("sidecar");
         let volume = Volume::at(home.join("policy"));
-        let sidecar = Self {
-            volume,
-            _process: {
-                let mut command = Command::new(programs::sidecar());
-                command
-                    .arg("run")
-                    .arg("--snapshot")
-                    .arg(home.join("policy"))
-                    .arg("--admin")
-                    .arg(format!("{address}:9432"))
-                    .arg("--control")
-                    .arg(home.join("control.sock"));
-                publish(scene, policy, &Volume::at(home.join("policy"))).await;
-                Running::start("the sidecar", &mut command)
-            },
+        publish(scene, policy, &volume).await;
+        let mut command = Command::new(programs::sidecar());
+        command
+            .arg("run")
+            .arg("--snapshot")
+            .arg(volume.path())
+            .arg("--admin")
+            .arg(format!("{address}:9432"))
+            .arg("--control")
+            .arg(home.join("control.sock"));
+        Self {
+            _process: Running::start("the sidecar", &mut command),
             address,
-        };
-        sidecar
+            volume,
+        }
     }
 
     /// What the kubelet does when it is poked.
