@@ -1,6 +1,6 @@
 //! `explain` over files, as a person at a terminal runs it.
 
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
 use std::process::Command;

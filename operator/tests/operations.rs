@@ -1,6 +1,6 @@
 //! The page for operators tells of everything that the status can say.
 
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
 

@@ -2,7 +2,8 @@
 
 use bulkhead_tests::cluster::ControlPlane;
 use bulkhead_tests::operator::{NAMESPACE, Operator, READY, control_plane};
-use bulkhead_tests::{programs, wait};
+use bulkhead_tests::postgres::{APP_ROLE, PASSWORD, Server};
+use bulkhead_tests::{processes, programs, wait};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -160,4 +161,68 @@ async fn explain_says_which_policy_has_a_pod_and_which_one_it_beat() {
 
     let (well, _, err) = said(&cluster, &["explain", "pod/none", "-n", &namespace]).await;
     assert!(!well && err.contains("not found"), "{err}");
+}
+
+/// A policy with one database, at `host:port`, verified by the Secret `ca`.
+fn policy_of(host: &str, port: u16) -> Value {
+    json!({"apiVersion": "bulkhead.dev/v1alpha1", "kind": "IsolationPolicy", "metadata": {"name": "chat"},
+        "spec": {"selector": {"matchLabels": {"app": "chat"}}, "identity": {"source": "SignedContext"},
+            "databases": [{"name": "main", "protocol": "PostgreSQL", "timeouts": {"connect": "5s"}, "listen": {"port": 6543},
+                "upstream": {"host": host, "port": port, "database": "postgres",
+                    "tls": {"mode": "VerifyFull", "caSecretRef": {"name": "ca"}}, "credentialsSecretRef": {"name": "db"}}}]}})
+}
+
+#[tokio::test]
+async fn check_reaches_upstreams_as_the_policy_says_and_hints_at_what_is_wrong() {
+    let server = Server::shared();
+    let folder = processes::folder("check");
+    let write = |path: &str, text: &str| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("secrets/ca/ca.crt", Server::authority());
+    write("secrets/db/username", APP_ROLE);
+    write("secrets/db/password", &format!("{PASSWORD}\n"));
+    let reach = async |host: &str, port: u16| {
+        write("policy.json", &policy_of(host, port).to_string());
+        let output = Command::new(programs::operator())
+            .current_dir(&folder)
+            .args([
+                "check",
+                "--upstreams-only",
+                "--policy",
+                "policy.json",
+                "--environment",
+                "staging",
+                "--secrets",
+                "secrets",
+            ])
+            .output()
+            .await
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let port = server.place().port;
+    let (well, said) = reach("localhost", port).await;
+    assert!(
+        well && said.starts_with("ok") && said.contains("is PostgreSQL"),
+        "{said}"
+    );
+    assert!(!said.contains(PASSWORD));
+
+    // The certificate is for no address.
+    let (well, said) = reach("127.0.0.1", port).await;
+    assert!(!well && said.contains("tls.mode"), "{said}");
+    let (well, said) = reach("localhost", processes::free_port()).await;
+    assert!(!well && said.contains("upstream.port"), "{said}");
+    write("secrets/db/password", "wrong");
+    let (well, said) = reach("localhost", port).await;
+    assert!(!well && said.contains("credentialsSecretRef"), "{said}");
+    std::fs::remove_file(folder.join("secrets/db/password")).unwrap();
+    let (well, said) = reach("localhost", port).await;
+    assert!(!well && said.contains("secrets/db/password"), "{said}");
 }

@@ -167,9 +167,20 @@ fn hint(error: &sqlx::Error, database: &EffectiveDatabase) -> String {
         sqlx::Error::Database(error) if error.code().is_some_and(|code| code == "3D000") => {
             format!("see {}", field("database"))
         }
-        sqlx::Error::Tls(_) => {
+        error if is_tls(error) => {
             format!("see {} and {}", field("tls.mode"), field("tls.caSecretRef"))
         }
         _ => format!("see {} and {}", field("host"), field("port")),
+    }
+}
+
+/// A handshake that fails is an error of the stream that it was on.
+fn is_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
     }
 }
