@@ -7,8 +7,9 @@ use kube::core::admission::{
     AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, META_KIND,
 };
 
+use super::mutate::Mutate;
 use super::validate::Validate;
-use crate::build::admission::webhooks::VALIDATE_PATH;
+use crate::build::admission::webhooks::{MUTATE_PATH, VALIDATE_PATH};
 use crate::metrics::Metrics;
 
 /// What is asked in a review.
@@ -29,6 +30,8 @@ pub enum ReviewError {
 pub struct Webhooks {
     /// The one for policies.
     pub validate: Validate,
+    /// The one for pods.
+    pub mutate: Mutate,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -37,7 +40,7 @@ impl Webhooks {
     /// Whether there is a webhook at this path.
     #[must_use]
     pub fn knows(&self, path: &str) -> bool {
-        path == VALIDATE_PATH
+        [VALIDATE_PATH, MUTATE_PATH].contains(&path)
     }
 
     /// The answer, as JSON, to the review in `body`.
@@ -49,6 +52,7 @@ impl Webhooks {
         let asked = read(body)?;
         let response = match path {
             VALIDATE_PATH => self.validate.answer(&asked).await,
+            MUTATE_PATH => self.mutate.answer(&asked),
             _ => AdmissionResponse::from(&asked),
         };
         let written = serde_json::to_vec(&response.into_review()).map_err(ReviewError::Answer)?;

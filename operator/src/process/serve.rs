@@ -9,7 +9,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 
 use super::stop::{self, Stopper};
+use crate::admission::mutate::Mutate;
 use crate::admission::review::Webhooks;
+use crate::admission::templates::Templates;
 use crate::admission::validate::Validate;
 use crate::certificates::follow::{self, Source};
 use crate::certificates::shown::Shown;
@@ -50,6 +52,10 @@ pub(super) async fn start(
         validate: Validate {
             client: client.clone(),
             settings: Arc::clone(settings),
+        },
+        mutate: Mutate {
+            templates: Templates::watch(client, &settings.watch_namespaces),
+            metrics: metrics.clone(),
         },
         metrics: metrics.clone(),
     });
