@@ -137,7 +137,7 @@ install_chart() {
         --set image.repository="$(repository "$operator_image")" --set-string image.tag="$(tag "$operator_image")" \
         --set sidecar.image.repository="$(repository "$sidecar_image")" --set-string sidecar.image.tag="$(tag "$sidecar_image")" \
         >"$work/helm.log" 2>&1 || broken 'helm install failed'
-    quote "$(sed -n '/^NOTES:/,$p' "$work/helm.log" | sed '1d' | head -n 9)"
+    quote "$(sed -n '/^NOTES:/,$p' "$work/helm.log" | sed -n '2,10p')"
     rm "$work/helm.log"
     rolled_out "$system" bulkhead-operator
     show "$(kubectl get pods -n "$system")"

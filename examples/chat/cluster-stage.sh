@@ -77,7 +77,7 @@ trap 'exit 143' TERM HUP
 # --- pods
 
 pods() { kubectl get pods -n "$1" -l app=chat-backend --field-selector status.phase=Running -o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}'; }
-first_pod() { pods "$1" | head -n 1; }
+first_pod() { pods "$1" | sed -n 1p; }
 
 rolled_out() {
     kubectl rollout status -n "$1" "deployment/$2" --timeout=120s >"$work/rollout.log" 2>&1 || broken "deployment $2 in $1 does not become ready"
@@ -93,7 +93,7 @@ injected() {
 
 # What would become of a pod that was created now; nothing is.
 would_be_injected() {
-    kubectl create -n "$1" --dry-run=server -f "$work/probe.yaml" -o 'jsonpath={.spec.initContainers[*].name}' | grep -qw bulkhead
+    kubectl create -n "$1" --dry-run=server -f "$work/probe.yaml" -o 'jsonpath={.spec.initContainers[*].name}' | grep -w bulkhead
 }
 
 # identity NAMESPACE: which pods there are, and how often anything in them has been restarted.
