@@ -1,6 +1,8 @@
 //! A pod that a policy in Enforce selects runs with its sidecar, or not at all, whoever was to inject it.
 
 use bulkhead_tests::cluster::ControlPlane;
+use bulkhead_tests::operator::READY;
+use bulkhead_tests::wait;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -433,4 +435,20 @@ async fn a_policy_in_audit_refuses_nobody() {
     )
     .await;
     assert!(made.unwrap_err().contains("already exists"));
+}
+
+#[tokio::test]
+async fn the_api_server_finds_no_mistake_in_the_types_of_the_policies() {
+    let cluster = shared().await;
+    for policy in ["bulkhead-guard", "bulkhead-owned"] {
+        let get = ["get", "validatingadmissionpolicy", policy, "-o", "json"];
+        // The controller manager looks at them in its own time.
+        wait::until_within(READY, "the types to be checked", || async {
+            let policy: Value = serde_json::from_str(&cluster.kubectl(&get).await.well()).unwrap();
+            let checked = &policy["status"]["typeChecking"];
+            assert!(checked.is_null() || *checked == json!({}), "{policy:#}");
+            !checked.is_null()
+        })
+        .await;
+    }
 }

@@ -61,13 +61,23 @@ pub fn operator(cluster: &Cluster) -> Client {
     cluster.client_as(OPERATOR, &["system:masters"])
 }
 
-/// Writes templates, and waits until the API server injects from each and guards by it.
+/// Writes templates as the operator, and waits until the API server injects from each and guards by it.
 ///
 /// `probe` must be a pod that the last of them selects.
 pub async fn in_force(cluster: &Cluster, namespace: &str, templates: &[Value], probe: &Value) {
-    let operator = operator(cluster);
+    written(cluster, &operator(cluster), namespace, templates, probe).await;
+}
+
+/// The same, by another client that may.
+pub async fn written(
+    cluster: &Cluster,
+    writer: &Client,
+    namespace: &str,
+    templates: &[Value],
+    probe: &Value,
+) {
     for template in templates {
-        create(&operator, namespace, "injectiontemplates", template)
+        create(writer, namespace, "injectiontemplates", template)
             .await
             .unwrap();
     }

@@ -1,14 +1,16 @@
 //! Every kind of pod, one a row: the API server in CEL and the engine in Rust make the same of it, and what that is.
 
 mod containers;
+mod engines;
 mod network;
 mod selection;
 mod sidecar;
 
 use bulkhead_tests::cluster::ControlPlane;
+use kube::Client;
 use serde_json::{Value, json};
 
-use super::scene::{self, dry_run, in_force};
+use super::scene::{self, dry_run};
 use super::templates::{bare, full, pod};
 
 /// A pod, and what should become of it.
@@ -72,17 +74,25 @@ fn templates() -> Vec<Value> {
 }
 
 /// Where the rows are sent: a namespace with templates and one in which policies have no effect.
-struct Table {
-    cluster: &'static ControlPlane,
+struct Table<'a> {
+    cluster: &'a ControlPlane,
     namespace: String,
     elsewhere: String,
 }
 
-impl Table {
+impl Table<'static> {
+    /// Where the API server injects by itself.
     async fn laid() -> Self {
         let cluster = scene::shared().await;
+        Self::laid_by(cluster, &scene::operator(cluster)).await
+    }
+}
+
+impl<'a> Table<'a> {
+    /// With templates that `writer` writes.
+    async fn laid_by(cluster: &'a ControlPlane, writer: &Client) -> Self {
         let namespace = scene::enabled(cluster, &[]).await;
-        in_force(cluster, &namespace, &templates(), &pod("chat")).await;
+        scene::written(cluster, writer, &namespace, &templates(), &pod("chat")).await;
         Self {
             cluster,
             namespace,

@@ -10,16 +10,7 @@ use bulkhead_crds::names::objects;
 use serde_json::{Value, json};
 
 use super::selection::{labels, opted_out, selects};
-
-/// Init containers of a mesh, after which the sidecar comes: its own traffic passes through them.
-pub const MESH: [&str; 6] = [
-    "istio-init",
-    "istio-validation",
-    "istio-proxy",
-    "linkerd-init",
-    "linkerd-network-validator",
-    "linkerd-proxy",
-];
+use crate::admission::inject::MESH;
 
 /// The pod's initContainers.
 const INIT: &str = "object.spec.?initContainers.orValue([])";

@@ -1,0 +1,45 @@
+//! The engine beside the API server's own. What each makes of a pod is the same.
+
+use bulkhead_crds::kinds::InjectionTemplate;
+use bulkhead_operator::admission::inject::{Outcome, inject};
+use serde_json::Value;
+
+use super::{Row, Table, rows, templates};
+
+fn typed() -> Vec<InjectionTemplate> {
+    templates()
+        .into_iter()
+        .map(|template| serde_json::from_value(template).unwrap())
+        .collect()
+}
+
+/// The pod of a row as the engine has it, injected or not.
+fn by_the_engine(row: &Row, templates: &[InjectionTemplate]) -> Value {
+    match (inject(&row.pod, templates), row.by) {
+        (Outcome::Injected { policy, pod }, Some(by)) if policy == by => pod,
+        (Outcome::Injected { policy, .. }, by) => {
+            panic!("{}: injected by {policy}, and not by {by:?}", row.about)
+        }
+        (outcome, by) => {
+            assert_eq!(by, None, "{}: {outcome:?}", row.about);
+            row.pod.clone()
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_engine_makes_of_each_pod_what_the_api_server_makes() {
+    let (table, templates) = (Table::laid().await, typed());
+    for row in rows() {
+        let pod = by_the_engine(&row, &templates);
+        let by_the_engine = table.as_it_is(&row, &pod).await;
+        let by_the_api_server = table.by_the_api_server(&row, &row.pod).await;
+        assert_eq!(by_the_engine, by_the_api_server, "{}", row.about);
+        if let Some(policy) = row.by {
+            let again = Outcome::Unchanged {
+                policy: policy.to_owned(),
+            };
+            assert_eq!(inject(&pod, &templates), again, "{}", row.about);
+        }
+    }
+}
