@@ -6,6 +6,7 @@
 mod bystanders;
 mod guard;
 mod owned;
+mod rendered;
 mod restricted;
 mod scene;
 mod table;
