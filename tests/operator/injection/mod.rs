@@ -8,6 +8,6 @@ mod guard;
 mod owned;
 mod rendered;
 mod restricted;
-mod scene;
+pub mod scene;
 mod table;
-mod templates;
+pub mod templates;

@@ -4,6 +4,7 @@ mod admission;
 mod certificates;
 mod drain;
 mod http;
+mod inject;
 mod install;
 mod leadership;
 mod metrics;
