@@ -157,6 +157,15 @@ revision() {
 }
 other_revision() { [ "$(revision "$1" "$2")" != "$3" ]; }
 
+# When a pod's sidecar last took a policy over, in milliseconds since the epoch.
+taken_over_at() {
+    local line time
+    line="$(kubectl logs -n "$1" "$2" -c bulkhead | grep '"policy taken over"' | tail -n 1)"
+    time="$(sed -nE 's/.*"timestamp":"([^"]*)".*/\1/p' <<<"$line")"
+    [ -n "$time" ] || broken "the sidecar of $2 has taken no policy over"
+    date -d "$time" +%s%3N
+}
+
 condition() { kubectl get ipol -n "$1" chat -o "jsonpath={.status.conditions[?(@.type=='$2')].status}"; }
 condition_is() { [ "$(condition "$1" "$2")" = "$3" ]; }
 all_in_sync() {

@@ -20,12 +20,14 @@ const CALM: Duration = Duration::from_secs(60);
 const EAGER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// Between asking a sidecar that does not answer: at first, and at most.
 const PATIENT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Between pokes for the same revision. The first pause is short: a kubelet may be poked before it has seen the new content itself.
-const POKES: [Duration; 5] = [
-    Duration::from_millis(600),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(15),
+/// Between pokes for the same revision. The first pauses are short: a kubelet may be poked before it has seen the new content itself, and
+/// on a busy node that takes it a second.
+const POKES: [Duration; 6] = [
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
     Duration::from_secs(60),
 ];
 
@@ -336,11 +338,12 @@ mod tests {
         }
         let expected = [
             (0, "r2"),
-            (600, "r2.2"),
-            (2600, "r2.3"),
-            (7600, "r2.4"),
-            (22_600, "r2.5"),
-            (82_600, "r2.6"),
+            (300, "r2.2"),
+            (1000, "r2.3"),
+            (2000, "r2.4"),
+            (5000, "r2.5"),
+            (15_000, "r2.6"),
+            (75_000, "r2.7"),
         ];
         assert_eq!(marks, expected.map(|(now, mark)| (now, mark.to_owned())));
     }
@@ -351,8 +354,8 @@ mod tests {
         sidecars.expect(vec![pod("r2", Some("r2.3"))], ms(0));
         sidecars.due(ms(0));
         sidecars.answered("u", has("r1"), ms(0));
-        assert!(sidecars.pokes(ms(4999)).is_empty());
-        assert_eq!(sidecars.pokes(ms(5000))[0].mark, "r2.4");
+        assert!(sidecars.pokes(ms(999)).is_empty());
+        assert_eq!(sidecars.pokes(ms(1000))[0].mark, "r2.4");
         assert_eq!(pokes_before(&pod("r2", Some("r1.3"))), 0);
         assert_eq!(pokes_before(&pod("r2", Some("r2.x"))), 0);
     }
