@@ -147,6 +147,7 @@ fn watched_namespaces_bound_what_is_not_of_the_cluster() {
     let of_cluster = |right: &Right| {
         let resource = right.resource.as_str();
         resource == "namespaces"
+            || (resource == "services" && right.is_named)
             || resource.starts_with("apiextensions.k8s.io/")
             || resource.starts_with("admissionregistration.k8s.io/")
             || (resource == "bulkhead.dev/injectiontemplates"

@@ -85,7 +85,7 @@ const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
     (
         "bulkhead.dev",
         "isolationpolicies",
-        "get list watch",
+        "list watch",
         "",
         Scope::Watched,
     ),
