@@ -130,12 +130,23 @@ const ATTEMPTS: &[Attempt] = &[
     (
         "a Secret more",
         |pod| {
-            let secrets = named(&mut pod["spec"]["volumes"], "bulkhead-secrets");
-            push(
-                &mut secrets["projected"]["sources"],
-                json!({"secret": {"name": "mine"}}),
-            );
+            push(secrets(pod), json!({"secret": {"name": "mine"}}));
         },
+        VOLUME,
+    ),
+    (
+        "another Secret in the place of one",
+        |pod| secrets(pod)[0]["secret"]["name"] = json!("mine"),
+        VOLUME,
+    ),
+    (
+        "another key in the place of one",
+        |pod| secrets(pod)[0]["secret"]["items"][1]["key"] = json!("mine"),
+        VOLUME,
+    ),
+    (
+        "all keys of a Secret",
+        |pod| secrets(pod)[0]["secret"]["items"] = json!([]),
         VOLUME,
     ),
     (
@@ -160,6 +171,11 @@ const ATTEMPTS: &[Attempt] = &[
         "it uses its node's network",
     ),
 ];
+
+/// What the sidecar's Secrets are made of.
+fn secrets(pod: &mut Value) -> &mut Value {
+    &mut named(&mut pod["spec"]["volumes"], "bulkhead-secrets")["projected"]["sources"]
+}
 
 fn sidecar(pod: &mut Value) -> &mut Value {
     named(&mut pod["spec"]["initContainers"], "bulkhead")
@@ -211,13 +227,11 @@ async fn what_was_injected_once_is_let_through_again() {
     );
     dry_run(&client, &namespace, "pods", &others).await.unwrap();
 
-    // A pod rendered before the policy had its second Secret.
+    // A pod rendered before the policy had its second Secret, and the second key of its first.
     let mut fewer = good;
-    let secrets = named(&mut fewer["spec"]["volumes"], "bulkhead-secrets");
-    secrets["projected"]["sources"]
-        .as_array_mut()
-        .unwrap()
-        .pop();
+    secrets(&mut fewer).as_array_mut().unwrap().pop();
+    let keys = &mut secrets(&mut fewer)[0]["secret"]["items"];
+    keys.as_array_mut().unwrap().pop();
     dry_run(&client, &namespace, "pods", &fewer).await.unwrap();
 }
 
@@ -246,6 +260,30 @@ async fn the_sidecars_of_the_last_few_templates_are_accepted_and_no_older() {
         .await
         .unwrap_err();
     assert!(refused.contains(ANOTHER), "{refused}");
+}
+
+#[tokio::test]
+async fn a_platform_may_assign_the_user_that_a_template_does_not_name() {
+    let cluster = shared().await;
+    let (client, namespace) = (cluster.client(), enabled(cluster, &[]).await);
+    let mut template = enforced("chat");
+    let spec = &mut template["spec"];
+    for rights in ["/sidecar/securityContext", "/accepted/0/securityContext"] {
+        let rights = spec.pointer_mut(rights).unwrap().as_object_mut().unwrap();
+        rights.remove("runAsUser");
+        rights.remove("runAsGroup");
+    }
+    in_force(cluster, &namespace, &[template], &pod("chat")).await;
+
+    let injected = dry_run(&client, &namespace, "pods", &pod("chat")).await;
+    let mut assigned = written(injected.unwrap());
+    rights(&mut assigned)["runAsUser"] = json!(1_000_700_000);
+    dry_run(&client, &namespace, "pods", &assigned)
+        .await
+        .unwrap();
+    rights(&mut assigned)["runAsNonRoot"] = json!(false);
+    let refused = dry_run(&client, &namespace, "pods", &assigned).await;
+    assert!(refused.unwrap_err().contains(ANOTHER));
 }
 
 #[tokio::test]

@@ -72,15 +72,18 @@ fn confined() -> String {
     .join(" && ")
 }
 
-/// Whether the sidecar's volumes carry what the template says. Fewer Secrets are an earlier template's; others are somebody's.
+/// Whether the sidecar's volumes carry what the template says. Fewer keys of Secrets are an earlier template's; others are somebody's.
 fn genuine() -> String {
     let template = |name: &str| format!("params.spec.volumes.filter(w, w.name == '{name}')");
+    let same_secret = "t.secret.name == s.?secret.?name.orValue('')";
+    let same_items = "s.secret.?items.orValue([]).size() > 0 \
+         && s.secret.items.all(i, t.secret.items.exists(j, j.key == i.key && j.path == i.path))";
     format!(
         "variables.volumes.filter(v, v.name == 'bulkhead-policy').all(v, v.?configMap.?items.orValue([]).size() == 0 \
          && {}.exists(w, w.?configMap.?name.orValue('') == v.?configMap.?name.orValue('-'))) \
          && variables.volumes.filter(v, v.name == 'bulkhead-secrets').all(v, v.?projected.hasValue() \
          && v.projected.?sources.orValue([]).all(s, \
-         {}.exists(w, w.?projected.?sources.orValue([]).exists(t, dyn(t) == dyn(s)))))",
+         {}.exists(w, w.?projected.?sources.orValue([]).exists(t, {same_secret} && {same_items}))))",
         template("bulkhead-policy"),
         template("bulkhead-secrets"),
     )

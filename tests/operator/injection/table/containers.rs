@@ -57,6 +57,18 @@ pub(super) fn rows() -> Vec<Row> {
             },
         ),
         Row::injected(
+            "as large as pods become",
+            "chat",
+            changed("chat", |pod| {
+                pod["spec"]["containers"] = (0..20).map(large).collect();
+                pod["spec"]["hostAliases"] = (0..30)
+                    .map(|i| json!({"ip": format!("10.0.0.{i}"), "hostnames": [format!("host-{i}"), "other"]}))
+                    .collect();
+                pod["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
+            }),
+            |pod| assert_eq!(pod["spec"]["containers"][19]["ports"][20]["name"], "bh-app-http"),
+        ),
+        Row::injected(
             "fields that are rare",
             "chat",
             changed("chat", |pod| {
@@ -164,4 +176,20 @@ fn given() -> Vec<Row> {
             |pod| assert_eq!(env(pod), Value::Null),
         ),
     ]
+}
+
+/// A container with many of everything.
+fn large(number: usize) -> Value {
+    let mut container = container(&format!("app-{number}"));
+    container["env"] = (0..50)
+        .map(|i| json!({"name": format!("V{i}"), "value": "x".repeat(100)}))
+        .collect();
+    container["volumeMounts"] = (0..20)
+        .map(|i| json!({"name": "data", "mountPath": format!("/data/{i}")}))
+        .collect();
+    container["ports"] = (0..20)
+        .map(|i| json!({"name": format!("p-{i}"), "containerPort": 9000 + i}))
+        .chain([json!({"name": "http", "containerPort": 8000})])
+        .collect();
+    container
 }

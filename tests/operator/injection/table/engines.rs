@@ -1,7 +1,10 @@
-//! The engine beside the API server's own. What each makes of a pod is the same.
+//! The engines beside the API server's own: in Rust, and by the webhook. What each makes of a pod is the same.
 
 use bulkhead_crds::kinds::InjectionTemplate;
 use bulkhead_operator::admission::inject::{Outcome, inject};
+use bulkhead_tests::cluster::Options;
+use bulkhead_tests::operator::{Operator, READY, control_plane_with};
+use bulkhead_tests::wait;
 use serde_json::Value;
 
 use super::{Row, Table, rows, templates};
@@ -41,5 +44,43 @@ async fn the_engine_makes_of_each_pod_what_the_api_server_makes() {
             };
             assert_eq!(inject(&pod, &templates), again, "{}", row.about);
         }
+    }
+}
+
+#[tokio::test]
+async fn the_webhook_makes_of_each_pod_what_the_engine_makes() {
+    let older = control_plane_with(Options {
+        emulated: Some("1.35"),
+        controller_manager: false,
+        ..Options::default()
+    })
+    .await;
+    let operator = Operator::start(&older).await;
+    operator.until_installed().await;
+    // What an operator before it left behind it takes away, and templates without a policy would be that.
+    wait::until_within(
+        READY,
+        "an operator that has looked for what is left",
+        || async {
+            let asked = older.audit_events();
+            asked.iter().any(|asked| {
+                let is_list = asked.verb == "list" && asked.resource == "configmaps";
+                is_list && asked.namespace.is_empty() && asked.status == 200
+            })
+        },
+    )
+    .await;
+    // Started with the administrator's rights, it is the administrator.
+    let table = Table::laid_by(&older, &older.client()).await;
+    let templates = typed();
+    for row in rows() {
+        let by_the_webhook = table.by_the_api_server(&row, &row.pod).await;
+        let pod = by_the_engine(&row, &templates);
+        assert_eq!(
+            by_the_webhook,
+            table.as_it_is(&row, &pod).await,
+            "{}",
+            row.about
+        );
     }
 }
