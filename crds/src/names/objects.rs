@@ -31,6 +31,8 @@ pub const ADMIN_PORT_NAME: &str = "bh-admin";
 pub const ADMIN_PORT: u16 = 9432;
 /// The Secret of a namespace's context-signing keys: `jwks.json` (public) and `signing.json` (private).
 pub const CONTEXT_KEYS: &str = "bulkhead-context-keys";
+/// The Secret of the certificates that a namespace's policies issue to their sidecars, with a few keys for each policy.
+pub const ISSUED_CERTIFICATES: &str = "bulkhead-issued-certificates";
 /// The Secret, in the operator's namespace, of the webhooks' certificates.
 pub const WEBHOOK_CERTIFICATES: &str = "bulkhead-webhook-certificates";
 /// The Lease, in the operator's namespace, that elects the leader.
@@ -57,9 +59,15 @@ pub fn snapshot_key(version: u32) -> String {
     format!("v{version}.json")
 }
 
-/// The Secret with the certificate that the sidecar shows to the application (`tls.crt`, `tls.key`), and the authority that issued it
-/// (`ca.crt`).
+/// The folder, below the sidecar's secrets, of the certificate that it shows to the application (`tls.crt`, `tls.key`) where the policy
+/// issues it; outside Kubernetes the folder of that name under `--secrets`.
 #[must_use]
 pub fn issued_certificate(policy: &str) -> String {
     format!("bulkhead-{policy}-tls")
+}
+
+/// The key of [`ISSUED_CERTIFICATES`] that holds a policy's `tls.crt`, `tls.key` or `ca.crt`.
+#[must_use]
+pub fn issued_key(policy: &str, file: &str) -> String {
+    format!("{policy}.{file}")
 }

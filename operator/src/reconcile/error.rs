@@ -6,6 +6,12 @@ pub enum Error {
     /// The API server.
     #[error("the API server: {0}")]
     Api(#[from] kube::Error),
+    /// A certificate that a policy issues.
+    #[error("a certificate cannot be issued: {0}")]
+    Certificate(#[from] crate::certificates::CertificateError),
+    /// A key for context tokens.
+    #[error("a key for context tokens cannot be made: {0}")]
+    Key(#[from] super::credentials::ring::NoRandomness),
     /// A snapshot that cannot be written, which a policy that has been resolved never causes.
     #[error("a snapshot cannot be written: {0}")]
     Snapshot(#[from] bulkhead_crds::wire::WireError),

@@ -10,11 +10,12 @@
 //!
 //! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. What is judged is pure and
 //! stands in [`judge`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
-//! reached in [`dereference`], [`publish`], [`observe`] alone.
+//! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] alone.
 
 mod namespace;
 mod pass;
 
+pub mod credentials;
 pub mod degraded;
 pub mod dereference;
 pub mod error;

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::ProgrammedReason;
-use bulkhead_crds::kinds::{Advice, IsolationPolicy, IsolationPolicyStatus, Selector};
+use bulkhead_crds::kinds::{
+    Advice, InjectionTemplate, IsolationPolicy, IsolationPolicyStatus, Selector,
+};
 use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
 use bulkhead_crds::wire::{self, Snapshot};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
+use super::credentials::{Needs, SeenTo};
 use super::degraded;
 use super::dereference::{self, SecretFacts, Secrets, named};
 use super::error::Error;
@@ -35,6 +38,7 @@ const BELIEVED: (Duration, Duration) = (Duration::from_secs(300), Duration::from
 pub(super) struct Memory {
     /// Its sidecars.
     pub(super) sidecars: Sidecars,
+    credentials: SeenTo,
     divisors: BTreeMap<String, Divisor>,
     /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
     /// brought it back yet.
@@ -78,6 +82,7 @@ pub(super) async fn pass(
     let mut passed = Passed::default();
     dereference(context, view, memory, now).await?;
     let verdicts = judged(context, view, index, memory);
+    passed.written |= make_credentials(context, view, index, memory, &verdicts, now).await?;
     let mut in_force = BTreeMap::new();
     for verdict in &verdicts {
         let force = put_in_force(context, view, index, memory, verdict, now, &mut passed).await?;
@@ -157,6 +162,44 @@ fn judged(context: &Context, view: &View, index: &Index, memory: &Memory) -> Vec
     judge(&view.policies, &around)
 }
 
+/// Secrets of the operator's own come first: a pod that is injected finds what it mounts.
+async fn make_credentials(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &mut Memory,
+    verdicts: &[Verdict],
+    now: Duration,
+) -> Result<bool, Error> {
+    let mut needs = Needs::default();
+    for verdict in verdicts {
+        if let Some(effective) = &verdict.effective {
+            needs.add(effective, &rendered(context, index, verdict, effective));
+        }
+    }
+    let (client, namespace) = (&context.client, &view.namespace);
+    memory
+        .credentials
+        .see_to(client, namespace, needs, now)
+        .await
+}
+
+fn rendered(
+    context: &Context,
+    index: &Index,
+    verdict: &Verdict,
+    effective: &EffectivePolicy,
+) -> InjectionTemplate {
+    build::template(&build::Rendering {
+        policy: &verdict.policy,
+        effective,
+        excluding: &verdict.excluding,
+        previous: index.templates.get(&verdict.name()),
+        sidecar: &context.sidecar,
+        serves: build::Serves::THIS_RELEASE,
+    })
+}
+
 /// Builds and publishes an accepted policy; leaves what is in force of one whose edit is refused; withdraws every other.
 async fn put_in_force(
     context: &Context,
@@ -199,18 +242,10 @@ fn built(
     pods: u32,
 ) -> Result<Publication, Error> {
     let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
-    let template = build::template(&build::Rendering {
-        policy: &verdict.policy,
-        effective,
-        excluding: &verdict.excluding,
-        previous: index.templates.get(&verdict.name()),
-        sidecar: &context.sidecar,
-        serves: build::Serves::THIS_RELEASE,
-    });
     Ok(Publication {
         snapshot,
         revision,
-        template,
+        template: rendered(context, index, verdict, effective),
     })
 }
 
@@ -447,7 +482,11 @@ fn again(memory: &Memory, now: Duration) -> Option<Duration> {
         .values()
         .filter_map(|divisor| divisor.fewer_since)
         .map(|since| since + share::SETTLE);
-    shares.chain(secrets).min().map(|at| at.max(now))
+    shares
+        .chain(secrets)
+        .chain(memory.credentials.again())
+        .min()
+        .map(|at| at.max(now))
 }
 
 /// What a pass is counted as.

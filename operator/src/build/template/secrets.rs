@@ -18,6 +18,9 @@ const SIGNING_KEY: &str = "signing.json";
 #[derive(Default)]
 struct Keys(BTreeMap<String, BTreeSet<String>>);
 
+/// The files of an issued certificate.
+const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
+
 impl Keys {
     fn add(&mut self, secret: &str, keys: &[&str]) {
         let of = self.0.entry(secret.to_owned()).or_default();
@@ -45,7 +48,13 @@ pub(super) fn of(rendering: &Rendering<'_>) -> Vec<Projection> {
     if rendering.serves.web_sockets && !rendering.effective.web_sockets.is_empty() {
         keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY, SIGNING_KEY]);
     }
-    keys.0.into_iter().map(projection).collect()
+    let mut sources: Vec<Projection> = keys.0.into_iter().map(projection).collect();
+    let policy = rendering.effective;
+    let mut databases = policy.databases.iter();
+    if databases.any(|database| database.listen.tls == Some(ListenTls::Issued)) {
+        sources.push(issued(&policy.name));
+    }
+    sources
 }
 
 /// Of every database, served or not: the sidecar reads them all before it takes a policy on.
@@ -57,13 +66,8 @@ fn databases(policy: &EffectivePolicy, keys: &mut Keys) {
             &["username", "password"],
         );
         keys.whole(upstream.tls_ca_secret_ref.as_ref(), &["ca.crt"]);
-        let certificate = ["tls.crt", "tls.key"];
-        match listen.tls {
-            Some(ListenTls::Issued) => {
-                keys.add(&objects::issued_certificate(&policy.name), &certificate);
-            }
-            Some(ListenTls::Secret) => keys.whole(listen.tls_secret_ref.as_ref(), &certificate),
-            None => {}
+        if listen.tls == Some(ListenTls::Secret) {
+            keys.whole(listen.tls_secret_ref.as_ref(), &CERTIFICATE);
         }
         keys.one(listen.auth_secret_ref.as_ref(), "password");
     }
@@ -93,6 +97,22 @@ fn projection((name, keys): (String, BTreeSet<String>)) -> Projection {
             name,
             items,
             optional,
+        },
+    }
+}
+
+/// A policy's own certificate, of the Secret that holds those of all policies of the namespace.
+fn issued(policy: &str) -> Projection {
+    let folder = objects::issued_certificate(policy);
+    let items = CERTIFICATE.map(|file| KeyToPath {
+        key: objects::issued_key(policy, file),
+        path: format!("{folder}/{file}"),
+    });
+    Projection {
+        secret: SecretProjection {
+            name: objects::ISSUED_CERTIFICATES.to_owned(),
+            items: items.to_vec(),
+            optional: None,
         },
     }
 }

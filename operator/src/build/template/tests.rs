@@ -292,7 +292,7 @@ fn an_issued_certificate_brings_its_authority_to_the_application() {
     let ca = spec.volumes.iter().find(|it| it.name == "bulkhead-ca");
     assert_eq!(
         json!(ca)["secret"],
-        json!({"secretName": "bulkhead-chat-tls", "defaultMode": 0o444, "items": [{"key": "ca.crt", "path": "ca.crt"}]})
+        json!({"secretName": "bulkhead-issued-certificates", "defaultMode": 0o444, "items": [{"key": "chat.ca.crt", "path": "ca.crt"}]})
     );
 }
 

@@ -102,10 +102,10 @@ fn add_authority(policy: &str, volumes: &mut Volumes) {
     volumes.pod.push(Volume {
         name: name.to_owned(),
         secret: Some(SecretSource {
-            secret_name: objects::issued_certificate(policy),
+            secret_name: objects::ISSUED_CERTIFICATES.to_owned(),
             default_mode: READABLE,
             items: Some(vec![KeyToPath {
-                key: "ca.crt".to_owned(),
+                key: objects::issued_key(policy, "ca.crt"),
                 path: "ca.crt".to_owned(),
             }]),
         }),
