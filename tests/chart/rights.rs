@@ -87,12 +87,9 @@ fn every_right_has_a_reason_and_every_reason_a_right() {
     let mut all = BTreeSet::new();
     for values in value_sets() {
         all.extend(
-            roles(
-                &values,
-                &["--set", "checkSecrets=true,issuedCertificates=true"],
-            )
-            .iter()
-            .flat_map(rights),
+            roles(&values, &["--set", "checkSecrets=true"])
+                .iter()
+                .flat_map(rights),
         );
     }
     assert_eq!(all, told());

@@ -2,6 +2,7 @@
 //! so the tests stand in for the kubelet: they write pods' statuses, and start the real sidecar where a pod's would run.
 
 mod conditions;
+mod credentials;
 mod objects;
 mod pods;
 mod world;

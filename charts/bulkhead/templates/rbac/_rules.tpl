@@ -29,16 +29,11 @@
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [bulkhead-context-keys]
+  resourceNames: [bulkhead-context-keys, bulkhead-issued-certificates]
   verbs: [get, create, patch, delete]
 {{- if .Values.checkSecrets }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-{{- end }}
-{{- if .Values.issuedCertificates }}
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, create, patch, delete]
 {{- end }}
 {{- end -}}
