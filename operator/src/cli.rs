@@ -5,6 +5,7 @@ mod cluster;
 mod completions;
 mod crds;
 mod explain;
+mod inject;
 mod lint;
 mod manifests;
 mod objects;
@@ -33,6 +34,8 @@ enum Command {
     Crds(crds::Arguments),
     /// Shows the effective policy of a pod, a workload or a policy, each field with its origin
     Explain(explain::Arguments),
+    /// Injects the sidecar into the pods of manifests, as the API server would: manifests in, injected manifests out
+    Inject(inject::Arguments),
     /// Judges policies in files, and looks for ways round them in workloads, Services and NetworkPolicies
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
@@ -52,6 +55,7 @@ impl Arguments {
             Command::Completions(arguments) => arguments.run(out),
             Command::Crds(arguments) => arguments.run(out),
             Command::Explain(arguments) => arguments.run(out),
+            Command::Inject(arguments) => arguments.run(out),
             Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
             Command::Uninstall(arguments) => arguments.run(out),

@@ -9,6 +9,12 @@ use clap::{Args, ValueEnum};
 
 use crate::logs::LogFormat;
 
+/// The sidecar's image where nobody names one: this release's.
+pub(crate) const SIDECAR_IMAGE: &str = concat!(
+    "ghcr.io/bulkhead/bulkhead-sidecar:",
+    env!("CARGO_PKG_VERSION")
+);
+
 /// The flags of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
@@ -54,7 +60,7 @@ pub struct Flags {
     )]
     cluster_domain: String,
     /// The sidecar's image
-    #[arg(long, env = "BULKHEAD_SIDECAR_IMAGE", default_value = concat!("ghcr.io/bulkhead/bulkhead-sidecar:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
+    #[arg(long, env = "BULKHEAD_SIDECAR_IMAGE", default_value = SIDECAR_IMAGE, value_name = "IMAGE")]
     sidecar_image: String,
     /// When the sidecar's image is pulled; without it, as the API server chooses
     #[arg(long, env = "BULKHEAD_SIDECAR_PULL_POLICY", value_name = "POLICY")]
@@ -402,9 +408,9 @@ impl Flags {
 
 /// A number, or none.
 #[derive(Clone, Copy, Debug)]
-struct Id(Option<i64>);
+pub(crate) struct Id(pub(crate) Option<i64>);
 
-fn id(text: &str) -> Result<Id, String> {
+pub(crate) fn id(text: &str) -> Result<Id, String> {
     if text.is_empty() || text == "unset" {
         return Ok(Id(None));
     }

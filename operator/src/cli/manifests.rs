@@ -77,6 +77,12 @@ impl Manifest {
         self.kind() == kind && of == group
     }
 
+    /// Whether it stands in a List.
+    #[must_use]
+    pub fn is_item(&self) -> bool {
+        !self.within.is_empty()
+    }
+
     /// The line of the file on which a field stands; where it is missing, the nearest field around it.
     #[must_use]
     pub fn line_of(&self, path: &str) -> usize {

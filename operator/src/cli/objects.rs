@@ -57,6 +57,20 @@ pub const KINDS: &[Kind] = &[
         spec: "spec.template.spec",
     },
     Kind {
+        group: "",
+        kind: "ReplicationController",
+        plural: "replicationcontrollers",
+        short: "rc",
+        spec: "spec.template.spec",
+    },
+    Kind {
+        group: "",
+        kind: "PodTemplate",
+        plural: "podtemplates",
+        short: "podtemplate",
+        spec: "template.spec",
+    },
+    Kind {
         group: "batch",
         kind: "Job",
         plural: "jobs",
