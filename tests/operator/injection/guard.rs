@@ -1,12 +1,14 @@
 //! A pod that a policy in Enforce selects runs with its sidecar, or not at all, whoever was to inject it.
 
-use bulkhead_tests::cluster::ControlPlane;
+use bulkhead_crds::kinds::InjectionTemplate;
+use bulkhead_operator::admission::inject::{Outcome, inject};
+use bulkhead_tests::cluster::{ControlPlane, Options};
 use bulkhead_tests::operator::READY;
 use bulkhead_tests::wait;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::scene::{create, dry_run, enabled, in_force, operator, replace, shared};
+use super::scene::{create, dry_run, enabled, in_force, install_guards, operator, replace, shared};
 use super::templates::{enforced, full, pod, push};
 
 /// A namespace with a policy in Enforce called `chat`, and a client.
@@ -473,6 +475,45 @@ async fn a_policy_in_audit_refuses_nobody() {
     )
     .await;
     assert!(made.unwrap_err().contains("already exists"));
+}
+
+#[tokio::test]
+async fn the_oldest_server_that_is_supported_guards_alike() {
+    let oldest = ControlPlane::start_with(Options {
+        emulated: Some("1.33"),
+        controller_manager: false,
+        ..Options::default()
+    })
+    .await;
+    install_guards(&oldest).await;
+    let (client, namespace) = (oldest.client(), enabled(&oldest, &[]).await);
+    let template = enforced("chat");
+    create(
+        &operator(&oldest),
+        &namespace,
+        "injectiontemplates",
+        &template,
+    )
+    .await
+    .unwrap();
+    wait::until_within(READY, "pods to be guarded", || async {
+        let made = dry_run(&client, &namespace, "pods", &pod("chat")).await;
+        made.is_err_and(|error| error.contains("it has not the sidecar bulkhead"))
+    })
+    .await;
+
+    let template: InjectionTemplate = serde_json::from_value(template).unwrap();
+    let Outcome::Injected { pod: good, .. } = inject(&pod("chat"), &[template]) else {
+        panic!("the engine does not inject");
+    };
+    dry_run(&client, &namespace, "pods", &good).await.unwrap();
+    for (about, change, why) in ATTEMPTS {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let refused = dry_run(&client, &namespace, "pods", &bad).await;
+        let said = refused.expect_err(about);
+        assert!(said.contains(why), "{about}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -25,16 +25,34 @@ pub async fn shared() -> &'static ControlPlane {
 
 /// Installs the definitions and the policies, and waits until the API server has taken them up.
 pub async fn install(cluster: &ControlPlane) {
-    prepare(cluster).await;
-    let excluded = [NAMESPACE.to_owned(), "kube-system".to_owned()];
-    let policies = json!({"apiVersion": "v1", "kind": "List", "items": [
-        inject::policy(&excluded),
-        inject::binding(&excluded),
+    let excluded = excluded();
+    let mut policies = vec![inject::policy(&excluded), inject::binding(&excluded)];
+    policies.extend(guards());
+    install_these(cluster, policies).await;
+}
+
+/// Installs what an older API server knows too, and injects nothing.
+pub async fn install_guards(cluster: &ControlPlane) {
+    install_these(cluster, guards()).await;
+}
+
+fn excluded() -> [String; 2] {
+    [NAMESPACE, "kube-system"].map(str::to_owned)
+}
+
+fn guards() -> Vec<Value> {
+    let excluded = excluded();
+    vec![
         guard::policy(&excluded),
         guard::binding(&excluded),
         owned::policy(OPERATOR, &excluded),
         owned::binding(&excluded),
-    ]});
+    ]
+}
+
+async fn install_these(cluster: &ControlPlane, policies: Vec<Value>) {
+    prepare(cluster).await;
+    let policies = json!({"apiVersion": "v1", "kind": "List", "items": policies});
     let apply = ["apply", "--server-side", "-f", "-"];
     cluster
         .kubectl_with(&apply, &policies.to_string())
