@@ -1,10 +1,15 @@
-//! The engines beside the API server's own: in Rust, and by the webhook. What each makes of a pod is the same.
+//! The engines beside the API server's own: in Rust, by the webhook, and offline. What each makes of a pod is the same.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use bulkhead_crds::kinds::InjectionTemplate;
 use bulkhead_operator::admission::inject::{Outcome, inject};
 use bulkhead_tests::cluster::Options;
 use bulkhead_tests::operator::{Operator, READY, control_plane_with};
-use bulkhead_tests::wait;
+use bulkhead_tests::processes::folder;
+use bulkhead_tests::{programs, wait};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{Row, Table, rows, templates};
@@ -83,4 +88,48 @@ async fn the_webhook_makes_of_each_pod_what_the_engine_makes() {
             row.about
         );
     }
+}
+
+#[test]
+fn offline_each_pod_becomes_what_the_engine_makes() {
+    let templates = typed();
+    let (rows, mut manifests) = (rows(), String::new());
+    for row in &rows {
+        manifests += "---\n";
+        manifests += &serde_yaml::to_string(&row.pod).unwrap();
+    }
+    let printed = injected_offline(&manifests);
+    let mut documents = serde_yaml::Deserializer::from_str(&printed)
+        .map(|document| Value::deserialize(document).unwrap())
+        .filter(|document| !document.is_null());
+    for row in &rows {
+        let offline = documents.next().unwrap();
+        assert_eq!(offline, by_the_engine(row, &templates), "{}", row.about);
+    }
+    assert_eq!(documents.next(), None);
+}
+
+/// What `inject` prints of manifests on its standard input.
+fn injected_offline(manifests: &str) -> String {
+    let file = folder("inject").join("templates.yaml");
+    let templates: String = templates()
+        .iter()
+        .map(|template| format!("---\n{}", serde_yaml::to_string(template).unwrap()))
+        .collect();
+    std::fs::write(&file, templates).unwrap();
+    let mut running = Command::new(programs::operator())
+        .args(["inject", "-f", "-", "--policy"])
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = running.stdin.take().unwrap();
+    let manifests = manifests.to_owned();
+    let writer = std::thread::spawn(move || input.write_all(manifests.as_bytes()));
+    let output = running.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
