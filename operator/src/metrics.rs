@@ -81,7 +81,7 @@ impl Metrics {
             compliance: GaugeVec::new(
                 Opts::new(
                     "bulkhead_operator_compliance_ratio",
-                    "The share of a policy's pods that have it in force.",
+                    "The share of a policy's connections that named their user.",
                 ),
                 &["namespace", "policy"],
             )?,
@@ -133,7 +133,7 @@ impl Metrics {
         self.reconciles.with_label_values(&[outcome]).inc();
     }
 
-    /// The share (0 to 1) of a policy's pods that have it in force.
+    /// The share (0 to 1) of the connections that a policy's sidecars have had which named their user.
     pub fn compliance(&self, namespace: &str, policy: &str, ratio: f64) {
         self.compliance
             .with_label_values(&[namespace, policy])

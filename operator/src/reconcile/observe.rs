@@ -19,6 +19,8 @@ use super::programmed::{Answer, Report};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 64 * 1024;
+/// After so many seconds without a client a listener counts as quiet.
+const QUIET: u64 = 600;
 /// The longest text that is taken over from a sidecar, in characters.
 const LONGEST_TEXT: usize = 200;
 
@@ -35,6 +37,17 @@ struct RevisionReport {
     attributed: u64,
     #[serde(default)]
     total: u64,
+    #[serde(default)]
+    listeners: Vec<Listener>,
+}
+
+/// A listener, and for how long nobody has come to it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listener {
+    name: String,
+    #[serde(default)]
+    quiet_seconds: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +130,12 @@ fn read(body: &[u8]) -> Report {
                 .map(|pending| cut(&pending.path))
                 .collect(),
             revision: cut(&report.revision),
+            quiet: report
+                .listeners
+                .iter()
+                .filter(|listener| listener.quiet_seconds >= QUIET)
+                .map(|listener| cut(&listener.name))
+                .collect(),
             attributed: report.attributed.min(report.total),
             total: report.total,
         }),
@@ -155,7 +174,8 @@ mod tests {
             "rejection":{"at":1,"diagnostics":[{"severity":"Warning","path":"a","reason":"R","message":"m"},
                 {"severity":"Error","path":"spec.x","reason":"R","message":"bad\nthing"}]},
             "pending_restart":[{"path":"databases[main].listen.port","running":"1","wanted":"2"}],
-            "attributed":7,"total":9}"#;
+            "attributed":7,"total":9,
+            "listeners":[{"name":"main","open":true,"quietSeconds":600},{"name":"busy","open":true,"quietSeconds":0}]}"#;
         let Report::Answer(answer) = read(body) else {
             panic!("it can be read")
         };
@@ -163,6 +183,7 @@ mod tests {
         assert_eq!(answer.rejection.as_deref(), Some("spec.x: badthing"));
         assert_eq!(answer.pending_restart, ["databases[main].listen.port"]);
         assert_eq!((answer.attributed, answer.total), (7, 9));
+        assert_eq!(answer.quiet.into_iter().collect::<Vec<_>>(), ["main"]);
     }
 
     #[test]

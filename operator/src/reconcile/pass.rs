@@ -319,7 +319,8 @@ fn expected(index: &Index, in_force: &BTreeMap<String, InForce>) -> Vec<Expected
     index
         .pods
         .values()
-        .filter(|pod| pod.counts())
+        // One that is still starting cannot be asked yet, and will have read what is there when it has.
+        .filter(|pod| pod.counts() && pod.sidecar_started)
         .filter_map(|pod| {
             let policy = &pod.injected.as_ref()?.policy;
             Some(Expected {
@@ -439,8 +440,8 @@ fn observed(
             Finding::degraded(degraded, &ways),
         ],
         environment,
+        advice: advice(in_force, &tally),
         tally: Some(tally),
-        advice: advice(in_force),
     }
 }
 
@@ -456,19 +457,25 @@ fn programmed(verdict: &Verdict, tally: &Tally, force: &Force<'_>) -> (Programme
     (ProgrammedReason::NotAccepted, message)
 }
 
-fn advice(in_force: &InForce) -> Vec<Advice> {
+fn advice(in_force: &InForce, tally: &Tally) -> Vec<Advice> {
     let exceeded = share::exceeds(&in_force.effective, in_force.pods);
-    exceeded
-        .into_iter()
-        .map(|database| Advice {
-            reason: "FewerConnectionsThanPods".to_owned(),
-            message: format!(
-                "each of {} pods needs a connection, which together is more than maxConnections: raise it, or run fewer pods",
-                in_force.pods
-            ),
-            path: Some(format!("spec.databases[{database}].pool.maxConnections")),
-        })
-        .collect()
+    let fewer = exceeded.into_iter().map(|database| Advice {
+        reason: "FewerConnectionsThanPods".to_owned(),
+        message: format!(
+            "each of {} pods needs a connection, which together is more than maxConnections: raise it, or run fewer pods",
+            in_force.pods
+        ),
+        path: Some(format!("spec.databases[{database}].pool.maxConnections")),
+    });
+    let quiet = tally.quiet.iter().map(|(database, pods)| Advice {
+        reason: "NoTraffic".to_owned(),
+        message: format!(
+            "in {pods} of {} pods no client has come to this listener for ten minutes: if the application is at work there, it finds its database by a DNS of its own or by an address, and goes round the sidecar",
+            tally.injected
+        ),
+        path: Some(format!("spec.databases[{database}].listen")),
+    });
+    fewer.chain(quiet).collect()
 }
 
 /// When what is known of Secrets is too old, or a share may grow.

@@ -48,6 +48,8 @@ pub struct Answer {
     pub rejection: Option<String>,
     /// Fields that only a restart can change.
     pub pending_restart: Vec<String>,
+    /// Listeners that no client has come to for ten minutes.
+    pub quiet: BTreeSet<String>,
     /// Connections that named a user, since the sidecar started.
     pub attributed: u64,
     /// Connections in all.
@@ -77,6 +79,8 @@ pub struct Tally {
     pub unreachable: Vec<String>,
     /// Sidecars that have an older revision, or have not been asked yet.
     pub behind: Vec<String>,
+    /// Listeners that no client has come to for ten minutes, and in how many pods.
+    pub quiet: BTreeMap<String, u32>,
     /// Connections that named a user.
     pub attributed: u64,
     /// Connections in all.
@@ -125,6 +129,9 @@ impl Force<'_> {
                 tally.attributed += answer.attributed;
                 tally.total += answer.total;
                 waits |= !answer.pending_restart.is_empty();
+                for listener in &answer.quiet {
+                    *tally.quiet.entry(listener.clone()).or_default() += 1;
+                }
                 if answer.revision == self.revision {
                     tally.in_sync += u32::from(!waits);
                 } else if let Some(why) = &answer.rejection {
