@@ -345,6 +345,19 @@ async fn whoever_may_opt_out_is_not_refused() {
             "{stored:#}"
         );
     }
+
+    // Whoever has opted out and runs does not opt in again without the sidecar.
+    let mut out = pod("chat");
+    out["metadata"]["annotations"] = json!({"bulkhead.dev/inject": "false"});
+    let mut stored = create(&client, &namespace, "pods", &out).await.unwrap();
+    stored["metadata"]["annotations"]["a.test/b"] = json!("c");
+    let mut stored = replace(&client, &namespace, "pods", "", &stored)
+        .await
+        .unwrap();
+    stored["metadata"]["annotations"] = json!({});
+    let refused = replace(&client, &namespace, "pods", "", &stored).await;
+    let said = refused.unwrap_err();
+    assert!(said.contains("it has not the sidecar bulkhead"), "{said}");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::templates::{enforced, pod};
+
 /// Who the operator is to the API server.
 pub const OPERATOR: &str = "system:serviceaccount:bulkhead-system:bulkhead-operator";
 
@@ -29,6 +31,9 @@ pub async fn install(cluster: &ControlPlane) {
     let mut policies = vec![inject::policy(&excluded), inject::binding(&excluded)];
     policies.extend(guards());
     install_these(cluster, policies).await;
+    // A guard that does not know its parameters yet refuses every pod of the namespaces in which policies have an effect.
+    let namespace = enabled(cluster, &[]).await;
+    in_force(cluster, &namespace, &[enforced("warm")], &pod("warm")).await;
 }
 
 /// Installs what an older API server knows too, and injects nothing.
@@ -63,6 +68,18 @@ async fn install_these(cluster: &ControlPlane, policies: Vec<Value>) {
     wait::until_within(READY, "the policies to be taken up", || async {
         let refused = dry_run(&client, "default", "configmaps", &marked).await;
         refused.is_err_and(|error| error.contains("bulkhead-owned"))
+    })
+    .await;
+}
+
+/// Waits until an operator that leads has looked for what one before it left behind: it would take templates without a policy away.
+pub async fn left_alone(cluster: &Cluster) {
+    wait::until_within(READY, "an operator that has looked around", || async {
+        let asked = cluster.audit_events();
+        asked.iter().any(|asked| {
+            let is_list = asked.verb == "list" && asked.resource == "configmaps";
+            is_list && asked.namespace.is_empty() && asked.status == 200
+        })
     })
     .await;
 }

@@ -5,7 +5,7 @@ use bulkhead_tests::operator::{Operator, READY, control_plane_with};
 use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
-use crate::injection::scene::{create, dry_run, enabled};
+use crate::injection::scene::{create, dry_run, enabled, left_alone};
 use crate::injection::templates::{enforced, pod};
 
 #[tokio::test]
@@ -18,6 +18,7 @@ async fn an_older_server_injects_by_the_webhook_and_the_guard_refuses_when_it_is
     .await;
     let mut operator = Operator::start(&older).await;
     operator.until_installed().await;
+    left_alone(&older).await;
     let (client, namespace) = (older.client(), enabled(&older, &[]).await);
     // The operator is the administrator here, who may write templates.
     create(&client, &namespace, "injectiontemplates", &enforced("chat"))

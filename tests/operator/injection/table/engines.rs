@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use bulkhead_crds::kinds::InjectionTemplate;
 use bulkhead_operator::admission::inject::{Outcome, inject};
 use bulkhead_tests::cluster::Options;
-use bulkhead_tests::operator::{Operator, READY, control_plane_with};
+use bulkhead_tests::operator::{Operator, control_plane_with};
 use bulkhead_tests::processes::folder;
-use bulkhead_tests::{programs, wait};
+use bulkhead_tests::programs;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::super::scene;
 use super::{Row, Table, rows, templates};
 
 fn typed() -> Vec<InjectionTemplate> {
@@ -62,19 +63,7 @@ async fn the_webhook_makes_of_each_pod_what_the_engine_makes() {
     .await;
     let operator = Operator::start(&older).await;
     operator.until_installed().await;
-    // What an operator before it left behind it takes away, and templates without a policy would be that.
-    wait::until_within(
-        READY,
-        "an operator that has looked for what is left",
-        || async {
-            let asked = older.audit_events();
-            asked.iter().any(|asked| {
-                let is_list = asked.verb == "list" && asked.resource == "configmaps";
-                is_list && asked.namespace.is_empty() && asked.status == 200
-            })
-        },
-    )
-    .await;
+    scene::left_alone(&older).await;
     // Started with the administrator's rights, it is the administrator.
     let table = Table::laid_by(&older, &older.client()).await;
     let templates = typed();
