@@ -11,12 +11,16 @@ fn is_foreign(object: &Value) -> bool {
     version.starts_with("monitoring.coreos.com") || version.starts_with("cert-manager.io")
 }
 
+// On the server's side, for several tests do it at one time.
 async fn namespaces(cluster: &ControlPlane) {
     for name in [NAMESPACE, "chat-staging", "chat-production"] {
         let restricted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
             "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}}});
         let _ = cluster
-            .kubectl_with(&["apply", "-f", "-"], &restricted.to_string())
+            .kubectl_with(
+                &["apply", "--server-side", "-f", "-"],
+                &restricted.to_string(),
+            )
             .await
             .well();
     }

@@ -8,6 +8,8 @@ use bulkhead_tests::cluster::{Asked, Home, Node};
 use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
+use super::edit;
+
 const NAMESPACE: &str = "bulkhead-system";
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/bulkhead");
 const ACCOUNT: &str = "system:serviceaccount:bulkhead-system:bulkhead-operator";
@@ -207,6 +209,7 @@ async fn a_release_lives_from_its_installation_to_its_end_and_again() {
     assert_eq!(release.definitions().await, 2);
     release.policies_are_judged("first").await;
     release.is_accepted("first").await;
+    edit::reaches_its_pods(node, &release.users).await;
     wait::until_within(NOTICE, "everything to be installed", || async {
         !release.installed().await.is_empty()
     })

@@ -8,6 +8,7 @@
 )]
 
 mod chart;
+mod edit;
 mod images;
 mod pods;
 mod teardown;

@@ -1,14 +1,20 @@
-//! What a process serves on its admin port: plain HTTP on loopback.
+//! What a process serves on its admin port: plain HTTP, on loopback or in a pod.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 
 use crate::PATIENCE;
 
 /// The status and body of a GET; none when nobody answers.
 #[must_use]
 pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    get_from(Ipv4Addr::LOCALHOST.into(), port, path)
+}
+
+/// The same, of a process at another address.
+#[must_use]
+pub fn get_from(address: IpAddr, port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect((address, port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(
         stream,

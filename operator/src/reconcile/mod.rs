@@ -14,6 +14,7 @@
 
 mod namespace;
 mod pass;
+mod tell;
 
 pub mod credentials;
 pub mod degraded;

@@ -1,31 +1,23 @@
 //! One pass over a namespace: what its policies come to is found, written, and told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::EffectivePolicy;
-use bulkhead_crds::conditions::ProgrammedReason;
-use bulkhead_crds::kinds::{
-    Advice, InjectionTemplate, IsolationPolicy, IsolationPolicyStatus, Selector,
-};
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, Selector};
 use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
 use bulkhead_crds::wire::{self, Snapshot};
-use k8s_openapi::jiff::Timestamp;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use super::credentials::{Needs, SeenTo};
-use super::degraded;
 use super::dereference::{self, SecretFacts, Secrets, named};
 use super::error::Error;
 use super::judge::{Circumstances, Verdict, environment, judge};
-use super::programmed::{Force, Tally};
 use super::publish::{self, Publication};
 use super::share::{self, Divisor};
 use super::sidecars::{Expected, Sidecars};
-use super::status::{self, Finding, Observed};
-use super::{Context, View, events};
+use super::{Context, View, tell};
 use crate::build;
 use crate::index::Index;
 use crate::metrics::Reconciled;
@@ -42,7 +34,7 @@ pub(super) struct Memory {
     divisors: BTreeMap<String, Divisor>,
     /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
     /// brought it back yet.
-    told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
+    pub(super) told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
     secrets: Secrets,
     looked_up: Option<Duration>,
 }
@@ -59,13 +51,15 @@ pub(super) struct Passed {
 }
 
 /// A policy that is in force: what it comes to, and for which pods.
-struct InForce {
-    effective: EffectivePolicy,
-    selector: Selector,
-    excluding: Vec<Selector>,
-    template: String,
-    revision: String,
-    pods: u32,
+pub(super) struct InForce {
+    pub(super) effective: EffectivePolicy,
+    pub(super) selector: Selector,
+    pub(super) excluding: Vec<Selector>,
+    /// The template's hash.
+    pub(super) template: String,
+    pub(super) revision: String,
+    /// What its limits are divided by.
+    pub(super) pods: u32,
 }
 
 /// Passes over a namespace. Not cancel safe in the sense that a part may have been written; the next pass goes on from there.
@@ -94,7 +88,7 @@ pub(super) async fn pass(
     memory.sidecars.expect(expected(index, &in_force), now);
     for verdict in &verdicts {
         let force = in_force.get(&verdict.name());
-        passed.written |= tell(context, view, index, memory, verdict, force).await?;
+        passed.written |= tell::policy(context, view, index, memory, verdict, force).await?;
     }
     memory.told.retain(|uid, _| {
         let mut uids = view.policies.iter().filter_map(|policy| policy.uid());
@@ -332,150 +326,6 @@ fn expected(index: &Index, in_force: &BTreeMap<String, InForce>) -> Vec<Expected
             })
         })
         .collect()
-}
-
-/// Writes a policy's status and tells its news.
-async fn tell(
-    context: &Context,
-    view: &View,
-    index: &Index,
-    memory: &mut Memory,
-    verdict: &Verdict,
-    in_force: Option<&InForce>,
-) -> Result<bool, Error> {
-    let policy = &with_last_status(&verdict.policy, memory);
-    let observed = observed(context, view, index, memory, verdict, in_force);
-    let ratio = observed.tally.as_ref().and_then(status::ratio);
-    match ratio {
-        Some(ratio) => context
-            .metrics
-            .compliance(&view.namespace, &verdict.name(), ratio),
-        None => context.metrics.forget(&view.namespace, &verdict.name()),
-    }
-    let next = status::next(policy, &observed, Timestamp::now());
-    let written = status::write(&context.client, policy, &next).await?;
-    if written {
-        publish_events(context, policy, &next).await;
-        let uid = policy.uid().unwrap_or_default();
-        memory.told.insert(uid, (policy.resource_version(), next));
-    }
-    Ok(written)
-}
-
-/// The policy with the status that was written upon this very version of it, if one was.
-fn with_last_status(policy: &Arc<IsolationPolicy>, memory: &Memory) -> Arc<IsolationPolicy> {
-    let told = policy.uid().and_then(|uid| memory.told.get(&uid));
-    match told {
-        Some((version, status)) if *version == policy.resource_version() => {
-            let mut policy = IsolationPolicy::clone(policy);
-            policy.status = Some(status.clone());
-            Arc::new(policy)
-        }
-        _ => Arc::clone(policy),
-    }
-}
-
-/// Events are for people; a status that is written must not wait or fail for them.
-async fn publish_events(
-    context: &Context,
-    policy: &Arc<IsolationPolicy>,
-    next: &IsolationPolicyStatus,
-) {
-    let reference = policy.object_ref(&());
-    for event in events::between(policy.status.as_ref(), next) {
-        if let Err(error) = context.recorder.publish(&event, &reference).await {
-            tracing::warn!(%error, policy = policy.name_any(), "an event could not be written");
-        }
-    }
-}
-
-fn observed(
-    context: &Context,
-    view: &View,
-    index: &Index,
-    memory: &Memory,
-    verdict: &Verdict,
-    in_force: Option<&InForce>,
-) -> Observed {
-    let accepted = Finding::accepted(verdict.reason, &verdict.message);
-    let environment = verdict.environment.clone();
-    let Some(in_force) = in_force else {
-        let message = format!("the policy is not in force: {}", verdict.reason);
-        return Observed {
-            conditions: vec![
-                accepted,
-                Finding::programmed(ProgrammedReason::NotAccepted, &message),
-            ],
-            environment,
-            tally: None,
-            advice: Vec::new(),
-        };
-    };
-    let name = verdict.name();
-    let created = verdict.policy.creation_timestamp();
-    let force = Force {
-        policy: &name,
-        namespace: &view.namespace,
-        selector: &in_force.selector,
-        excluding: &in_force.excluding,
-        created: created.map_or(0, |at| at.0.as_second()),
-        opt_out: in_force.effective.opt_out,
-        template: &in_force.template,
-        revision: &in_force.revision,
-    };
-    let tally = force.tally(index.pods.values(), |pod| memory.sidecars.report(&pod.uid));
-    let (reason, message) = programmed(verdict, &tally, &force);
-    let mut exposed = degraded::of_pods(&in_force.effective, &force, index);
-    exposed.extend(degraded::of_surroundings(
-        &in_force.effective,
-        &force,
-        index,
-        &context.settings.cluster_domain,
-    ));
-    let (degraded, ways) = degraded::condition(exposed);
-    Observed {
-        conditions: vec![
-            accepted,
-            Finding::programmed(reason, &message),
-            Finding::degraded(degraded, &ways),
-        ],
-        environment,
-        advice: advice(in_force, &tally),
-        tally: Some(tally),
-    }
-}
-
-/// A policy whose edit is refused is not programmed, whatever of the last good one is.
-fn programmed(verdict: &Verdict, tally: &Tally, force: &Force<'_>) -> (ProgrammedReason, String) {
-    if verdict.reason.is_accepted() {
-        return tally.programmed(force);
-    }
-    let message = format!(
-        "this edit is not in force; the last good one is, in {} of {} pods, as revision {}",
-        tally.in_sync, tally.eligible, force.revision
-    );
-    (ProgrammedReason::NotAccepted, message)
-}
-
-fn advice(in_force: &InForce, tally: &Tally) -> Vec<Advice> {
-    let exceeded = share::exceeds(&in_force.effective, in_force.pods);
-    let fewer = exceeded.into_iter().map(|database| Advice {
-        reason: "FewerConnectionsThanPods".to_owned(),
-        message: format!(
-            "each of {} pods needs a connection, which together is more than maxConnections: raise it, or run fewer pods",
-            in_force.pods
-        ),
-        path: Some(format!("spec.databases[{database}].pool.maxConnections")),
-    });
-    let quiet = tally.quiet.iter().map(|(database, pods)| Advice {
-        reason: "NoTraffic".to_owned(),
-        message: format!(
-            "in {pods} of {} pods no client has come to this listener for ten minutes: if the application is at work there, it finds its database by a DNS of its own or by an address, and goes round the sidecar",
-            tally.injected
-        ),
-        path: Some(format!("spec.databases[{database}].listen")),
-    });
-    fewer.chain(quiet).collect()
 }
 
 /// When what is known of Secrets is too old, or a share may grow.

@@ -1,0 +1,160 @@
+//! A policy's status and news, from what a pass has found.
+
+use std::sync::Arc;
+
+use bulkhead_crds::conditions::ProgrammedReason;
+use bulkhead_crds::kinds::{Advice, IsolationPolicy, IsolationPolicyStatus};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::error::Error;
+use super::judge::Verdict;
+use super::pass::{InForce, Memory};
+use super::programmed::{Force, Tally};
+use super::status::{self, Finding, Observed};
+use super::{Context, View, degraded, events, share};
+use crate::index::Index;
+
+/// Writes a policy's status and tells its news.
+pub(super) async fn policy(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &mut Memory,
+    verdict: &Verdict,
+    in_force: Option<&InForce>,
+) -> Result<bool, Error> {
+    let policy = &with_last_status(&verdict.policy, memory);
+    let observed = observed(context, view, index, memory, verdict, in_force);
+    let ratio = observed.tally.as_ref().and_then(status::ratio);
+    match ratio {
+        Some(ratio) => context
+            .metrics
+            .compliance(&view.namespace, &verdict.name(), ratio),
+        None => context.metrics.forget(&view.namespace, &verdict.name()),
+    }
+    let next = status::next(policy, &observed, Timestamp::now());
+    let written = status::write(&context.client, policy, &next).await?;
+    if written {
+        publish_events(context, policy, &next).await;
+        let uid = policy.uid().unwrap_or_default();
+        memory.told.insert(uid, (policy.resource_version(), next));
+    }
+    Ok(written)
+}
+
+/// The policy with the status that was written upon this very version of it, if one was.
+fn with_last_status(policy: &Arc<IsolationPolicy>, memory: &Memory) -> Arc<IsolationPolicy> {
+    let told = policy.uid().and_then(|uid| memory.told.get(&uid));
+    match told {
+        Some((version, status)) if *version == policy.resource_version() => {
+            let mut policy = IsolationPolicy::clone(policy);
+            policy.status = Some(status.clone());
+            Arc::new(policy)
+        }
+        _ => Arc::clone(policy),
+    }
+}
+
+/// Events are for people; a status that is written must not wait or fail for them.
+async fn publish_events(
+    context: &Context,
+    policy: &Arc<IsolationPolicy>,
+    next: &IsolationPolicyStatus,
+) {
+    let reference = policy.object_ref(&());
+    for event in events::between(policy.status.as_ref(), next) {
+        if let Err(error) = context.recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, policy = policy.name_any(), "an event could not be written");
+        }
+    }
+}
+
+fn observed(
+    context: &Context,
+    view: &View,
+    index: &Index,
+    memory: &Memory,
+    verdict: &Verdict,
+    in_force: Option<&InForce>,
+) -> Observed {
+    let accepted = Finding::accepted(verdict.reason, &verdict.message);
+    let environment = verdict.environment.clone();
+    let Some(in_force) = in_force else {
+        let message = format!("the policy is not in force: {}", verdict.reason);
+        return Observed {
+            conditions: vec![
+                accepted,
+                Finding::programmed(ProgrammedReason::NotAccepted, &message),
+            ],
+            environment,
+            tally: None,
+            advice: Vec::new(),
+        };
+    };
+    let name = verdict.name();
+    let created = verdict.policy.creation_timestamp();
+    let force = Force {
+        policy: &name,
+        namespace: &view.namespace,
+        selector: &in_force.selector,
+        excluding: &in_force.excluding,
+        created: created.map_or(0, |at| at.0.as_second()),
+        opt_out: in_force.effective.opt_out,
+        template: &in_force.template,
+        revision: &in_force.revision,
+    };
+    let tally = force.tally(index.pods.values(), |pod| memory.sidecars.report(&pod.uid));
+    let (reason, message) = programmed(verdict, &tally, &force);
+    let mut exposed = degraded::of_pods(&in_force.effective, &force, index);
+    exposed.extend(degraded::of_surroundings(
+        &in_force.effective,
+        &force,
+        index,
+        &context.settings.cluster_domain,
+    ));
+    let (degraded, ways) = degraded::condition(exposed);
+    Observed {
+        conditions: vec![
+            accepted,
+            Finding::programmed(reason, &message),
+            Finding::degraded(degraded, &ways),
+        ],
+        environment,
+        advice: advice(in_force, &tally),
+        tally: Some(tally),
+    }
+}
+
+/// A policy whose edit is refused is not programmed, whatever of the last good one is.
+fn programmed(verdict: &Verdict, tally: &Tally, force: &Force<'_>) -> (ProgrammedReason, String) {
+    if verdict.reason.is_accepted() {
+        return tally.programmed(force);
+    }
+    let message = format!(
+        "this edit is not in force; the last good one is, in {} of {} pods, as revision {}",
+        tally.in_sync, tally.eligible, force.revision
+    );
+    (ProgrammedReason::NotAccepted, message)
+}
+
+fn advice(in_force: &InForce, tally: &Tally) -> Vec<Advice> {
+    let exceeded = share::exceeds(&in_force.effective, in_force.pods);
+    let fewer = exceeded.into_iter().map(|database| Advice {
+        reason: "FewerConnectionsThanPods".to_owned(),
+        message: format!(
+            "each of {} pods needs a connection, which together is more than maxConnections: raise it, or run fewer pods",
+            in_force.pods
+        ),
+        path: Some(format!("spec.databases[{database}].pool.maxConnections")),
+    });
+    let quiet = tally.quiet.iter().map(|(database, pods)| Advice {
+        reason: "NoTraffic".to_owned(),
+        message: format!(
+            "in {pods} of {} pods no client has come to this listener for ten minutes: if the application is at work there, it finds its database by a DNS of its own or by an address, and goes round the sidecar",
+            tally.injected
+        ),
+        path: Some(format!("spec.databases[{database}].listen")),
+    });
+    fewer.chain(quiet).collect()
+}
