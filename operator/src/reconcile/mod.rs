@@ -12,6 +12,7 @@
 //! stands in [`judge`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
 //! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] alone.
 
+mod fleet;
 mod namespace;
 mod pass;
 mod tell;
@@ -45,16 +46,16 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::watcher::{Config, Event};
+use kube::runtime::watcher::Config;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 
 use crate::build::SidecarImage;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use fleet::{Change, Fleet};
 use upstreams::Barred;
 
 /// Sidecars that are asked at one time, in all namespaces together.
@@ -141,13 +142,23 @@ pub async fn run(context: Context) -> Infallible {
     fleet.awaken(&context, leftovers);
     let mut changes = changes(&context);
     loop {
-        match changes.next().await {
-            Some(Ok(change)) => fleet.take(&context, change),
-            Some(Err(error)) => tracing::warn!(%error, "a watch was interrupted and goes on"),
-            // Watches have no end; without one there would be nothing to do but to begin anew.
-            None => changes = self::changes(&context),
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(Ok(change)) => fleet.take(&context, change),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "a watch was interrupted and goes on");
+                }
+                // Watches have no end; without one there would be nothing to do but to begin anew.
+                None => changes = self::changes(&context),
+            },
+            Some(ended) = fleet.tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task of a namespace has failed, and begins anew");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                fleet.revive(&context);
+            }
         }
-        fleet.reap();
     }
 }
 
@@ -191,12 +202,6 @@ where
     names.iter().map(of).collect()
 }
 
-/// What has changed in the cluster as a whole.
-enum Change {
-    Policy(Box<Event<IsolationPolicy>>, Option<String>),
-    Namespace(Box<Event<PartialObjectMeta<Namespace>>>),
-}
-
 type Changes = SelectAll<Pin<Box<dyn Stream<Item = Result<Change, watcher::Error>> + Send>>>;
 
 fn changes(context: &Context) -> Changes {
@@ -225,209 +230,11 @@ fn changes(context: &Context) -> Changes {
     all
 }
 
-fn events<K>(api: Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + use<K>
+fn events<K>(
+    api: Api<K>,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     watcher(api, Config::default()).default_backoff()
-}
-
-/// The namespaces that are tended, and what is known of the others.
-#[derive(Default)]
-struct Fleet {
-    /// Watches of policies whose first list is still to come.
-    unlisted: usize,
-    namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    policies: BTreeMap<(String, String), Arc<IsolationPolicy>>,
-    /// What a list that is under way has shown so far, by the scope of its watch.
-    listed_once: BTreeSet<Option<String>>,
-    listed_policies: BTreeMap<Option<String>, BTreeSet<(String, String)>>,
-    listed_namespaces: BTreeSet<String>,
-    namespaces_known: bool,
-    tended: BTreeMap<String, watch::Sender<View>>,
-    tasks: JoinSet<()>,
-}
-
-impl Fleet {
-    fn new(context: &Context) -> Self {
-        Self {
-            unlisted: context.settings.watch_namespaces.len().max(1),
-            ..Self::default()
-        }
-    }
-
-    /// Whether all first lists are complete.
-    const fn is_known(&self) -> bool {
-        self.namespaces_known && self.unlisted == 0
-    }
-
-    /// Begins to tend namespaces in which something of ours stands.
-    fn awaken(&mut self, context: &Arc<Context>, namespaces: BTreeSet<String>) {
-        for name in namespaces {
-            self.tend(context, &name);
-        }
-    }
-
-    fn take(&mut self, context: &Arc<Context>, change: Change) {
-        let was_known = self.is_known();
-        let mut touched = match change {
-            Change::Policy(event, scope) => self.take_policy(*event, scope),
-            Change::Namespace(event) => self.take_namespace(*event),
-        };
-        if !self.is_known() {
-            return;
-        }
-        if !was_known {
-            touched.extend(self.tended.keys().cloned());
-            touched.extend(self.policies.keys().map(|key| key.0.clone()));
-        }
-        for name in touched {
-            self.show(context, &name);
-        }
-    }
-
-    /// Takes an event of a policy in; returns the namespaces that it is about.
-    fn take_policy(
-        &mut self,
-        event: Event<IsolationPolicy>,
-        scope: Option<String>,
-    ) -> BTreeSet<String> {
-        match event {
-            Event::Init => {
-                self.listed_policies.insert(scope, BTreeSet::new());
-                BTreeSet::new()
-            }
-            Event::InitApply(policy) => {
-                let key = key(&policy);
-                self.listed_policies
-                    .entry(scope)
-                    .or_default()
-                    .insert(key.clone());
-                self.policies.insert(key.clone(), Arc::new(policy));
-                [key.0].into()
-            }
-            Event::InitDone => {
-                let listed = self.listed_policies.remove(&scope).unwrap_or_default();
-                if self.listed_once.insert(scope.clone()) {
-                    self.unlisted = self.unlisted.saturating_sub(1);
-                }
-                let in_scope =
-                    |namespace: &String| scope.as_ref().is_none_or(|scope| scope == namespace);
-                let gone: Vec<_> = self
-                    .policies
-                    .keys()
-                    .filter(|key| in_scope(&key.0) && !listed.contains(*key))
-                    .cloned()
-                    .collect();
-                gone.into_iter()
-                    .map(|key| {
-                        self.policies.remove(&key);
-                        key.0
-                    })
-                    .collect()
-            }
-            Event::Apply(policy) => {
-                let key = key(&policy);
-                self.policies.insert(key.clone(), Arc::new(policy));
-                [key.0].into()
-            }
-            Event::Delete(policy) => {
-                let key = key(&policy);
-                self.policies.remove(&key);
-                [key.0].into()
-            }
-        }
-    }
-
-    fn take_namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> BTreeSet<String> {
-        match event {
-            Event::Init => {
-                self.listed_namespaces.clear();
-                BTreeSet::new()
-            }
-            Event::InitApply(namespace) => {
-                self.listed_namespaces.insert(namespace.name_any());
-                self.learn(namespace)
-            }
-            Event::InitDone => {
-                self.namespaces_known = true;
-                let listed = std::mem::take(&mut self.listed_namespaces);
-                self.namespaces.retain(|name, _| listed.contains(name));
-                let gone = self.tended.keys().filter(|name| !listed.contains(*name));
-                gone.cloned().collect()
-            }
-            Event::Apply(namespace) => self.learn(namespace),
-            Event::Delete(namespace) => {
-                self.namespaces.remove(&namespace.name_any());
-                [namespace.name_any()].into()
-            }
-        }
-    }
-
-    fn learn(&mut self, namespace: PartialObjectMeta<Namespace>) -> BTreeSet<String> {
-        let name = namespace.name_any();
-        // While it is being deleted nothing may be created in it, and what is there goes by itself.
-        if namespace.metadata.deletion_timestamp.is_some() {
-            self.namespaces.remove(&name);
-        } else {
-            let labels = namespace.metadata.labels.unwrap_or_default();
-            self.namespaces.insert(name.clone(), labels);
-        }
-        [name].into()
-    }
-
-    /// Tells a namespace's task what has changed, and starts it where there is something to do.
-    fn show(&mut self, context: &Arc<Context>, name: &str) {
-        let view = self.view(name);
-        if let Some(sender) = self.tended.get(name) {
-            sender.send_if_modified(|current| {
-                let changed = *current != view;
-                *current = view;
-                changed
-            });
-        } else if !view.policies.is_empty() {
-            self.tend(context, name);
-        }
-    }
-
-    fn view(&self, name: &str) -> View {
-        let from = (name.to_owned(), String::new());
-        let policies = self
-            .policies
-            .range(from..)
-            .take_while(|((namespace, _), _)| namespace == name)
-            .map(|(_, policy)| Arc::clone(policy));
-        View {
-            namespace: name.to_owned(),
-            labels: self.namespaces.get(name).cloned().unwrap_or_default(),
-            policies: policies.collect(),
-            is_known: self.is_known(),
-            is_ending: self.is_known() && !self.namespaces.contains_key(name),
-        }
-    }
-
-    fn tend(&mut self, context: &Arc<Context>, name: &str) {
-        if self.tended.contains_key(name) {
-            return;
-        }
-        let view = self.view(name);
-        let (sender, receiver) = watch::channel(view);
-        self.tended.insert(name.to_owned(), sender);
-        let context = Arc::clone(context);
-        self.tasks.spawn(namespace::tend(context, receiver));
-    }
-
-    /// Forgets namespaces whose tasks have ended because there is nothing left to do in them.
-    fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the task of a namespace has failed");
-            }
-        }
-        self.tended.retain(|_, sender| !sender.is_closed());
-    }
-}
-
-fn key(policy: &IsolationPolicy) -> (String, String) {
-    (policy.namespace().unwrap_or_default(), policy.name_any())
 }

@@ -108,6 +108,17 @@ async fn a_policy_that_goes_takes_its_objects_with_it_and_holds_no_namespace_up(
 }
 
 #[tokio::test]
+async fn a_policy_that_comes_back_at_once_is_in_force_again() {
+    let scene = Scene::enabled().await;
+    for _ in 0..5 {
+        scene.apply("chat", spec(json!({}))).await;
+        scene.until("chat", "Accepted", "Accepted").await;
+        scene.snapshot("chat", |_| true).await;
+        scene.delete("chat").await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_stays_for_the_pods_that_mount_it() {
     let scene = Scene::enabled().await;
     scene.apply("chat", spec(json!({}))).await;
