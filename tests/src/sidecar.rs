@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
@@ -15,7 +14,7 @@ use crate::logs::Log;
 use crate::metrics::Metrics;
 use crate::policy::{ENVIRONMENT, Policy};
 use crate::processes::{Running, folder, free_port};
-use crate::{PATIENCE, programs, wait};
+use crate::{PATIENCE, admin, programs, wait};
 
 /// How the sidecar is started, apart from its policy.
 #[derive(Clone, Debug)]
@@ -176,18 +175,7 @@ impl Sidecar {
     /// The status and body of a GET on the admin port; none when nobody answers.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: bulkhead\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        admin::get(self.admin, path)
     }
 
     /// The metrics of this moment.

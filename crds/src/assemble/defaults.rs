@@ -14,11 +14,8 @@ use crate::kinds::{
     SignedContext, SqlScope, Tier, Timeouts, TlsMode, Upstream, WebSocket,
 };
 use crate::names;
+use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY};
 
-/// The Secret that holds a namespace's public context keys.
-const CONTEXT_KEYS: &str = "bulkhead-context-keys";
-/// The key of a Secret that holds a key set.
-const JWKS_KEY: &str = "jwks.json";
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const KIB: u64 = 1024;

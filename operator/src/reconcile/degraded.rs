@@ -8,7 +8,7 @@ use bulkhead_crds::kinds::Mode;
 
 use super::judge::listed;
 use super::programmed::Force;
-use crate::findings;
+use crate::findings::{self, TakenOver, renamed};
 use crate::index::{Index, PodFacts};
 
 /// One way round.
@@ -43,14 +43,7 @@ pub fn of_surroundings(
     let pods: Vec<&PodFacts> = index.pods.values().filter(|pod| force.has(pod)).collect();
     let labels: Vec<_> = pods.iter().map(|pod| &pod.labels).collect();
     let template = index.templates.get(force.policy);
-    let mut taken = findings::taken_over(policy, pods.iter().map(|pod| &pod.ports));
-    // What this release does not take over is where it always was.
-    taken.retain(|port| {
-        template.is_some_and(|template| {
-            let mut takes = template.spec.take_ports.iter().flatten();
-            takes.any(|takes| takes.name == port.name)
-        })
-    });
+    let taken = taken_over(policy, force, index, &pods);
     let mut found = findings::services::around(&taken, &labels, index.services.values());
     found.extend(findings::services::unlisted(
         policy,
@@ -111,7 +104,7 @@ pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Ve
     if let Some(message) = shared_credentials(policy, &pods) {
         add(DegradedReason::CredentialsShared, message);
     }
-    let ports = host_ports(policy, &pods);
+    let ports = host_ports(&taken_over(policy, force, index, &pods), &pods);
     if !ports.is_empty() {
         add(
             DegradedReason::HostPort,
@@ -167,22 +160,32 @@ fn shared_credentials(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Option<St
     ))
 }
 
-fn host_ports(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Vec<String> {
-    let taken: Vec<&str> = policy
-        .web_sockets
-        .iter()
-        .filter_map(|socket| socket.takes_over.as_deref())
-        .collect();
+/// The ports that the sidecar takes over in these pods. What this release does not take over is where it always was.
+fn taken_over(
+    policy: &EffectivePolicy,
+    force: &Force<'_>,
+    index: &Index,
+    pods: &[&PodFacts],
+) -> Vec<TakenOver> {
+    let template = index.templates.get(force.policy);
+    let takes = template.and_then(|template| template.spec.take_ports.as_ref());
+    let mut taken = findings::taken_over(policy, pods.iter().map(|pod| &pod.ports));
+    taken.retain(|port| {
+        takes
+            .iter()
+            .copied()
+            .flatten()
+            .any(|one| one.name == port.name)
+    });
+    taken
+}
+
+fn host_ports(taken: &[TakenOver], pods: &[&PodFacts]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for pod in pods {
         for (name, port) in &pod.host_ports {
-            let is_taken = taken.iter().any(|taken| {
-                name == taken
-                    || name
-                        .strip_prefix("bh-app-")
-                        .is_some_and(|rest| taken.starts_with(rest))
-            });
-            if is_taken {
+            let is_taken = |taken: &TakenOver| taken.name == *name || renamed(&taken.name) == *name;
+            if taken.iter().any(is_taken) {
                 found.insert(format!("{port} of {}", pod.name));
             }
         }
@@ -210,9 +213,10 @@ pub fn condition(mut exposed: Vec<WayRound>) -> (DegradedReason, String) {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_crds::kinds::{OptOut, Selector};
+    use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicy, OptOut, Selector};
 
     use super::*;
+    use crate::build;
     use crate::index::facts::InjectedFrom;
     use crate::index::{Change, Step};
 
@@ -225,6 +229,34 @@ mod tests {
         )
         .unwrap();
         bulkhead_crds::resolve(&policy, "staging").unwrap()
+    }
+
+    /// The policy's template, of a release that takes ports over.
+    fn template() -> InjectionTemplate {
+        let effective = policy();
+        let policy = IsolationPolicy::new(
+            "chat",
+            serde_json::from_value(serde_json::json!({
+            "selector": {}, "identity": {"source": "Trusted"}}))
+            .unwrap(),
+        );
+        build::template(&build::Rendering {
+            policy: &policy,
+            effective: &effective,
+            excluding: &[],
+            previous: None,
+            sidecar: &build::SidecarImage {
+                image: "example.test/sidecar:1".to_owned(),
+                pull_policy: None,
+                run_as_user: None,
+                run_as_group: None,
+                cluster_domain: "cluster.local".to_owned(),
+            },
+            serves: build::Serves {
+                web_sockets: true,
+                ..build::Serves::THIS_RELEASE
+            },
+        })
     }
 
     fn found(pod: PodFacts) -> Vec<DegradedReason> {
@@ -241,6 +273,11 @@ mod tests {
         };
         let mut index = Index::default();
         index.take(Change::Pod(Box::new(Step::Applied(pod.name.clone(), pod))));
+        let template = template();
+        index.take(Change::Template(Box::new(Step::Applied(
+            "chat".to_owned(),
+            template,
+        ))));
         let exposed = of_pods(&policy(), &force, &index);
         exposed.iter().map(|one| one.reason).collect()
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bulkhead_crds::EffectivePolicy;
+use bulkhead_crds::conditions::AcceptedReason;
 use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, Selector};
 use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
@@ -36,6 +37,8 @@ pub(super) struct Memory {
     /// brought it back yet.
     pub(super) told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
     secrets: Secrets,
+    /// Whether a policy waits for a Secret, and so what is known of Secrets is soon to be known anew.
+    troubled: bool,
     looked_up: Option<Duration>,
 }
 
@@ -76,10 +79,27 @@ pub(super) async fn pass(
     let mut passed = Passed::default();
     dereference(context, view, memory, now).await?;
     let verdicts = judged(context, view, index, memory);
-    passed.written |= make_credentials(context, view, index, memory, &verdicts, now).await?;
+    memory.troubled = verdicts.iter().any(|verdict| {
+        matches!(
+            verdict.reason,
+            AcceptedReason::SecretMissing | AcceptedReason::SecretNotAllowed
+        )
+    });
+    let mut templates = rendered(context, index, &verdicts);
+    passed.written |= make_credentials(context, view, &templates, memory, &verdicts, now).await?;
     let mut in_force = BTreeMap::new();
     for verdict in &verdicts {
-        let force = put_in_force(context, view, index, memory, verdict, now, &mut passed).await?;
+        let force = match verdict
+            .effective
+            .as_ref()
+            .zip(templates.remove(&verdict.name()))
+        {
+            Some(accepted) => {
+                let pods = divisor(index, memory, verdict, now);
+                Some(put_in_force(context, index, verdict, accepted, pods, &mut passed).await?)
+            }
+            None => keep_or_withdraw(context, view, index, memory, verdict, &mut passed).await?,
+        };
         if let Some(force) = force {
             in_force.insert(verdict.name(), force);
         }
@@ -131,13 +151,12 @@ async fn dereference(
     Ok(())
 }
 
-fn believed(memory: &Memory) -> Duration {
-    let troubled = memory.secrets.values().any(|facts| match facts {
-        SecretFacts::Missing => true,
-        SecretFacts::Present { allows } => allows.is_empty(),
-        SecretFacts::Unknown => false,
-    });
-    if troubled { BELIEVED.1 } else { BELIEVED.0 }
+const fn believed(memory: &Memory) -> Duration {
+    if memory.troubled {
+        BELIEVED.1
+    } else {
+        BELIEVED.0
+    }
 }
 
 fn judged(context: &Context, view: &View, index: &Index, memory: &Memory) -> Vec<Verdict> {
@@ -160,15 +179,17 @@ fn judged(context: &Context, view: &View, index: &Index, memory: &Memory) -> Vec
 async fn make_credentials(
     context: &Context,
     view: &View,
-    index: &Index,
+    templates: &BTreeMap<String, InjectionTemplate>,
     memory: &mut Memory,
     verdicts: &[Verdict],
     now: Duration,
 ) -> Result<bool, Error> {
     let mut needs = Needs::default();
     for verdict in verdicts {
-        if let Some(effective) = &verdict.effective {
-            needs.add(effective, &rendered(context, index, verdict, effective));
+        if let (Some(effective), Some(template)) =
+            (&verdict.effective, templates.get(&verdict.name()))
+        {
+            needs.add(effective, template);
         }
     }
     let (client, namespace) = (&context.client, &view.namespace);
@@ -178,69 +199,74 @@ async fn make_credentials(
         .await
 }
 
+/// The templates of the accepted policies, by name.
 fn rendered(
     context: &Context,
     index: &Index,
+    verdicts: &[Verdict],
+) -> BTreeMap<String, InjectionTemplate> {
+    let accepted = verdicts
+        .iter()
+        .filter_map(|verdict| Some((verdict, verdict.effective.as_ref()?)));
+    accepted
+        .map(|(verdict, effective)| {
+            let name = verdict.name();
+            let template = build::template(&build::Rendering {
+                policy: &verdict.policy,
+                effective,
+                excluding: &verdict.excluding,
+                previous: index.templates.get(&name),
+                sidecar: &context.sidecar,
+                serves: build::Serves::THIS_RELEASE,
+            });
+            (name, template)
+        })
+        .collect()
+}
+
+/// Publishes an accepted policy.
+async fn put_in_force(
+    context: &Context,
+    index: &Index,
     verdict: &Verdict,
-    effective: &EffectivePolicy,
-) -> InjectionTemplate {
-    build::template(&build::Rendering {
-        policy: &verdict.policy,
-        effective,
-        excluding: &verdict.excluding,
-        previous: index.templates.get(&verdict.name()),
-        sidecar: &context.sidecar,
-        serves: build::Serves::THIS_RELEASE,
+    (effective, template): (&EffectivePolicy, InjectionTemplate),
+    pods: u32,
+    passed: &mut Passed,
+) -> Result<InForce, Error> {
+    let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
+    let publication = Publication {
+        snapshot,
+        revision,
+        template,
+    };
+    passed.written |= publish::publish(&context.client, index, &publication).await?;
+    Ok(InForce {
+        effective: effective.clone(),
+        selector: verdict.policy.spec.selector.clone(),
+        excluding: verdict.excluding.clone(),
+        template: publication.template.spec.hash,
+        revision: publication.revision,
+        pods,
     })
 }
 
-/// Builds and publishes an accepted policy; leaves what is in force of one whose edit is refused; withdraws every other.
-async fn put_in_force(
+/// Leaves what is in force of a policy whose edit is refused, and withdraws every other that is not accepted.
+async fn keep_or_withdraw(
     context: &Context,
     view: &View,
     index: &Index,
     memory: &mut Memory,
     verdict: &Verdict,
-    now: Duration,
     passed: &mut Passed,
 ) -> Result<Option<InForce>, Error> {
-    let name = verdict.name();
-    if let Some(effective) = &verdict.effective {
-        let pods = divisor(index, memory, verdict, now);
-        let publication = built(context, index, verdict, effective, pods)?;
-        passed.written |= publish::publish(&context.client, index, &publication).await?;
-        return Ok(Some(InForce {
-            effective: effective.clone(),
-            selector: verdict.policy.spec.selector.clone(),
-            excluding: verdict.excluding.clone(),
-            template: publication.template.spec.hash.clone(),
-            revision: publication.revision,
-            pods,
-        }));
-    }
     if verdict.keeps() {
         return Ok(kept(index, verdict));
     }
+    let name = verdict.name();
     memory.divisors.remove(&name);
     let gone = publish::withdraw(&context.client, &view.namespace, index, &name).await?;
     passed.leftovers |= !gone;
     Ok(None)
-}
-
-/// What the policy comes to for one pod, ready to be written.
-fn built(
-    context: &Context,
-    index: &Index,
-    verdict: &Verdict,
-    effective: &EffectivePolicy,
-    pods: u32,
-) -> Result<Publication, Error> {
-    let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
-    Ok(Publication {
-        snapshot,
-        revision,
-        template: rendered(context, index, verdict, effective),
-    })
 }
 
 /// What was published before, read back: the last good policy.

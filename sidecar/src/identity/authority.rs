@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use bulkhead_crds::effective::EffectiveIdentity;
 use bulkhead_crds::kinds::Jwks;
+use bulkhead_crds::names::objects::{CONTEXT_KEYS, JWKS_KEY};
 use thiserror::Error;
 
 use super::claims::Expected;
@@ -21,12 +22,6 @@ use super::rejection::Refusal;
 use super::token::{Algorithm, Token};
 use super::user::UserContext;
 use crate::secrets::{SecretError, Secrets};
-
-/// The Secret of a namespace's context keys.
-pub(super) const CONTEXT_KEYS: &str = "bulkhead-context-keys";
-
-/// The key of a Secret that holds a key set, unless the policy names another.
-pub(super) const JWKS_KEY: &str = "jwks.json";
 
 /// Clock skew, unless the policy says otherwise.
 const LEEWAY: Duration = Duration::from_secs(30);

@@ -137,12 +137,14 @@ async fn a_secret_has_to_be_there_and_to_allow_the_policy() {
         refused.message
     );
 
-    let allow = json!({"metadata": {"annotations": {"bulkhead.dev/allow-policy": "chat"}}});
-    secrets
-        .patch("db", &PatchParams::default(), &Patch::Merge(&allow))
-        .await
-        .unwrap();
-    scene.until("chat", "Accepted", "Accepted").await;
+    for (allows, reason) in [("another", "SecretNotAllowed"), ("chat", "Accepted")] {
+        let allow = json!({"metadata": {"annotations": {"bulkhead.dev/allow-policy": allows}}});
+        secrets
+            .patch("db", &PatchParams::default(), &Patch::Merge(&allow))
+            .await
+            .unwrap();
+        scene.until("chat", "Accepted", reason).await;
+    }
 }
 
 #[tokio::test]

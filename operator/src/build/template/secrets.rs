@@ -5,14 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
 use bulkhead_crds::kinds::{Jwks, ListenTls, SecretKeyRef, SecretRef};
-use bulkhead_crds::names::objects;
+use bulkhead_crds::names::objects::{self, JWKS_KEY, SIGNING_KEY};
 
 use super::Rendering;
-
-/// The key of a Secret that holds a key set.
-const JWKS_KEY: &str = "jwks.json";
-/// The key of [`objects::CONTEXT_KEYS`] that holds the private half.
-const SIGNING_KEY: &str = "signing.json";
 
 /// The keys to mount, by the Secret's name.
 #[derive(Default)]

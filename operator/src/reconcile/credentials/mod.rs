@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::InjectionTemplate;
-use bulkhead_crds::names::objects::{CONTEXT_KEYS, ISSUED_CERTIFICATES, MANAGER, OWNED};
+use bulkhead_crds::names::objects::{
+    CONTEXT_KEYS, ISSUED_CERTIFICATES, JWKS_KEY, MANAGER, OWNED, SIGNING_KEY, issued_key,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -110,9 +112,9 @@ async fn keys(api: &Api<Secret>, at: SystemTime) -> Result<bool, Error> {
     let ring = ring.turned(now)?;
     let data = Data::from([
         (RING.to_owned(), json!(ring).to_string()),
-        ("jwks.json".to_owned(), ring.public()),
+        (JWKS_KEY.to_owned(), ring.public()),
         (
-            "signing.json".to_owned(),
+            SIGNING_KEY.to_owned(),
             ring.private(now).unwrap_or_default(),
         ),
     ]);
@@ -129,10 +131,10 @@ async fn certificates(
     for (policy, names) in wanted {
         let issued = issued::renewed(issued_before(&before, policy), policy, names, at)?;
         data.extend([
-            (format!("{policy}.ca.crt"), issued.authority.certificate),
-            (format!("{policy}.ca.key"), issued.authority.key),
-            (format!("{policy}.tls.crt"), issued.shown.certificate),
-            (format!("{policy}.tls.key"), issued.shown.key),
+            (issued_key(policy, "ca.crt"), issued.authority.certificate),
+            (issued_key(policy, "ca.key"), issued.authority.key),
+            (issued_key(policy, "tls.crt"), issued.shown.certificate),
+            (issued_key(policy, "tls.key"), issued.shown.key),
         ]);
     }
     // What other policies' pods still mount stays.
@@ -145,8 +147,12 @@ async fn certificates(
 fn issued_before(data: &Data, policy: &str) -> Option<Issued> {
     let identity = |name: &str| {
         Some(Identity {
-            certificate: data.get(&format!("{policy}.{name}.crt"))?.clone(),
-            key: data.get(&format!("{policy}.{name}.key"))?.clone(),
+            certificate: data
+                .get(&issued_key(policy, &format!("{name}.crt")))?
+                .clone(),
+            key: data
+                .get(&issued_key(policy, &format!("{name}.key")))?
+                .clone(),
         })
     };
     Some(Issued {

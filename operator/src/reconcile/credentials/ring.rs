@@ -83,15 +83,6 @@ impl Ring {
             .or(self.keys.first())
     }
 
-    /// When the ring or its signing key is next to change, in seconds since the epoch.
-    #[must_use]
-    pub fn next(&self, now: u64) -> Option<u64> {
-        let moments = self.keys.iter().flat_map(|key| {
-            [PUBLISHED, PUBLISHED + LINGERS, SIGNS].map(|span| key.made + span.as_secs())
-        });
-        moments.filter(|at| *at > now).min()
-    }
-
     /// `jwks.json`: the public halves (RFC 7517, section 5).
     #[must_use]
     pub fn public(&self) -> String {
@@ -184,13 +175,6 @@ mod tests {
         let mut kids: Vec<_> = signed.into_iter().map(|(_, kid)| kid).collect();
         kids.dedup();
         assert_eq!(kids.len(), 4, "one each month");
-    }
-
-    #[test]
-    fn the_next_change_is_foreseen() {
-        let ring = Ring::default().turned(0).unwrap();
-        assert_eq!(ring.next(0), Some(HOUR));
-        assert_eq!(ring.next(2 * DAY), Some(30 * DAY));
     }
 
     #[test]

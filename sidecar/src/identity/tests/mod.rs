@@ -13,9 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bulkhead_crds::effective::EffectiveIdentity;
 use bulkhead_crds::kinds::{IdentitySource, Jwks, Jwt, SecretKeyRef, SignedContext};
+use bulkhead_crds::names::objects::{CONTEXT_KEYS, JWKS_KEY};
 use serde_json::{Value, json};
 
-use super::authority::{CONTEXT_KEYS, JWKS_KEY};
 use super::keys::MAX_JWKS;
 use super::*;
 use crate::secrets::Secrets;
