@@ -11,10 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
-    AuthMode, IdentitySource, Jwt, ListenTls, Mode, OnDisconnect, OptOut, PoolMode, Protocol,
-    RowLevelSecurity, SecretKeyRef, SecretRef, SignedContext, SqlScope, Tier, TlsMode, Trusted,
+    AuthMode, IdentitySource, Jwt, ListenTls, Missed, Mode, OnDisconnect, OptOut, PoolMode,
+    Protocol, RowLevelSecurity, SecretKeyRef, SecretRef, SignedContext, SqlScope, Tier, TlsMode,
+    Trusted,
 };
 use crate::names::{optional_duration, plain_duration};
+
+/// The path of [`EffectivePolicy::missed`].
+pub(crate) const MISSED: &str = "injection.missed";
 
 /// One policy resolved for one environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct EffectivePolicy {
     pub inject_env: BTreeMap<String, String>,
     /// Whether a pod's annotation may keep the sidecar out.
     pub opt_out: OptOut,
+    /// What becomes of a pod that was made while nothing could inject it; none where it came by a snapshot, for sidecars have no part in it.
+    #[serde(skip)]
+    pub missed: Option<Missed>,
     /// What `upstream.host` and `jwks.uri` may reach although it is barred by itself.
     pub allowed_upstreams: Vec<String>,
     /// Where each field's value came from.

@@ -9,6 +9,7 @@ mod application;
 mod databases;
 mod environments;
 mod identity;
+mod injection;
 mod listeners;
 mod managed;
 mod rule;

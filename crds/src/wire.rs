@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::effective::EffectivePolicy;
+use crate::effective::{EffectivePolicy, MISSED};
 
 /// The version that this build reads and writes.
 pub const VERSION: u32 = 1;
@@ -60,9 +60,12 @@ pub enum WireError {
 }
 
 impl Snapshot {
-    /// Wraps a policy, in the version of this build.
+    /// Wraps a policy, in the version of this build. What concerns the operator alone is left out: its changes are no news to sidecars, and
+    /// those that do not know it can still read the rest.
     #[must_use]
-    pub fn of(policy: EffectivePolicy) -> Self {
+    pub fn of(mut policy: EffectivePolicy) -> Self {
+        policy.missed = None;
+        policy.origins.0.remove(MISSED);
         Self {
             version: VERSION,
             revision: revision(&policy),

@@ -10,8 +10,8 @@ use crate::effective::{
 };
 use crate::kinds::{
     AuthMode, Breaker, Database, Identity, IdentitySource, IsolationPolicy, IsolationPolicySpec,
-    Jwks, Jwt, Listen, Mode, OnDisconnect, OptOut, Pool, PoolMode, RowLevelSecurity, SecretKeyRef,
-    SignedContext, SqlScope, Tier, Timeouts, TlsMode, Upstream, WebSocket,
+    Jwks, Jwt, Listen, Missed, Mode, OnDisconnect, OptOut, Pool, PoolMode, RowLevelSecurity,
+    SecretKeyRef, SignedContext, SqlScope, Tier, Timeouts, TlsMode, Upstream, WebSocket,
 };
 use crate::names;
 use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY};
@@ -35,6 +35,7 @@ pub(super) fn fill(
     let mode = spec.mode.unwrap_or(Mode::Enforce);
     let isolation = spec.isolation.unwrap_or_default();
     let limits = spec.limits.unwrap_or_default();
+    let injection = spec.injection.unwrap_or_default();
     let opt_out = match mode {
         Mode::Enforce => OptOut::Denied,
         Mode::Audit => OptOut::Allowed,
@@ -72,10 +73,8 @@ pub(super) fn fill(
             .inject
             .and_then(|inject| inject.env)
             .unwrap_or_default(),
-        opt_out: spec
-            .injection
-            .and_then(|injection| injection.opt_out)
-            .unwrap_or(opt_out),
+        opt_out: injection.opt_out.unwrap_or(opt_out),
+        missed: Some(injection.missed.unwrap_or(Missed::Report)),
         allowed_upstreams: spec.allowed_upstreams.unwrap_or_default(),
         origins,
         name,

@@ -138,6 +138,15 @@ choice!(
         Denied,
     }
 );
+choice!(
+    /// What becomes of a pod that was made while nothing was there to inject it.
+    Missed {
+        /// It is counted and reported.
+        Report,
+        /// It is evicted too, so that its controller makes it anew.
+        Evict,
+    }
+);
 
 impl Protocol {
     /// The port that the protocol's servers listen on unless told otherwise.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::OptOut;
+use super::{Missed, OptOut};
 
 /// What injection adds to the application's containers.
 #[serde_with::skip_serializing_none]
@@ -26,4 +26,8 @@ pub struct Injection {
     /// Whether a pod's annotation may keep the sidecar out: `Allowed` or `Denied`. Default: `Allowed` in mode `Audit`, `Denied` in mode
     /// `Enforce`.
     pub opt_out: Option<OptOut>,
+    /// What becomes of a pod that was made while nothing was there to inject it: `Report` counts it in the status, `Evict` has the operator
+    /// evict it too, one at a time and through disruption budgets, so that its controller makes it anew with the sidecar. A pod without a
+    /// controller that replaces it, a Job's, and one that is older than the policy are never evicted. Default: `Report`.
+    pub missed: Option<Missed>,
 }

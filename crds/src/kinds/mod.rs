@@ -20,7 +20,7 @@ pub mod template;
 mod websocket;
 
 pub use choices::{
-    AuthMode, IdentitySource, ListenTls, Mode, OnDisconnect, OptOut, PoolMode, Protocol,
+    AuthMode, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut, PoolMode, Protocol,
     RowLevelSecurity, SqlScope, Tier, TlsMode,
 };
 pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamTls};

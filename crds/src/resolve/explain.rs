@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, Origin,
+    EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, MISSED, Origin,
 };
 use crate::kinds::{Jwks, SecretKeyRef, SecretRef};
 use crate::names;
@@ -65,6 +65,9 @@ pub fn explain(policy: &EffectivePolicy) -> Vec<ExplainRow> {
         rows.add(&format!("inject.env.{name}"), value);
     }
     rows.add("injection.optOut", policy.opt_out);
+    if let Some(missed) = policy.missed {
+        rows.add(MISSED, missed);
+    }
     rows.list("allowedUpstreams", Some(&policy.allowed_upstreams));
     rows.rows
 }

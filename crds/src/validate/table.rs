@@ -3,8 +3,8 @@
 use super::rule::Check::{self, Across, Effective, Written};
 use super::rule::Rule;
 use super::{
-    application, databases, environments, identity, listeners, managed, timeouts, web_sockets,
-    written,
+    application, databases, environments, identity, injection, listeners, managed, timeouts,
+    web_sockets, written,
 };
 use crate::findings::Severity::{self, Error, Warning};
 
@@ -108,6 +108,11 @@ pub static RULES: &[Rule] = &[
         "BufferOverMemory",
         Warning,
         Effective(web_sockets::buffer_over_memory),
+    ),
+    rule(
+        "EvictInEnforce",
+        Warning,
+        Effective(injection::evict_in_enforce),
     ),
     rule("InjectedTimeout", Warning, Effective(application::injected)),
     rule(

@@ -51,6 +51,18 @@ fn equal_content_has_an_equal_revision_and_other_content_another() {
 }
 
 #[test]
+fn what_concerns_the_operator_alone_is_not_on_the_way() {
+    let of = |missed| {
+        let policy = policy_but(&[("mode", "Audit"), ("injection", missed)]);
+        Snapshot::of(resolve(&policy, "staging").expect("resolves"))
+    };
+    let (evicts, reports) = (of("{missed: Evict}"), of("{}"));
+    assert_eq!(evicts, reports, "sidecars need not be told");
+    let text = evicts.to_json().expect("has a JSON form");
+    assert!(!text.contains("missed"), "{text}");
+}
+
+#[test]
 fn what_is_not_as_it_was_written_is_refused() {
     let text = snapshot().to_json().expect("has a JSON form");
 

@@ -58,6 +58,7 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
         web_sockets: Vec::new(),
         inject_env: std::collections::BTreeMap::new(),
         opt_out: OptOut::Allowed,
+        missed: None,
         allowed_upstreams: Vec::new(),
         origins: Origins::default(),
     }

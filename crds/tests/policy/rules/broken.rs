@@ -301,6 +301,15 @@ pub(super) const BROKEN: &[Case] = &[
         "BufferOverMemory",
         &[SOCKET, ("webSockets/0/limits/bufferPerUser", "2Mi")],
     ),
+    ("EvictInEnforce", &[("injection", "{missed: Evict}")]),
+    (
+        "EvictInEnforce",
+        &[
+            ("injection", "{missed: Evict}"),
+            ("mode", "Audit"),
+            ("environments", "[{name: production, mode: Enforce}]"),
+        ],
+    ),
     (
         "InjectedTimeout",
         &[("inject/env", "{PGCONNECT_TIMEOUT: '5'}")],

@@ -64,6 +64,8 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         "databases/0/upstream/host",
         "chat.abc.eu-west-1.rds.amazonaws.com",
     )],
+    &[("injection", "{missed: Evict}"), ("mode", "Audit")],
+    &[("injection", "{missed: Report}")],
     &[(
         "inject/env",
         "{PGHOST: 127.0.0.1, GRACEFUL_SHUTDOWN_TIMEOUT: '30'}",
