@@ -6,15 +6,18 @@
 //! - [`wanted`]: what there should be.
 //! - [`apply`]: written where it is not so, and only then.
 //! - [`trial`]: a pod that is not stored, before a binding that could refuse everybody's.
+//! - [`standing`]: since when what injects stands, for those who must not act before.
 //! - [`remove`]: all of it away again, by `uninstall`.
 
 pub mod apply;
 pub mod remove;
+pub mod standing;
 pub mod trial;
 pub mod wanted;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use bulkhead_crds::names::objects;
 use kube::Client;
 
 use crate::certificates::rotate::{Plan, Step};
@@ -22,6 +25,8 @@ use crate::certificates::{self, CertificateError, follow, stored};
 use crate::metrics::Metrics;
 use crate::process::stop::Stop;
 use crate::settings::{Certificates, Settings};
+use apply::Object;
+use standing::Standing;
 use wanted::Wanted;
 
 /// How long API servers may take to notice a new authority before a certificate of it is shown.
@@ -60,6 +65,7 @@ pub struct Installer {
     client: Client,
     settings: std::sync::Arc<Settings>,
     metrics: Metrics,
+    standing: Standing,
     announced: Option<Announced>,
     identity: Option<String>,
 }
@@ -70,11 +76,13 @@ struct Announced {
     since: Instant,
 }
 
-/// Installs, renews and repairs until told to stop. `client` must be the leader's own, fenced.
+/// Installs, renews and repairs until told to stop, and says in `standing` since when what injects stands. `client` must be the leader's
+/// own, fenced.
 pub async fn keep(
     client: Client,
     settings: std::sync::Arc<Settings>,
     metrics: Metrics,
+    standing: Standing,
     mut stop: Stop,
 ) {
     let pause = settings
@@ -84,14 +92,21 @@ pub async fn keep(
         client,
         settings,
         metrics,
+        standing,
         announced: None,
         identity: None,
     };
     let mut complained = None;
     while !stop.is_stopped() {
         let complaint = match installer.pass().await {
-            Ok(()) => String::new(),
-            Err(error) => error.to_string(),
+            Ok(()) => {
+                installer.standing.stands();
+                String::new()
+            }
+            Err(error) => {
+                installer.standing.falls();
+                error.to_string()
+            }
         };
         if complained.as_ref() != Some(&complaint) {
             if complaint.is_empty() {
@@ -182,10 +197,10 @@ impl Installer {
     /// Policies and webhooks, then the trial, then the bindings, then what the other engine has left.
     async fn install(&self, wanted: &Wanted) -> Result<(), InstallError> {
         for object in &wanted.webhooks {
-            apply::apply(&self.client, &self.metrics, object).await?;
+            self.apply(object).await?;
         }
         for object in &wanted.policies {
-            apply::apply(&self.client, &self.metrics, object).await?;
+            self.apply(object).await?;
         }
         let mut missing = Vec::new();
         for object in &wanted.bindings {
@@ -197,7 +212,7 @@ impl Installer {
             trial::run(&self.client, &self.settings.namespace, wanted).await?;
         }
         for object in &missing {
-            apply::apply(&self.client, &self.metrics, object).await?;
+            self.apply(object).await?;
         }
         if !missing.is_empty() {
             // Installed is what is in force.
@@ -205,6 +220,14 @@ impl Installer {
         }
         for target in &wanted.unwanted {
             remove::one(&self.client, target).await?;
+        }
+        Ok(())
+    }
+    /// Writes an object where it is not as it should be. Of what injects, that is a gap in which pods were missed.
+    async fn apply(&self, object: &Object) -> Result<(), InstallError> {
+        let written = apply::apply(&self.client, &self.metrics, object).await?;
+        if written && object.target.name == objects::INJECT_POLICY {
+            self.standing.falls();
         }
         Ok(())
     }

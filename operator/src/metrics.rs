@@ -38,6 +38,32 @@ pub enum Injection {
     Failed,
 }
 
+/// What came of the eviction of a pod that had been missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evicted {
+    /// It is on its way out.
+    Evicted,
+    /// The API server asks to try later: a disruption budget, as a rule.
+    Refused,
+    /// It went wrong in another way.
+    Failed,
+    /// Its successor came up without the sidecar too.
+    InVain,
+}
+
+impl Evicted {
+    const ALL: [Self; 4] = [Self::Evicted, Self::Refused, Self::Failed, Self::InVain];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evicted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::InVain => "in_vain",
+        }
+    }
+}
+
 /// The metrics; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -46,6 +72,7 @@ pub struct Metrics {
     admission: HistogramVec,
     reconciles: IntCounterVec,
     compliance: GaugeVec,
+    evictions: IntCounterVec,
     leader: IntGauge,
     certificate_expiry: Gauge,
     drift: IntCounterVec,
@@ -85,6 +112,13 @@ impl Metrics {
                 ),
                 &["namespace", "policy"],
             )?,
+            evictions: IntCounterVec::new(
+                Opts::new(
+                    "bulkhead_operator_evictions_total",
+                    "Evictions of pods that had been missed, by what came of them.",
+                ),
+                &["outcome"],
+            )?,
             leader: IntGauge::new(
                 "bulkhead_operator_leader",
                 "1 while this replica is the leader.",
@@ -116,6 +150,10 @@ impl Metrics {
         self.registry.register(Box::new(self.admission.clone()))?;
         self.registry.register(Box::new(self.reconciles.clone()))?;
         self.registry.register(Box::new(self.compliance.clone()))?;
+        self.registry.register(Box::new(self.evictions.clone()))?;
+        for outcome in Evicted::ALL {
+            self.evictions.with_label_values(&[outcome.as_str()]);
+        }
         self.registry.register(Box::new(self.leader.clone()))?;
         self.registry
             .register(Box::new(self.certificate_expiry.clone()))?;
@@ -138,6 +176,11 @@ impl Metrics {
         self.compliance
             .with_label_values(&[namespace, policy])
             .set(ratio);
+    }
+
+    /// A pod was to be evicted, or its successor has come up.
+    pub fn evicted(&self, outcome: Evicted) {
+        self.evictions.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// A policy is gone, and so is its share.

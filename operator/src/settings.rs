@@ -181,6 +181,15 @@ pub struct Flags {
         value_name = "SPAN"
     )]
     repair_interval: names::Duration,
+    /// The least time between two evictions of a policy with `injection.missed: Evict`; as long must what injects have stood, and the pod have
+    /// been there
+    #[arg(
+        long,
+        env = "BULKHEAD_EVICTION_INTERVAL",
+        default_value = "30s",
+        value_name = "SPAN"
+    )]
+    eviction_interval: names::Duration,
     /// How long requests may take to finish once the process has been told to end
     #[arg(
         long,
@@ -281,6 +290,8 @@ pub struct Settings {
     pub lease_duration: Duration,
     /// How often what is installed is compared with what should be.
     pub repair_interval: Duration,
+    /// The least time between two evictions of one policy; as long must what injects have stood, and the pod have been there.
+    pub eviction_interval: Duration,
     /// How long requests may take to finish at the end.
     pub drain: Duration,
 }
@@ -312,6 +323,9 @@ pub enum SettingsError {
     /// A span of nothing, where something is to be done every so often.
     #[error("--repair-interval must be longer than 0s")]
     RepairInterval,
+    /// Less than an API server needs to take up a template.
+    #[error("--eviction-interval {0} is too short: write 2s or more")]
+    EvictionInterval(names::Duration),
 }
 
 impl Flags {
@@ -373,6 +387,7 @@ impl Flags {
             ),
             lease_duration: self.lease_duration.get(),
             repair_interval: self.repair_interval.get(),
+            eviction_interval: self.eviction_interval.get(),
             drain: self.drain.get(),
         })
     }
@@ -393,6 +408,9 @@ impl Flags {
         }
         if self.repair_interval.is_zero() {
             return Err(SettingsError::RepairInterval);
+        }
+        if self.eviction_interval.get() < Duration::from_secs(2) {
+            return Err(SettingsError::EvictionInterval(self.eviction_interval));
         }
         if let Some(url) = &self.webhook_url {
             let host = url
@@ -514,6 +532,7 @@ mod tests {
             (vec!["--webhook-url", "http://here"], "--webhook-url"),
             (vec!["--webhook-url", "https://here/path"], "--webhook-url"),
             (vec!["--repair-interval", "0s"], "--repair-interval"),
+            (vec!["--eviction-interval", "1s"], "--eviction-interval"),
         ] {
             let refused = settings(&arguments).unwrap_err().to_string();
             assert!(refused.contains(flag), "{refused}");

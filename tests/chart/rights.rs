@@ -111,6 +111,7 @@ fn no_right_is_a_star_and_none_lists_secrets_or_changes_pods() {
                     !has("patch") && !has("update") && !has("delete"),
                     "{right:?}"
                 ),
+                "pods/eviction" => assert_eq!(right.verbs, ["create".to_owned()].into()),
                 _ => {}
             }
         }

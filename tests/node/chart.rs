@@ -365,9 +365,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("patch", "mutatingwebhookconfigurations"),
     // Never asked for: the API server holds it against whoever binds an admission policy to parameters.
     ("get", "injectiontemplates"),
-    // An event that is told again, and pods that run: the suites of reconciling and of injection.
+    // An event that is told again, and pods that run, or were missed: the suites of reconciling and of injection.
     ("patch", "events"),
     ("patch", "pods/status"),
+    ("create", "pods/eviction"),
     ("get", "secrets"),
     ("create", "secrets"),
     ("patch", "secrets"),

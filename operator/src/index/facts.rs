@@ -77,6 +77,16 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Whether it makes another pod in the place of one that is evicted, whatever the pod was at: a Job would count it as a failure, and of
+    /// other kinds nothing is known.
+    #[must_use]
+    pub fn replaces_pods(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ReplicationController"
+        )
+    }
+
     /// Whether `kubectl rollout restart` knows it.
     #[must_use]
     pub fn can_be_restarted(&self) -> bool {

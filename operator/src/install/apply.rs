@@ -24,7 +24,7 @@ pub struct Object {
 /// noticed, which no comparison with the object itself could.
 pub const HASH: &str = "bulkhead.dev/applied";
 
-/// Writes `object` unless it is there as it should be.
+/// Writes `object` unless it is there as it should be; says whether it did.
 ///
 /// # Errors
 /// Those of the API server.
@@ -32,9 +32,9 @@ pub async fn apply(
     client: &Client,
     metrics: &Metrics,
     object: &Object,
-) -> Result<(), InstallError> {
+) -> Result<bool, InstallError> {
     if !differs(client, object).await? {
-        return Ok(());
+        return Ok(false);
     }
     let params = PatchParams::apply(objects::MANAGER).force();
     object
@@ -45,7 +45,7 @@ pub async fn apply(
         .map_err(|error| object.target.error(error))?;
     metrics.repaired(&object.target.resource.kind);
     tracing::info!(object = %object.target, "installed");
-    Ok(())
+    Ok(true)
 }
 
 /// Whether an object is missing, or not as it should be.

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::stop::{self, Stop};
-use crate::install;
+use crate::install::{self, standing::Standing};
 use crate::lease::fence::{Fence, fenced};
 use crate::lease::{Attempt, Lease};
 use crate::metrics::Metrics;
@@ -99,14 +99,23 @@ impl Campaign {
 
 /// What a leader does, until it is told to stop.
 async fn duties(client: Client, settings: Arc<Settings>, metrics: Metrics, stop: Stop) {
+    let standing = Standing::default();
     let reconciling = async {
+        let (client, settings) = (client.clone(), Arc::clone(&settings));
         let context =
-            reconcile::Context::new(client.clone(), Arc::clone(&settings), metrics.clone()).await;
+            reconcile::Context::new(client, settings, metrics.clone(), standing.clone()).await;
         reconcile::run(context).await
     };
+    let installing = install::keep(
+        client.clone(),
+        Arc::clone(&settings),
+        metrics.clone(),
+        standing.clone(),
+        stop,
+    );
     // Reconciling has no end of its own, and nothing to tidy up: it ends with the rest.
     tokio::select! {
-        () = install::keep(client.clone(), Arc::clone(&settings), metrics.clone(), stop) => {}
+        () = installing => {}
         never = reconciling => match never {},
     }
 }

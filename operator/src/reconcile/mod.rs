@@ -6,12 +6,14 @@
 //!   pass:  dereference ─▶ judge (validate, resolve, conflicts) ─▶ build ─▶ publish ─▶ tell (status, events)
 //!                                       pure                                  │
 //!   sidecars:  poke ◀─────────────────────────────────────────────────────────┘   ask ─▶ programmed
+//!   pods that were missed, where the policy asks for it:  evict
 //! ```
 //!
 //! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. What is judged is pure and
 //! stands in [`judge`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
-//! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] alone.
+//! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] and `evict` alone.
 
+mod evict;
 mod fleet;
 mod namespace;
 mod pass;
@@ -53,6 +55,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::build::SidecarImage;
+use crate::install::standing::Standing;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use fleet::{Change, Fleet};
@@ -68,6 +71,8 @@ pub struct Context {
     client: Client,
     settings: Arc<Settings>,
     metrics: Metrics,
+    /// Since when what injects stands.
+    standing: Standing,
     sidecar: SidecarImage,
     barred: Barred,
     recorder: Recorder,
@@ -91,7 +96,12 @@ pub(crate) struct View {
 
 impl Context {
     /// Finds out what the cluster bars, and makes the rest from the settings. The client's writes fail once the term is over.
-    pub async fn new(client: Client, settings: Arc<Settings>, metrics: Metrics) -> Self {
+    pub async fn new(
+        client: Client,
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        standing: Standing,
+    ) -> Self {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
             instance: Some(settings.identity.clone()),
@@ -109,6 +119,7 @@ impl Context {
             client,
             settings,
             metrics,
+            standing,
         }
     }
 }

@@ -14,11 +14,13 @@ use kube::ResourceExt as _;
 use super::credentials::{Needs, SeenTo};
 use super::dereference::{self, SecretFacts, Secrets, named};
 use super::error::Error;
+use super::evict::Evictions;
 use super::judge::{Circumstances, Verdict, environment, judge};
+use super::programmed::Force;
 use super::publish::{self, Publication};
 use super::share::{self, Divisor};
 use super::sidecars::{Expected, Sidecars};
-use super::{Context, View, tell};
+use super::{Context, View, evict, tell};
 use crate::build;
 use crate::index::Index;
 use crate::metrics::Reconciled;
@@ -36,6 +38,8 @@ pub(super) struct Memory {
     /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
     /// brought it back yet.
     pub(super) told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
+    /// What has become of pods that were missed, by policy.
+    pub(super) evictions: BTreeMap<String, Evictions>,
     secrets: Secrets,
     /// Whether a policy waits for a Secret, and so what is known of Secrets is soon to be known anew.
     troubled: bool,
@@ -63,6 +67,28 @@ pub(super) struct InForce {
     pub(super) revision: String,
     /// What its limits are divided by.
     pub(super) pods: u32,
+}
+
+impl InForce {
+    /// What its pods are measured by.
+    pub(super) fn force<'a>(
+        &'a self,
+        verdict: &Verdict,
+        policy: &'a str,
+        namespace: &'a str,
+    ) -> Force<'a> {
+        let created = verdict.policy.creation_timestamp();
+        Force {
+            policy,
+            namespace,
+            selector: &self.selector,
+            excluding: &self.excluding,
+            created: created.map_or(0, |at| at.0.as_second()),
+            opt_out: self.effective.opt_out,
+            template: &self.template,
+            revision: &self.revision,
+        }
+    }
 }
 
 /// Passes over a namespace. Not cancel safe in the sense that a part may have been written; the next pass goes on from there.
@@ -106,8 +132,23 @@ pub(super) async fn pass(
     }
     withdraw_leftovers(context, view, index, &verdicts, &mut passed).await?;
     memory.sidecars.expect(expected(index, &in_force), now);
+    memory
+        .evictions
+        .retain(|name, _| in_force.contains_key(name));
     for verdict in &verdicts {
         let force = in_force.get(&verdict.name());
+        if let Some(force) = force {
+            passed.written |= evict::policy(
+                context,
+                view,
+                index,
+                &mut memory.evictions,
+                verdict,
+                force,
+                now,
+            )
+            .await;
+        }
         passed.written |= tell::policy(context, view, index, memory, verdict, force).await?;
     }
     memory.told.retain(|uid, _| {
@@ -368,6 +409,7 @@ fn again(memory: &Memory, now: Duration) -> Option<Duration> {
     shares
         .chain(secrets)
         .chain(memory.credentials.again())
+        .chain(memory.evictions.values().filter_map(Evictions::again))
         .min()
         .map(|at| at.max(now))
 }

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::error::Error;
+use super::evict::Evictions;
 use super::judge::Verdict;
 use super::pass::{InForce, Memory};
 use super::programmed::{Force, Tally};
@@ -93,17 +94,7 @@ fn observed(
         };
     };
     let name = verdict.name();
-    let created = verdict.policy.creation_timestamp();
-    let force = Force {
-        policy: &name,
-        namespace: &view.namespace,
-        selector: &in_force.selector,
-        excluding: &in_force.excluding,
-        created: created.map_or(0, |at| at.0.as_second()),
-        opt_out: in_force.effective.opt_out,
-        template: &in_force.template,
-        revision: &in_force.revision,
-    };
+    let force = in_force.force(verdict, &name, &view.namespace);
     let tally = force.tally(index.pods.values(), |pod| memory.sidecars.report(&pod.uid));
     let (reason, message) = programmed(verdict, &tally, &force);
     let mut exposed = degraded::of_pods(&in_force.effective, &force, index);
@@ -121,7 +112,7 @@ fn observed(
             Finding::degraded(degraded, &ways),
         ],
         environment,
-        advice: advice(in_force, &tally),
+        advice: advice(in_force, &tally, memory.evictions.get(&name)),
         tally: Some(tally),
     }
 }
@@ -138,7 +129,7 @@ fn programmed(verdict: &Verdict, tally: &Tally, force: &Force<'_>) -> (Programme
     (ProgrammedReason::NotAccepted, message)
 }
 
-fn advice(in_force: &InForce, tally: &Tally) -> Vec<Advice> {
+fn advice(in_force: &InForce, tally: &Tally, evictions: Option<&Evictions>) -> Vec<Advice> {
     let exceeded = share::exceeds(&in_force.effective, in_force.pods);
     let fewer = exceeded.into_iter().map(|database| Advice {
         reason: "FewerConnectionsThanPods".to_owned(),
@@ -156,5 +147,6 @@ fn advice(in_force: &InForce, tally: &Tally) -> Vec<Advice> {
         ),
         path: Some(format!("spec.databases[{database}].listen")),
     });
-    fewer.chain(quiet).collect()
+    let evictions = evictions.into_iter().flat_map(Evictions::advice);
+    fewer.chain(quiet).chain(evictions.cloned()).collect()
 }

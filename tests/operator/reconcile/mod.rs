@@ -3,6 +3,7 @@
 
 mod conditions;
 mod credentials;
+mod evict;
 mod objects;
 mod pods;
 mod world;

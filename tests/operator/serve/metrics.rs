@@ -18,6 +18,7 @@ async fn the_metrics_hold_to_prometheus_own_rules_and_health_tells_alive_from_re
         "bulkhead_operator_certificate_expiry_timestamp_seconds",
         "bulkhead_operator_build_info",
         "bulkhead_operator_repairs_total",
+        "bulkhead_operator_evictions_total",
     ] {
         assert!(metrics.has(family), "{family} in\n{}", metrics.text());
     }

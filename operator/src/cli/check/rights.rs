@@ -112,6 +112,7 @@ const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
     ),
     ("", "pods", "list watch", "", Scope::Watched),
     ("", "pods/status", "patch", "", Scope::Watched),
+    ("", "pods/eviction", "create", "", Scope::Watched),
     ("", "services", "list watch", "", Scope::Watched),
     ("", "limitranges", "list watch", "", Scope::Watched),
     (
