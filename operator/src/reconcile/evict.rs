@@ -146,10 +146,20 @@ async fn take(
     }
 }
 
-/// Creates an eviction of this very pod. Not by `kube`'s own `evict`, which names the options as the API server does not: a StatefulSet's
-/// next pod has the same name.
+/// Creates an eviction. Not by `kube`'s own `evict`, which names the options as the API server does not.
 async fn evict(client: &Client, namespace: &str, pod: &PodFacts) -> Result<(), kube::Error> {
-    let eviction = Eviction {
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
+    let eviction = eviction(namespace, pod);
+    let parameters = PostParams::default();
+    let _: serde_json::Value = api
+        .create_subresource("eviction", &pod.name, &parameters, &eviction)
+        .await?;
+    Ok(())
+}
+
+/// The eviction of this very pod: a StatefulSet's next one has the same name.
+fn eviction(namespace: &str, pod: &PodFacts) -> Eviction {
+    Eviction {
         metadata: ObjectMeta {
             name: Some(pod.name.clone()),
             namespace: Some(namespace.to_owned()),
@@ -162,13 +172,7 @@ async fn evict(client: &Client, namespace: &str, pod: &PodFacts) -> Result<(), k
             }),
             ..DeleteOptions::default()
         }),
-    };
-    let api = Api::<Pod>::namespaced(client.clone(), namespace);
-    let parameters = PostParams::default();
-    let _: serde_json::Value = api
-        .create_subresource("eviction", &pod.name, &parameters, &eviction)
-        .await?;
-    Ok(())
+    }
 }
 
 fn answer(outcome: Result<(), kube::Error>) -> Answer {

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -52,10 +53,7 @@ async fn absence() -> &'static Absence {
             let name_taken = json!([{"name": "bulkhead", "image": "example.test/theirs:1"}]);
             set["spec"]["template"]["spec"]["containers"] = name_taken;
             apply(&cluster, &in_vain, set).await;
-            let launch = Launch {
-                arguments: vec!["--eviction-interval".to_owned(), INTERVAL.to_owned()],
-                kubeconfig: Some(rights_of_the_chart(&cluster).await),
-            };
+            let launch = launch(rights_of_the_chart(&cluster).await);
             let operator = Operator::start_with(&cluster, &launch).await;
             operator.until_installed().await;
             Absence {
@@ -68,6 +66,13 @@ async fn absence() -> &'static Absence {
             }
         })
         .await
+}
+
+fn launch(kubeconfig: PathBuf) -> Launch {
+    Launch {
+        arguments: vec!["--eviction-interval".to_owned(), INTERVAL.to_owned()],
+        kubeconfig: Some(kubeconfig),
+    }
 }
 
 /// A kubeconfig of the operator's service account, with the rights that the chart gives it and no other.
@@ -88,17 +93,20 @@ async fn rights_of_the_chart(cluster: &ControlPlane) -> PathBuf {
 /// A namespace with a policy in Audit, and so many pods of a ReplicaSet that nobody was there to inject.
 async fn missed(cluster: &ControlPlane, what: &str, replicas: usize) -> String {
     let namespace = cluster.namespace(&[(INJECTION, ENABLED)]).await;
-    let mut spec = spec(json!({}));
-    spec["mode"] = json!("Audit");
-    spec["injection"] = json!({"missed": what});
-    let policy = json!({"apiVersion": "bulkhead.dev/v1alpha1", "kind": "IsolationPolicy", "metadata": {"name": "chat"}, "spec": spec});
-    apply(cluster, &namespace, policy).await;
+    apply(cluster, &namespace, policy(what)).await;
     apply(cluster, &namespace, replica_set(replicas)).await;
     wait::until_within(READY, "the ReplicaSet's pods", || async {
         pods(cluster, &namespace).await.len() == replicas
     })
     .await;
     namespace
+}
+
+fn policy(what: &str) -> Value {
+    let mut spec = spec(json!({}));
+    spec["mode"] = json!("Audit");
+    spec["injection"] = json!({"missed": what});
+    json!({"apiVersion": "bulkhead.dev/v1alpha1", "kind": "IsolationPolicy", "metadata": {"name": "chat"}, "spec": spec})
 }
 
 fn replica_set(replicas: usize) -> Value {
@@ -303,4 +311,52 @@ async fn where_a_new_pod_has_no_sidecar_either_no_other_is_evicted() {
         .operator
         .metric("bulkhead_operator_evictions_total", counted);
     assert_eq!(total, 1.0);
+}
+
+#[tokio::test]
+async fn what_the_webhook_missed_while_the_operator_was_away_is_made_anew_under_its_name() {
+    // Given a server on which the webhook injects, and a policy in force.
+    let cluster = control_plane_with(Options {
+        emulated: Some("1.35"),
+        ..Options::default()
+    })
+    .await;
+    let launch = launch(rights_of_the_chart(&cluster).await);
+    let namespace = cluster.namespace(&[(INJECTION, ENABLED)]).await;
+    let mut first = Operator::start_with(&cluster, &launch).await;
+    first.until_installed().await;
+    apply(&cluster, &namespace, policy("Evict")).await;
+    wait::until_within(READY, "the policy to be accepted", || async {
+        let policies = Api::<IsolationPolicy>::namespaced(cluster.client(), &namespace);
+        policies.get("chat").await.unwrap().status.is_some()
+    })
+    .await;
+
+    // When the operator is away while a pod is made.
+    first.signal(Signal::TERM);
+    assert!(first.wait(READY).success());
+    let mut set = replica_set(1);
+    set["kind"] = json!("StatefulSet");
+    set["spec"]["serviceName"] = json!("web");
+    apply(&cluster, &namespace, set).await;
+    wait::until_within(READY, "the StatefulSet's pod", || async {
+        pods(&cluster, &namespace).await.len() == 1
+    })
+    .await;
+    let before = pods(&cluster, &namespace).await.remove(0);
+    assert!(!is_injected(&before), "nobody was there to inject it");
+
+    // Then it is evicted by the next one, once, and has the sidecar when it is back.
+    let second = Operator::start_with(&cluster, &launch).await;
+    second.until_installed().await;
+    wait::until_within(READY, "the pod to be made anew", || async {
+        let all = pods(&cluster, &namespace).await;
+        all.first().is_some_and(is_injected)
+    })
+    .await;
+    let after = pods(&cluster, &namespace).await.remove(0);
+    assert_eq!(before.name_any(), after.name_any());
+    assert_ne!(before.uid(), after.uid());
+    looks(&cluster, 20).await;
+    assert_eq!(evictions(&cluster, &namespace), (1, 0));
 }

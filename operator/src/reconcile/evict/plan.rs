@@ -80,11 +80,10 @@ pub(super) fn next<'a>(
     }
 }
 
-/// Whether a pod of the policy runs without the sidecar although it would have it if it were made now.
+/// Whether a pod of the policy runs without a sidecar although it would have one if it were made now. One that has another policy's was not
+/// missed: a rollout brings it under this one.
 pub(super) fn is_missed(force: &Force<'_>, pod: &PodFacts) -> bool {
-    force.has(pod)
-        && !pod.is_injected_by(force.policy)
-        && force.skipped(pod) == SkippedReason::Missed
+    force.has(pod) && !pod.has_container && force.skipped(pod) == SkippedReason::Missed
 }
 
 /// Whether something makes another pod in its place.

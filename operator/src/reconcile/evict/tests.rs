@@ -111,9 +111,14 @@ fn only_a_missed_pod_that_something_replaces_is_evicted() {
         workload: of(kind, "web"),
         ..missed("a")
     };
+    let theirs = PodFacts {
+        injected: InjectedFrom::read("another@t"),
+        ..injected("a")
+    };
     let table = [
         (missed("a"), "evict a"),
         (injected("a"), "rest"),
+        (theirs, "rest"),
         (kind("ReplicaSet"), "evict a"),
         (kind("StatefulSet"), "evict a"),
         (kind("DaemonSet"), "evict a"),
@@ -374,6 +379,14 @@ fn pods_that_nothing_would_make_anew_are_told() {
     let message = &evictions.advice()[0].message;
     assert!(message.contains(": a;"), "{message}");
     assert_eq!(evictions.again(), None);
+}
+
+#[test]
+fn an_eviction_is_of_one_pod_and_not_of_its_name() {
+    let sent = serde_json::to_value(eviction("prod", &missed("web-0"))).unwrap();
+    assert_eq!(sent["metadata"]["name"], "web-0");
+    // A field of another name is dropped by the API server without a word.
+    assert_eq!(sent["deleteOptions"]["preconditions"]["uid"], "uid-web-0");
 }
 
 #[test]
