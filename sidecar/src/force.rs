@@ -11,7 +11,7 @@ use bulkhead_crds::kinds::{AuthMode, IdentitySource, ListenTls as Source, Mode, 
 use bulkhead_crds::names::objects::issued_certificate;
 use thiserror::Error;
 
-use crate::identity::{IdentityError, Verifier};
+use crate::identity::{IdentityError, Issuer, Verifier};
 use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls, ScramVerifier};
 use crate::secrets::{SecretError, Secrets};
 use crate::telemetry::TimeoutKind;
@@ -27,6 +27,8 @@ pub struct Force {
     pub revision: Arc<str>,
     /// The policy.
     pub policy: Arc<EffectivePolicy>,
+    /// Signs context tokens, where the policy has WebSockets for which there are any.
+    pub issuer: Option<Arc<Issuer>>,
     /// Its databases.
     pub databases: Vec<Arc<DatabaseForce>>,
 }
@@ -117,7 +119,12 @@ impl Force {
         resolver: &Resolver,
         previous: Option<&Self>,
     ) -> Result<Self, ForceError> {
-        let verifier = Arc::new(Verifier::new(policy, secrets)?);
+        let issuer = if policy.web_sockets.is_empty() {
+            None
+        } else {
+            Some(Arc::new(Issuer::new(policy, secrets)?))
+        };
+        let verifier = Arc::new(Verifier::new(policy, secrets, issuer.as_deref())?);
         let policy_key: Arc<str> = format!("{}/{}", policy.namespace, policy.name).into();
         let mut databases = Vec::new();
         for settings in &policy.databases {
@@ -140,6 +147,7 @@ impl Force {
         Ok(Self {
             revision,
             policy: Arc::clone(policy),
+            issuer,
             databases,
         })
     }

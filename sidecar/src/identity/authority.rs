@@ -5,26 +5,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use bulkhead_crds::effective::EffectiveIdentity;
 use bulkhead_crds::kinds::Jwks;
-use bulkhead_crds::names::objects::{CONTEXT_KEYS, JWKS_KEY};
+use bulkhead_crds::names::objects::{CONTEXT_KEYS, JWKS_KEY, SIGNING_KEY};
 use thiserror::Error;
 
-use super::claims::Expected;
+use super::claims::{Expected, LEEWAY};
 use super::endpoint::Endpoint;
 use super::fetch::Fetcher;
+use super::issue::Issuer;
 use super::jwk::Kinds;
 use super::keys::{JwksError, KeySet, Signed};
 use super::rejection::Refusal;
+use super::signing::{NoRandomness, SigningKeyError};
 use super::token::{Algorithm, Token};
 use super::user::UserContext;
 use crate::secrets::{SecretError, Secrets};
-
-/// Clock skew, unless the policy says otherwise.
-const LEEWAY: Duration = Duration::from_secs(30);
 
 /// Why a policy's identity settings cannot be used. The text names the field.
 #[derive(Debug, Error)]
@@ -65,6 +64,12 @@ pub enum IdentityError {
         /// Why.
         problem: String,
     },
+    /// The key that is there to sign context tokens cannot.
+    #[error("context tokens: secret {CONTEXT_KEYS}/{SIGNING_KEY}: {0}")]
+    SigningKey(#[from] SigningKeyError),
+    /// No key can be made to sign context tokens.
+    #[error("context tokens: {0}")]
+    Randomness(#[from] NoRandomness),
 }
 
 /// One signer.
@@ -76,7 +81,7 @@ pub(super) struct Authority {
 
 /// Where the keys are.
 enum Keys {
-    /// In the policy: they change with it.
+    /// In the policy, or put together with it: they change with it.
     Inline(Arc<KeySet>),
     /// In a Secret: read again when it changes.
     Secret {
@@ -133,15 +138,7 @@ impl Authority {
         secrets: &Secrets,
     ) -> Result<Self, IdentityError> {
         let settings = identity.signed_context.as_ref();
-        let expected = Expected {
-            issuer: settings.and_then(|settings| settings.issuer.clone()),
-            audiences: settings
-                .and_then(|settings| settings.audiences.clone())
-                .unwrap_or_else(|| vec![policy.into()]),
-            user_claim: "sub".into(),
-            leeway: LEEWAY,
-            reject_placeholders: identity.reject_placeholders,
-        };
+        let expected = Expected::of_context_tokens(policy, identity);
         let field = "identity.signedContext.jwks";
         let keys = match settings.and_then(|settings| settings.jwks.as_ref()) {
             Some(jwks) => Keys::new(jwks, field, Kinds::Ed25519, secrets)?,
@@ -160,6 +157,23 @@ impl Authority {
             }
         };
         Ok(Self { keys, expected })
+    }
+
+    /// This sidecar and those beside it: whatever signs what `issuer` vouches for.
+    pub(super) fn house(
+        policy: &str,
+        identity: &EffectiveIdentity,
+        issuer: &Issuer,
+    ) -> Result<Self, IdentityError> {
+        let keys = parse(
+            issuer.key_set().as_bytes(),
+            Kinds::Ed25519,
+            "context tokens",
+        )?;
+        Ok(Self {
+            keys: Keys::Inline(Arc::new(keys)),
+            expected: Expected::of_context_tokens(policy, identity),
+        })
     }
 
     /// Verifies signature and claims.

@@ -5,11 +5,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bulkhead_crds::effective::EffectiveIdentity;
 use serde_json::{Map, Value};
 
 use super::placeholder::is_placeholder;
 use super::rejection::{Refusal, RejectionReason, shown};
 use super::user::{IdError, UserId, Verified, check_id};
+
+/// Clock skew, unless the policy says otherwise.
+pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 
 /// What the policy demands of a token.
 #[derive(Clone, Debug)]
@@ -27,6 +31,19 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// What a policy of this name demands of Bulkhead's own tokens, and what those that it issues say.
+    pub(super) fn of_context_tokens(policy: &str, identity: &EffectiveIdentity) -> Self {
+        let settings = identity.signed_context.as_ref();
+        let audiences = settings.and_then(|settings| settings.audiences.clone());
+        Self {
+            issuer: settings.and_then(|settings| settings.issuer.clone()),
+            audiences: audiences.unwrap_or_else(|| vec![policy.into()]),
+            user_claim: "sub".into(),
+            leeway: LEEWAY,
+            reject_placeholders: identity.reject_placeholders,
+        }
+    }
+
     /// Checks the claims at `now`, and makes the context of them.
     pub(super) fn check(
         &self,

@@ -5,6 +5,7 @@
 //!               │  └──── token → authority ─ keys → claims ──────↑
 //!               │                    └ inline │ Secret │ endpoint ← fetch
 //!               └ Rejection (reason, message, hint)
+//! UserContext → Issuer → context token, which every Verifier of the namespace takes
 //! ```
 //!
 //! Lives here: everything that decides whether a client is who it says. Nothing outside can make a [`UserContext`]. May not
@@ -15,18 +16,22 @@ mod cache;
 mod claims;
 mod endpoint;
 mod fetch;
+mod issue;
 mod jwk;
 mod keys;
 mod placeholder;
 mod rejection;
+mod signing;
 mod token;
 mod user;
 mod verifier;
 
 pub use authority::IdentityError;
+pub use issue::Issuer;
 pub use keys::JwksError;
 pub use placeholder::is_placeholder;
 pub use rejection::{Rejection, RejectionReason};
+pub use signing::{NoRandomness, SigningKeyError};
 pub use user::{IdError, UserContext, UserId};
 pub use verifier::{Presented, Verifier, VerifyOutcome};
 

@@ -14,6 +14,7 @@ use super::authority::{Authority, IdentityError, Outcome};
 use super::cache::Cache;
 use super::claims;
 use super::endpoint::Endpoint;
+use super::issue::Issuer;
 use super::rejection::{Refusal, Rejection, RejectionReason, shown};
 use super::token::Token;
 use super::user::{UserContext, Verified};
@@ -60,12 +61,22 @@ impl From<Refusal> for Stop {
 }
 
 impl Verifier {
-    /// Reads the policy's keys from where they are, except from addresses, which [`Self::warm`] and [`Self::refresher`] ask.
+    /// Reads the policy's keys from where they are, except from addresses, which [`Self::warm`] and [`Self::refresher`] ask. What the
+    /// `issuer` signs is accepted beside `identity.source`, whichever that is.
     ///
     /// # Errors
     /// See [`IdentityError`].
-    pub fn new(policy: &EffectivePolicy, secrets: &Secrets) -> Result<Self, IdentityError> {
-        Self::for_identity(&policy.name, &policy.identity, secrets)
+    pub fn new(
+        policy: &EffectivePolicy,
+        secrets: &Secrets,
+        issuer: Option<&Issuer>,
+    ) -> Result<Self, IdentityError> {
+        let mut verifier = Self::for_identity(&policy.name, &policy.identity, secrets)?;
+        if let Some(issuer) = issuer {
+            let house = Authority::house(&policy.name, &policy.identity, issuer)?;
+            verifier.authorities.insert(0, house);
+        }
+        Ok(verifier)
     }
 
     /// The same, from the two parts of a policy that count: its name, which context tokens are made out to, and `identity`.

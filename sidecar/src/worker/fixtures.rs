@@ -108,6 +108,7 @@ impl Stage {
         let before = Force {
             revision: "1".into(),
             policy: Arc::new(self.policy.clone()),
+            issuer: None,
             databases: vec![self.entry.force()],
         };
         Arc::clone(&build(&policy, Some(&before)).databases[0])

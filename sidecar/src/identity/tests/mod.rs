@@ -3,6 +3,7 @@
 mod algorithms;
 mod attacks;
 mod endpoint;
+mod issue;
 mod signer;
 mod sources;
 mod times;
