@@ -55,6 +55,21 @@ pub struct EffectivePolicy {
     pub origins: Origins,
 }
 
+impl EffectivePolicy {
+    /// A field as error messages name it: its path, its value, the environment, and where the value came from
+    /// (`limits.maxUsers = 100 (environment staging, from base)`).
+    #[must_use]
+    pub fn name_field(&self, path: &str, value: impl fmt::Display) -> String {
+        let environment = &self.environment;
+        let origin = match self.origins.of(path) {
+            // Its name has just been said.
+            Origin::Environment(name) if name == environment => "its overlay".to_owned(),
+            other => other.to_string(),
+        };
+        format!("{path} = {value} (environment {environment}, from {origin})")
+    }
+}
+
 /// Where a field's value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {

@@ -183,9 +183,7 @@ impl DatabaseForce {
     #[must_use]
     pub fn name_field(&self, field: &str, value: &str) -> String {
         let path = format!("databases[{}].{field}", self.name);
-        let origin = self.policy.origins.of(&path);
-        let environment = &self.policy.environment;
-        format!("{path} = {value} (environment {environment}, from {origin})")
+        self.policy.name_field(&path, value)
     }
 
     /// A timeout as error messages name it.

@@ -161,3 +161,30 @@ fn an_environment_that_nobody_has_heard_of_is_pointed_out() {
         "no overlays, no expectation"
     );
 }
+
+#[test]
+fn an_error_message_names_the_environment_of_a_value_once() {
+    // Given a value from an overlay, one from the base and one that nobody wrote.
+    let policy = policy_but(
+        "  limits: {maxUsers: 7}\n  environments:\n  - {name: staging, limits: {memoryPerUser: 2Mi}}",
+    );
+    let effective = resolve(&policy, "staging").expect("resolves");
+
+    // When an error message names it, then the environment stands there once, and where the value came from.
+    for (path, expected) in [
+        (
+            "limits.memoryPerUser",
+            "limits.memoryPerUser = 9 (environment staging, from its overlay)",
+        ),
+        (
+            "limits.maxUsers",
+            "limits.maxUsers = 9 (environment staging, from base)",
+        ),
+        (
+            "isolation.tier",
+            "isolation.tier = 9 (environment staging, from default)",
+        ),
+    ] {
+        assert_eq!(effective.name_field(path, 9), expected);
+    }
+}

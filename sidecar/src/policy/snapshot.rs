@@ -17,7 +17,8 @@ use super::unserved::unserved;
 pub const READS: [u32; 1] = [VERSION];
 
 /// Reads the highest version that this build knows. One that is there and cannot be used is refused: a lower one says the
-/// same, less well.
+/// same, less well. A link that points nowhere counts as not there as long as another version is: the kubelet removes the
+/// link of a version that is no longer written only after it has swapped what the links point into.
 pub(super) fn read(folder: &Path) -> Reading {
     for version in READS {
         let file = folder.join(snapshot_key(version));
@@ -25,6 +26,12 @@ pub(super) fn read(folder: &Path) -> Reading {
             Ok(text) => return Reading::of(&text, judge(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Reading::unreadable(&file, &error),
+        }
+    }
+    for version in READS {
+        let file = folder.join(snapshot_key(version));
+        if let Ok(target) = std::fs::read_link(&file) {
+            return Reading::refused("Unreadable", points_nowhere(&file, &target));
         }
     }
     match versions_in(folder) {
@@ -60,6 +67,14 @@ const fn reason(error: &WireError) -> &'static str {
         WireError::Version { .. } => "UnknownVersion",
         WireError::Revision { .. } => "RevisionMismatch",
     }
+}
+
+fn points_nowhere(file: &Path, target: &Path) -> String {
+    format!(
+        "{} is a link to {}, and no file is there: mount the operator's ConfigMap there, whole and without subPath",
+        file.display(),
+        target.display()
+    )
 }
 
 fn none_of_ours(folder: &Path, there: &[u32]) -> String {
@@ -145,6 +160,21 @@ mod tests {
         assert!(found.message.contains("ConfigMap"), "{found}");
         let gone = read(Path::new("/nonexistent")).outcome.expect_err("gone");
         assert_eq!(gone[0].reason, "Unreadable");
+    }
+
+    #[test]
+    fn a_link_that_points_nowhere_is_said_to() {
+        let folder = folder(&[("v7.json", "{}")]);
+        std::os::unix::fs::symlink("..data/v1.json", folder.path().join("v1.json")).unwrap();
+        let found = refusal(&folder);
+        assert_eq!(found.reason, "Unreadable");
+        assert!(
+            found
+                .message
+                .contains("v1.json is a link to ..data/v1.json, and no file is there"),
+            "{found}"
+        );
+        assert!(!found.message.contains("this build reads"), "{found}");
     }
 
     #[test]

@@ -49,7 +49,10 @@ async fn statement_names_the_overlay_that_it_comes_from() {
         .refused("SELECT pg_sleep(30)")
         .await;
     names(&refusal, "statement", "250ms");
-    assert!(refusal.says("from environment testing"), "{refusal:?}");
+    assert!(
+        refusal.says("(environment testing, from its overlay)"),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test]

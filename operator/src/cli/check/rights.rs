@@ -1,8 +1,8 @@
 //! Whether the operator's service account may do what it must: each right is asked of the API server.
 
 use bulkhead_crds::names::objects::{
-    CONTEXT_KEYS, GUARD_POLICY, INJECT_POLICY, LEASE, OWNED_POLICY, VALIDATE_WEBHOOK,
-    WEBHOOK_CERTIFICATES,
+    CONTEXT_KEYS, GUARD_POLICY, INJECT_POLICY, ISSUED_CERTIFICATES, LEASE, OWNED_POLICY,
+    VALIDATE_WEBHOOK, WEBHOOK_CERTIFICATES,
 };
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -140,6 +140,13 @@ const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
         "",
         "secrets",
         "get create patch",
+        ISSUED_CERTIFICATES,
+        Scope::Watched,
+    ),
+    (
+        "",
+        "secrets",
+        "get create patch",
         WEBHOOK_CERTIFICATES,
         Scope::Own,
     ),
@@ -233,6 +240,26 @@ fn told(of: &ResourceAttributes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_secret_that_the_operator_makes_is_asked_for_where_it_makes_it() {
+        let account = Account {
+            namespace: "sys",
+            name: "op",
+            watched: &["a".to_owned()],
+        };
+        let asked: Vec<String> = attributes(&account).iter().map(told).collect();
+        for (secret, namespace) in [
+            ("bulkhead-context-keys", "a"),
+            ("bulkhead-issued-certificates", "a"),
+            ("bulkhead-webhook-certificates", "sys"),
+        ] {
+            for verb in ["get", "create", "patch"] {
+                let right = format!("{verb} secrets {secret} in {namespace}");
+                assert!(asked.contains(&right), "{right}: {asked:?}");
+            }
+        }
+    }
 
     #[test]
     fn watched_namespaces_are_asked_for_one_by_one() {

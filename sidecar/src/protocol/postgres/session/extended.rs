@@ -271,13 +271,9 @@ impl Session {
     }
 
     fn beyond_limit(&self, what: &str) -> ErrorResponse {
-        let origin = self.force.policy.origins.of("limits.memoryPerUser");
-        let message = format!(
-            "{what} limits.memoryPerUser = {} bytes (environment {}, from {origin})",
-            self.statement_limit(),
-            self.force.policy.environment,
-        );
-        ErrorResponse::error(SqlState::LIMIT_EXCEEDED, message)
+        let bytes = format!("{} bytes", self.statement_limit());
+        let limit = self.force.policy.name_field("limits.memoryPerUser", bytes);
+        ErrorResponse::error(SqlState::LIMIT_EXCEEDED, format!("{what} {limit}"))
     }
 }
 

@@ -236,12 +236,11 @@ fn factory_of(
         owner,
     };
     worker.admit(entry, key).map_err(|_| {
-        let limit = force.policy.limits.max_users;
-        let origin = force.policy.origins.of("limits.maxUsers");
-        let environment = &force.policy.environment;
+        let policy = &force.policy;
+        let limit = policy.name_field("limits.maxUsers", policy.limits.max_users);
         ErrorResponse::fatal(
             SqlState::TOO_MANY_CONNECTIONS,
-            format!("limits.maxUsers = {limit} (environment {environment}, from {origin}) users are connected"),
+            format!("{limit} users are connected"),
         )
         .with_hint("Raise limits.maxUsers in the policy, or let idle users disconnect.")
     })
