@@ -149,6 +149,46 @@ fn ways_round_are_warnings_and_fail_a_strict_pipeline() {
 }
 
 #[test]
+fn a_limit_range_that_leaves_no_room_for_the_sidecar_is_a_warning_where_its_policy_is() {
+    // Given LimitRanges of which one admits the sidecar and one does not: 32Mi, 16Mi for buffers, 4Ki for each of 10000 users.
+    let ranges = "\
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: roomy, namespace: shop}
+spec:
+  limits:
+  - type: Container
+    max: {memory: 1Gi}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: small, namespace: shop}
+spec:
+  limits:
+  - type: PersistentVolumeClaim
+    max: {storage: 1Gi}
+  - type: Container
+    max:
+      memory: 64Mi
+";
+    let linted = lint(&format!("{POLICY}{ranges}"), &["--strict"]);
+    assert_eq!(linted.code, 1);
+    let start = "-:34: warning: LimitRange shop/small: spec.limits[1].max.memory: the sidecar's memory limit is above it";
+    assert!(linted.out.starts_with(start), "{}", linted.out);
+    assert!(linted.out.contains("[LimitRange]"), "{}", linted.out);
+    assert_eq!(linted.out.lines().count(), 1, "{}", linted.out);
+
+    // When the policy asks for less, or stands elsewhere, then there is nothing to say.
+    let fewer = POLICY.replace("spec:\n", "spec:\n  limits: {maxUsers: 1000}\n");
+    let elsewhere = POLICY.replace("namespace: shop", "namespace: other");
+    for policy in [fewer, elsewhere] {
+        let linted = lint(&format!("{policy}{ranges}"), &["--strict"]);
+        assert_eq!((linted.code, linted.out.as_str()), (0, ""));
+    }
+}
+
+#[test]
 fn what_is_around_other_pods_is_nobody_s_business() {
     let text = format!("{POLICY}{}", AROUND.replace("{app: chat}", "{app: other}"));
     let linted = lint(&text, &["--strict"]);

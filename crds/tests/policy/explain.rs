@@ -165,9 +165,13 @@ fn an_environment_that_nobody_has_heard_of_is_pointed_out() {
 #[test]
 fn an_error_message_names_the_environment_of_a_value_once() {
     // Given a value from an overlay, one from the base and one that nobody wrote.
-    let policy = policy_but(
-        "  limits: {maxUsers: 7}\n  environments:\n  - {name: staging, limits: {memoryPerUser: 2Mi}}",
-    );
+    let policy = policy_but(&[
+        ("limits/maxUsers", "7"),
+        (
+            "environments",
+            "[{name: staging, limits: {memoryPerUser: 2Mi}}]",
+        ),
+    ]);
     let effective = resolve(&policy, "staging").expect("resolves");
 
     // When an error message names it, then the environment stands there once, and where the value came from.

@@ -6,4 +6,4 @@
 pub mod admission;
 mod template;
 
-pub use template::{Rendering, Serves, SidecarImage, template};
+pub use template::{Rendering, Serves, SidecarImage, resources, template};

@@ -22,6 +22,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::settings::Settings;
+pub use sidecar::resources;
 
 /// Sidecars of older templates that the guard still lets pass.
 const OLDER: usize = 4;

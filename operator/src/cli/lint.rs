@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Error, manifests};
 
-/// Judges policies, and looks for ways round them in workloads, Services and NetworkPolicies.
+/// Judges policies, and looks for ways round them in workloads, Services and NetworkPolicies, and for LimitRanges in their way.
 #[derive(Args)]
 #[command(
     after_help = "Exit codes: 0 nothing wrong; 1 errors, with --strict warnings too; 2 a wrong command line."

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bulkhead_crds::conditions::DegradedReason;
-use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem, ResourceRequirements};
+use bulkhead_crds::kinds::template::{Quantities, Resources};
+use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt as _;
 
@@ -17,7 +18,7 @@ const RATIO_UNIT: f64 = 1000.0;
 /// LimitRanges of the namespace in which a container with these resources cannot be.
 #[must_use]
 pub fn around<'a>(
-    resources: &ResourceRequirements,
+    resources: &Resources,
     ranges: impl IntoIterator<Item = &'a LimitRange>,
 ) -> Vec<Exposed> {
     let mut found = Vec::new();
@@ -40,12 +41,13 @@ pub fn around<'a>(
     found
 }
 
-fn conflicts(resources: &ResourceRequirements, item: &LimitRangeItem) -> Vec<(String, String)> {
+fn conflicts(resources: &Resources, item: &LimitRangeItem) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for resource in RESOURCES {
-        let limit = amount(resources.limits.as_ref(), resource);
-        let request = amount(resources.requests.as_ref(), resource).or(limit);
-        let bound = |of: &Option<BTreeMap<String, Quantity>>| amount(of.as_ref(), resource);
+        let limit = own(&resources.limits, resource);
+        let request = own(&resources.requests, resource).or(limit);
+        let bound =
+            |of: &Option<BTreeMap<String, Quantity>>| thousandths(&of.as_ref()?.get(resource)?.0);
         let mut add =
             |field: &str, message: String| found.push((format!("{field}.{resource}"), message));
         if let (Some(limit), Some(most)) = (limit, bound(&item.max))
@@ -87,12 +89,18 @@ fn conflicts(resources: &ResourceRequirements, item: &LimitRangeItem) -> Vec<(St
     found
 }
 
-/// An amount in thousandths of the base unit; none where it is not there or cannot be read.
-fn amount(of: Option<&BTreeMap<String, Quantity>>, resource: &str) -> Option<f64> {
-    thousandths(&of?.get(resource)?.0)
+/// What the sidecar asks for or may have, in thousandths of the base unit.
+fn own(of: &Quantities, resource: &str) -> Option<f64> {
+    let text = if resource == "cpu" {
+        &of.cpu
+    } else {
+        &of.memory
+    };
+    thousandths(text.as_deref()?)
 }
 
-/// Reads Kubernetes' quantities: a decimal number with a binary, decimal or exponent suffix.
+/// Reads Kubernetes' quantities, in thousandths of the base unit: a decimal number with a binary, decimal or exponent suffix. None for
+/// what is no quantity.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
 fn thousandths(text: &str) -> Option<f64> {
     let at = text
@@ -125,7 +133,7 @@ fn thousandths(text: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn sidecar() -> ResourceRequirements {
+    fn sidecar() -> Resources {
         serde_json::from_value(serde_json::json!({
             "requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}))
         .unwrap()

@@ -3,6 +3,7 @@
 //! Pure functions over objects of Kubernetes, one file a kind of object. The reconciler calls them for a policy's status, and `lint` for
 //! files, so that both say the same. What does not live here: fetching objects, and deciding what comes of a finding.
 
+pub mod application;
 pub mod limits;
 pub mod network_policies;
 pub mod services;

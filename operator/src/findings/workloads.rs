@@ -1,14 +1,12 @@
 //! Pods and pod templates: what in them goes round a policy that selects them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::DegradedReason;
-use bulkhead_crds::names::objects::CONTAINER;
-use bulkhead_crds::validate::application_env;
-use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-use super::{Exposed, TakenOver, renamed};
+use super::{Exposed, TakenOver, application};
 
 /// What a way round is found in.
 #[derive(Clone, Copy, Debug)]
@@ -32,38 +30,13 @@ pub fn around(
     workload: Workload<'_>,
 ) -> Vec<Exposed> {
     let mut found: Vec<Exposed> = host_network(workload).into_iter().collect();
-    for (path, container) in containers(workload.spec) {
+    for (path, container) in application::containers(workload.spec) {
         let path = format!("{}.{path}", workload.path);
         found.extend(host_ports(taken, workload, &path, container));
         found.extend(credentials(policy, workload, &path, container));
         found.extend(timeouts(workload, &path, container));
     }
     found
-}
-
-/// The named ports of the application's containers, by name.
-#[must_use]
-pub fn named_ports(spec: &PodSpec) -> BTreeMap<String, i32> {
-    containers(spec)
-        .flat_map(|(_, container)| container.ports.iter().flatten())
-        .filter_map(|port| Some((port.name.clone()?, port.container_port)))
-        .collect()
-}
-
-/// The containers that are not the sidecar, with the path of each.
-fn containers(spec: &PodSpec) -> impl Iterator<Item = (String, &Container)> {
-    let init = spec.init_containers.iter().flatten();
-    let with = |field: &'static str| {
-        move |container: &'_ Container| format!("{field}[{}]", container.name)
-    };
-    let (of_init, of_main) = (with("initContainers"), with("containers"));
-    init.map(move |container| (of_init(container), container))
-        .chain(
-            spec.containers
-                .iter()
-                .map(move |container| (of_main(container), container)),
-        )
-        .filter(|(_, container)| container.name != CONTAINER)
 }
 
 fn exposed(
@@ -82,7 +55,7 @@ fn exposed(
 }
 
 fn host_network(workload: Workload<'_>) -> Option<Exposed> {
-    (workload.spec.host_network == Some(true)).then(|| {
+    application::is_on_host_network(workload.spec).then(|| {
         exposed(
             DegradedReason::HostNetwork,
             workload,
@@ -100,31 +73,21 @@ fn host_ports(
     path: &str,
     container: &Container,
 ) -> Vec<Exposed> {
-    let mut found = Vec::new();
-    for (index, port) in container.ports.iter().flatten().enumerate() {
-        let Some(number) = port.host_port.filter(|number| *number != 0) else {
-            continue;
-        };
-        let name = port.name.as_deref().unwrap_or_default();
-        let is_taken = |taken: &TakenOver| {
-            taken.name == name
-                || renamed(&taken.name) == name
-                || taken.application.contains(&port.container_port)
-        };
-        if taken.iter().any(is_taken) {
-            found.push(exposed(
+    application::host_ports(container)
+        .filter(|port| taken.iter().any(|taken| port.is(taken)))
+        .map(|port| {
+            exposed(
                 DegradedReason::HostPort,
                 workload,
-                format!("{path}.ports[{index}].hostPort"),
+                format!("{path}.ports[{}].hostPort", port.index),
                 format!(
-                    "opens the application's port {} on the node as {number}, past the sidecar: remove hostPort, and reach the \
+                    "opens the application's port {} on the node as {}, past the sidecar: remove hostPort, and reach the \
                      application by its Service",
-                    port.container_port
+                    port.container, port.host
                 ),
-            ));
-        }
-    }
-    found
+            )
+        })
+        .collect()
 }
 
 fn credentials(
@@ -137,77 +100,32 @@ fn credentials(
     let guarded: BTreeSet<&str> = upstreams
         .filter_map(|upstream| Some(upstream.credentials_secret_ref.as_ref()?.name.as_str()))
         .collect();
-    let told = |(at, secret): (String, &str)| {
-        exposed(
-            DegradedReason::CredentialsShared,
-            workload,
-            format!("{path}.{at}"),
-            format!(
-                "gives the container the Secret `{secret}`, with which it can reach the database without the sidecar: remove it; the \
-                 application needs no password of its own"
-            ),
-        )
-    };
-    read_secrets(
-        container,
-        workload.spec.volumes.as_deref().unwrap_or_default(),
-    )
-    .into_iter()
-    .filter(|(_, secret)| guarded.contains(secret))
-    .map(told)
-    .collect()
-}
-
-/// The Secrets that a container gets at, with the field by which it does.
-fn read_secrets<'a>(container: &'a Container, volumes: &'a [Volume]) -> Vec<(String, &'a str)> {
-    let mut found = Vec::new();
-    for variable in container.env.iter().flatten() {
-        let from = variable.value_from.as_ref();
-        if let Some(secret) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-            found.push((format!("env[{}]", variable.name), secret.name.as_str()));
-        }
-    }
-    for (index, from) in container.env_from.iter().flatten().enumerate() {
-        if let Some(secret) = &from.secret_ref {
-            found.push((format!("envFrom[{index}]"), secret.name.as_str()));
-        }
-    }
-    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let mounted = volumes.iter().filter(|volume| volume.name == mount.name);
-        let secrets = mounted.flat_map(secrets_of);
-        found.extend(secrets.map(|secret| (format!("volumeMounts[{index}]"), secret)));
-    }
-    found
-}
-
-fn secrets_of(volume: &Volume) -> Vec<&str> {
-    let whole = volume
-        .secret
-        .iter()
-        .filter_map(|secret| secret.secret_name.as_deref());
-    let sources = volume
-        .projected
-        .iter()
-        .flat_map(|it| it.sources.iter().flatten());
-    let parts = sources.filter_map(|source| Some(source.secret.as_ref()?.name.as_str()));
-    whole.chain(parts).collect()
+    application::secrets(container, workload.spec.volumes.as_ref())
+        .into_iter()
+        .filter(|used| guarded.contains(used.secret))
+        .map(|used| {
+            exposed(
+                DegradedReason::CredentialsShared,
+                workload,
+                format!("{path}.{}", used.path),
+                format!(
+                    "gives the container the Secret `{}`, with which it can reach the database without the sidecar: remove it; the \
+                     application needs no password of its own",
+                    used.secret
+                ),
+            )
+        })
+        .collect()
 }
 
 fn timeouts(workload: Workload<'_>, path: &str, container: &Container) -> Vec<Exposed> {
-    let variables: Vec<(&str, &str)> = container
-        .env
-        .iter()
-        .flatten()
-        .map(|it| (it.name.as_str(), it.value.as_deref().unwrap_or_default()))
-        .collect();
-    application_env(&variables)
-        .into_iter()
-        .map(|finding| {
+    application::timeouts(container)
+        .map(|timeout| {
             exposed(
                 DegradedReason::ApplicationTimeouts,
                 workload,
-                format!("{path}.{}", finding.path),
-                finding.message,
+                format!("{path}.env[{}]", timeout.variable),
+                timeout.message,
             )
         })
         .collect()
@@ -331,17 +249,5 @@ mod tests {
                 "{what}"
             );
         }
-    }
-
-    #[test]
-    fn ports_are_read_from_every_container_but_the_sidecar() {
-        let spec: PodSpec = serde_json::from_value(serde_json::json!({
-            "initContainers": [{"name": "bulkhead", "ports": [{"name": "bh-admin", "containerPort": 9432}]}],
-            "containers": [{"name": "app", "ports": [{"name": "http", "containerPort": 8000}, {"containerPort": 1}]}]}))
-        .unwrap();
-        assert_eq!(
-            named_ports(&spec),
-            BTreeMap::from([("http".to_owned(), 8000)])
-        );
     }
 }

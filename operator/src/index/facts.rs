@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bulkhead_crds::names::objects::{CONTAINER, INJECT, INJECTED, REVISION};
-use bulkhead_crds::validate::application_env;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt as _;
+
+use crate::findings::application::{self, HostPort};
 
 /// Annotation by which a kubelet marks the mirror of a pod that it has from a file.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -52,8 +53,8 @@ pub struct PodFacts {
     pub secrets: BTreeSet<String>,
     /// `CONTAINER/VARIABLE` of each environment variable that sets a timeout of its own.
     pub timeouts: Vec<String>,
-    /// Named ports of the application that are open on the node, with their names.
-    pub host_ports: BTreeMap<String, i32>,
+    /// Ports of the application that are open on the node.
+    pub host_ports: Vec<HostPort>,
     /// Port names of the application, and their numbers.
     pub ports: BTreeMap<String, i32>,
 }
@@ -134,23 +135,19 @@ impl PodFacts {
                 .and_then(|text| InjectedFrom::read(text)),
             poked: annotations.get(REVISION).cloned(),
             opts_out: annotations.get(INJECT).map(String::as_str) == Some("false"),
-            host_network: spec.and_then(|spec| spec.host_network) == Some(true),
+            host_network: spec.is_some_and(application::is_on_host_network),
             is_mirror: annotations.contains_key(MIRROR),
-            has_container: spec.is_some_and(|spec| all_containers(spec).any(is_sidecar)),
+            has_container: spec.is_some_and(application::has_sidecar),
             is_living: !matches!(phase, Some("Succeeded" | "Failed")),
             is_deleting: pod.metadata.deletion_timestamp.is_some(),
             is_ready: has_condition(pod, "Ready"),
             sidecar_started: sidecar_started(pod),
             addresses: addresses(pod),
             workload: workload(pod),
-            secrets: spec.map(secrets).unwrap_or_default(),
-            timeouts: spec.map(timeouts).unwrap_or_default(),
-            host_ports: spec
-                .map(|spec| ports(spec, |port| port.host_port))
-                .unwrap_or_default(),
-            ports: spec
-                .map(|spec| ports(spec, |port| Some(port.container_port)))
-                .unwrap_or_default(),
+            secrets: of_each(spec, secrets).into_iter().collect(),
+            timeouts: of_each(spec, timeouts),
+            host_ports: of_each(spec, |_, container| application::host_ports(container)),
+            ports: spec.map(application::named_ports).unwrap_or_default(),
         }
     }
 
@@ -169,17 +166,6 @@ impl PodFacts {
     pub const fn counts(&self) -> bool {
         self.is_living && !self.is_deleting
     }
-}
-
-fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
-    spec.init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers)
-}
-
-fn is_sidecar(container: &Container) -> bool {
-    container.name == CONTAINER
 }
 
 fn has_condition(pod: &Pod, wanted: &str) -> bool {
@@ -243,62 +229,27 @@ fn workload(pod: &Pod) -> Option<Workload> {
     })
 }
 
-/// Secrets that the application's containers get at: by variables, and by the volumes that they mount.
-fn secrets(spec: &PodSpec) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut mounted = BTreeSet::new();
-    for container in all_containers(spec).filter(|container| !is_sidecar(container)) {
-        mounted.extend(
-            container
-                .volume_mounts
-                .iter()
-                .flatten()
-                .map(|mount| mount.name.as_str()),
-        );
-        let sources = container.env_from.iter().flatten();
-        found.extend(sources.filter_map(|from| Some(from.secret_ref.as_ref()?.name.clone())));
-        let variables = container.env.iter().flatten();
-        found.extend(variables.filter_map(|variable| {
-            let reference = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
-            Some(reference.name.clone())
-        }));
-    }
-    for volume in spec.volumes.iter().flatten() {
-        if !mounted.contains(volume.name.as_str()) {
-            continue;
-        }
-        found.extend(volume.secret.as_ref().and_then(|s| s.secret_name.clone()));
-        let projected = volume
-            .projected
-            .iter()
-            .flat_map(|p| p.sources.iter().flatten());
-        found.extend(projected.filter_map(|source| Some(source.secret.as_ref()?.name.clone())));
-    }
-    found
-}
-
-fn timeouts(spec: &PodSpec) -> Vec<String> {
-    let mut found = Vec::new();
-    for container in all_containers(spec).filter(|container| !is_sidecar(container)) {
-        for variable in container.env.iter().flatten() {
-            let value = variable.value.as_deref().unwrap_or_default();
-            if !application_env(&[(&variable.name, value)]).is_empty() {
-                found.push(format!("{}/{}", container.name, variable.name));
-            }
-        }
-    }
-    found
-}
-
-fn ports(
-    spec: &PodSpec,
-    number: impl Fn(&k8s_openapi::api::core::v1::ContainerPort) -> Option<i32>,
-) -> BTreeMap<String, i32> {
-    let containers = all_containers(spec).filter(|container| !is_sidecar(container));
-    containers
-        .flat_map(|container| container.ports.iter().flatten())
-        .filter_map(|port| Some((port.name.clone()?, number(port).filter(|n| *n != 0)?)))
+/// What each container of the application has.
+fn of_each<'a, T, I: IntoIterator<Item = T>>(
+    spec: Option<&'a PodSpec>,
+    has: impl Fn(&'a PodSpec, &'a Container) -> I,
+) -> Vec<T> {
+    let Some(spec) = spec else {
+        return Vec::new();
+    };
+    application::containers(spec)
+        .flat_map(|(_, container)| has(spec, container))
         .collect()
+}
+
+fn secrets<'a>(spec: &'a PodSpec, container: &'a Container) -> impl Iterator<Item = String> {
+    let used = application::secrets(container, spec.volumes.as_ref());
+    used.into_iter().map(|it| it.secret.to_owned())
+}
+
+fn timeouts<'a>(_: &'a PodSpec, container: &'a Container) -> impl Iterator<Item = String> {
+    let told = |it: application::OwnTimeout<'_>| format!("{}/{}", container.name, it.variable);
+    application::timeouts(container).map(told)
 }
 
 #[cfg(test)]
@@ -329,41 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_counts_where_the_application_gets_at_it() {
-        let found = facts(serde_json::json!({
-            "metadata": {"name": "p"},
-            "spec": {
-                "initContainers": [{"name": "bulkhead", "volumeMounts": [{"name": "ours", "mountPath": "/s"}]}],
-                "containers": [{"name": "app",
-                    "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "by-variable", "key": "k"}}}],
-                    "envFrom": [{"secretRef": {"name": "by-all-variables"}}],
-                    "volumeMounts": [{"name": "theirs", "mountPath": "/s"}, {"name": "mixed", "mountPath": "/m"}]}],
-                "volumes": [
-                    {"name": "ours", "secret": {"secretName": "of-the-sidecar"}},
-                    {"name": "theirs", "secret": {"secretName": "by-volume"}},
-                    {"name": "unmounted", "secret": {"secretName": "nobodys"}},
-                    {"name": "mixed", "projected": {"sources": [{"secret": {"name": "by-projection"}}]}}]
-            }
-        }));
-        let names: Vec<_> = found.secrets.iter().map(String::as_str).collect();
-        assert_eq!(
-            names,
-            [
-                "by-all-variables",
-                "by-projection",
-                "by-variable",
-                "by-volume"
-            ]
-        );
-    }
-
-    #[test]
     fn what_the_annotations_and_the_status_say_is_read() {
         let found = facts(serde_json::json!({
             "metadata": {"name": "p", "annotations": {
                 "bulkhead.dev/injected": "chat@0123", "bulkhead.dev/inject": "false", "bulkhead.dev/revision": "abc.2"}},
             "spec": {"hostNetwork": true, "initContainers": [{"name": "bulkhead"}],
                 "containers": [{"name": "app", "env": [{"name": "PGCONNECT_TIMEOUT", "value": "3"}],
+                    "envFrom": [{"secretRef": {"name": "theirs"}}],
                     "ports": [{"name": "http", "containerPort": 8000, "hostPort": 80}, {"containerPort": 9}]}]},
             "status": {"phase": "Running", "podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}],
                 "conditions": [{"type": "Ready", "status": "True"}],
@@ -373,7 +296,9 @@ mod tests {
         assert!(found.opts_out && found.host_network && found.is_ready && found.sidecar_started);
         assert_eq!(found.addresses.len(), 2);
         assert_eq!(found.timeouts, ["app/PGCONNECT_TIMEOUT"]);
-        assert_eq!(found.host_ports["http"], 80);
+        assert_eq!(found.secrets, BTreeSet::from(["theirs".to_owned()]));
+        assert_eq!(found.host_ports.len(), 1);
+        assert_eq!(found.host_ports[0].host, 80);
         assert_eq!(found.ports["http"], 8000);
     }
 

@@ -8,7 +8,7 @@ use bulkhead_crds::kinds::Mode;
 
 use super::judge::listed;
 use super::programmed::Force;
-use crate::findings::{self, TakenOver, renamed};
+use crate::findings::{self, TakenOver};
 use crate::index::{Index, PodFacts};
 
 /// One way round.
@@ -55,13 +55,9 @@ pub fn of_surroundings(
         &labels,
         index.network_policies.values(),
     ));
-    if let Some(resources) = template.and_then(|template| {
-        serde_json::to_value(&template.spec.sidecar.resources)
-            .and_then(serde_json::from_value)
-            .ok()
-    }) {
+    if let Some(template) = template {
         found.extend(findings::limits::around(
-            &resources,
+            &template.spec.sidecar.resources,
             index.limit_ranges.values(),
         ));
     }
@@ -183,10 +179,9 @@ fn taken_over(
 fn host_ports(taken: &[TakenOver], pods: &[&PodFacts]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for pod in pods {
-        for (name, port) in &pod.host_ports {
-            let is_taken = |taken: &TakenOver| taken.name == *name || renamed(&taken.name) == *name;
-            if taken.iter().any(is_taken) {
-                found.insert(format!("{port} of {}", pod.name));
+        for port in &pod.host_ports {
+            if taken.iter().any(|taken| port.is(taken)) {
+                found.insert(format!("{} of {}", port.host, pod.name));
             }
         }
     }
@@ -217,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::build;
+    use crate::findings::application::HostPort;
     use crate::index::facts::InjectedFrom;
     use crate::index::{Change, Step};
 
@@ -331,8 +327,18 @@ mod tests {
             }),
             [DegradedReason::ApplicationTimeouts]
         );
-        for (name, expected) in [("bh-app-http", 1), ("http", 1), ("metrics", 0)] {
-            let host_ports = BTreeMap::from([(name.to_owned(), 80)]);
+        for (name, container, expected) in [
+            ("bh-app-http", 8000, 1),
+            ("http", 8000, 1),
+            ("", 8000, 1),
+            ("metrics", 9000, 0),
+        ] {
+            let host_ports = vec![HostPort {
+                index: 0,
+                name: name.to_owned(),
+                container,
+                host: 80,
+            }];
             assert_eq!(
                 found(PodFacts {
                     host_ports,

@@ -1,6 +1,6 @@
 //! The sidecar as a container.
 
-use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::template::{
     AcceptedSidecar, Capabilities, ContainerPort, EnvVar, Exec, Hook, HttpGet, Lifecycle, Probe,
     Quantities, Resources, SeccompProfile, SecurityContext, Sidecar, VolumeMount,
@@ -65,7 +65,7 @@ pub(super) fn of(
         ports,
         volume_mounts,
         security_context: security_context(rendering.sidecar),
-        resources: resources(rendering.effective.limits.max_users),
+        resources: resources(rendering.effective),
         startup_probe: probe(1, 60),
         readiness_probe: probe(2, 2),
         lifecycle: Lifecycle {
@@ -108,8 +108,9 @@ fn security_context(sidecar: &SidecarImage) -> SecurityContext {
 
 /// Requests with which the autoscaler can reckon, and a limit for memory. None for CPU: the sidecar starts a worker for each core that it
 /// may have, and a throttled one would delay every user.
-fn resources(max_users: u32) -> Resources {
-    let users = (u64::from(max_users) * IDLE_USER_KIB).div_ceil(1024);
+#[must_use]
+pub fn resources(policy: &EffectivePolicy) -> Resources {
+    let users = (u64::from(policy.limits.max_users) * IDLE_USER_KIB).div_ceil(1024);
     let limit = BASE_MIB + LEDGER_MIB + users;
     let request = REQUEST_MIB + (limit - REQUEST_MIB) / 4;
     Resources {

@@ -6,17 +6,20 @@ use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::kinds::OptOut;
 use bulkhead_crds::names::objects::INJECT;
 use bulkhead_crds::{Severity, conditions::SkippedReason};
-use k8s_openapi::api::core::v1::{PodSpec, Service};
+use k8s_openapi::api::core::v1::{LimitRange, PodSpec, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 
 use super::examine::{Circumstances, Policy, located};
 use super::report::Located;
+use crate::build;
 use crate::cli::manifests::Manifest;
 use crate::cli::objects::{PodTemplate, pod_template};
-use crate::findings::{Exposed, network_policies, services, taken_over, workloads};
+use crate::findings::{
+    Exposed, TakenOver, application, limits, network_policies, services, taken_over, workloads,
+};
 
-/// Everything in `manifests` that leads round `policy`, which comes to `effective`.
+/// Everything in `manifests` that leads round `policy`, which comes to `effective`, or keeps its sidecar from running.
 pub(super) fn policy(
     policy: &Policy<'_>,
     effective: &EffectivePolicy,
@@ -31,22 +34,11 @@ pub(super) fn policy(
     let (specs, mut findings) = selected(selector, &near, circumstances);
     let ports: Vec<_> = specs
         .iter()
-        .map(|it| workloads::named_ports(&it.spec))
+        .map(|it| application::named_ports(&it.spec))
         .collect();
     let taken = taken_over(effective, &ports);
     for selected in &specs {
-        let workload = workloads::Workload {
-            kind: selected.manifest.kind(),
-            name: selected.manifest.name(),
-            path: selected.path,
-            spec: &selected.spec,
-        };
-        let exposed = workloads::around(effective, &taken, workload);
-        findings.extend(
-            exposed
-                .into_iter()
-                .map(|it| told(selected.manifest, circumstances, it)),
-        );
+        findings.extend(of_workload(effective, &taken, selected, circumstances));
         findings.extend(opt_out(effective, selected, circumstances));
     }
     // Without a workload in the files, its pods bear at least what the policy asks for.
@@ -55,34 +47,49 @@ pub(super) fn policy(
     if pods.is_empty() {
         pods.push(&asked);
     }
+    let mut tell = |manifest: &Manifest, exposed: Vec<Exposed>| {
+        let exposed = exposed.into_iter();
+        findings.extend(exposed.map(|it| told(manifest, circumstances, it)));
+    };
     for (manifest, service) in typed::<Service>(&near, ("", "Service")) {
-        let exposed = services::around(&taken, &pods, [&service]);
-        findings.extend(
-            exposed
-                .into_iter()
-                .map(|it| told(manifest, circumstances, it)),
-        );
+        tell(manifest, services::around(&taken, &pods, [&service]));
     }
     // An upstream may be a Service of any namespace.
     let all: Vec<&Manifest> = manifests.iter().collect();
     for (manifest, mut service) in typed::<Service>(&all, ("", "Service")) {
         service.metadata.namespace = Some(manifest.namespace(circumstances.namespace).to_owned());
-        let exposed = services::unlisted(effective, circumstances.cluster_domain, [&service]);
-        findings.extend(
-            exposed
-                .into_iter()
-                .map(|it| told(manifest, circumstances, it)),
-        );
+        let domain = circumstances.cluster_domain;
+        tell(manifest, services::unlisted(effective, domain, [&service]));
     }
+    // They add up, so they are judged together.
     let over = typed::<NetworkPolicy>(&near, ("networking.k8s.io", "NetworkPolicy"));
-    let exposed = network_policies::stale(&taken, &pods, over.iter().map(|(_, it)| it));
-    for one in exposed {
-        let of = over
-            .iter()
-            .find(|(manifest, _)| manifest.name() == one.name);
-        findings.extend(of.map(|(manifest, _)| told(manifest, circumstances, one)));
+    for one in network_policies::stale(&taken, &pods, over.iter().map(|(_, it)| it)) {
+        let of = over.iter().find(|(it, _)| it.name() == one.name);
+        of.map(|(manifest, _)| tell(manifest, vec![one]));
+    }
+    let resources = build::resources(effective);
+    for (manifest, range) in typed::<LimitRange>(&near, ("", "LimitRange")) {
+        tell(manifest, limits::around(&resources, [&range]));
     }
     findings
+}
+
+fn of_workload(
+    effective: &EffectivePolicy,
+    taken: &[TakenOver],
+    selected: &Selected<'_>,
+    circumstances: &Circumstances<'_>,
+) -> Vec<Located> {
+    let workload = workloads::Workload {
+        kind: selected.manifest.kind(),
+        name: selected.manifest.name(),
+        path: selected.path,
+        spec: &selected.spec,
+    };
+    workloads::around(effective, taken, workload)
+        .into_iter()
+        .map(|it| told(selected.manifest, circumstances, it))
+        .collect()
 }
 
 /// A workload whose pods the policy selects.
