@@ -34,6 +34,18 @@ const FULL: &str =
   webSockets:
   - {name: chat, listen: {port: 8080, takesOver: http}, upstream: {port: 8000}}";
 
+/// One of which this release serves the first database alone.
+const HALF_SERVED: &str = "  identity: {source: Trusted}
+  databases:
+  - name: main
+    protocol: PostgreSQL
+    listen: {auth: {mode: Trust}}
+    upstream: {host: db.example.org, credentialsSecretRef: {name: db}}
+  - name: cache
+    protocol: Redis
+    listen: {address: 127.0.0.2, auth: {mode: Trust}}
+    upstream: {host: cache.example.org, credentialsSecretRef: {name: cache}}";
+
 fn rendered(spec: &str, namespace: &str, serves: Serves) -> InjectionTemplate {
     let text = format!(
         "apiVersion: bulkhead.dev/v1alpha1\nkind: IsolationPolicy\nmetadata: {{name: chat, namespace: {namespace}}}\nspec:\n  \
@@ -119,4 +131,50 @@ async fn a_policy_that_asks_for_everything_has_all_of_it_in_the_pod() {
     let mounts = application["volumeMounts"].as_array().unwrap();
     let paths: Vec<_> = mounts.iter().map(|mount| &mount["mountPath"]).collect();
     assert_eq!(paths, ["/run/postgresql", "/etc/bulkhead/ca"]);
+}
+
+/// The names of the Secrets that a pod's sidecar mounts.
+fn mounted(pod: &Value) -> Vec<&str> {
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    let secrets = volumes.iter().find(|it| it["name"] == "bulkhead-secrets");
+    let sources = secrets.unwrap()["projected"]["sources"].as_array().unwrap();
+    sources
+        .iter()
+        .map(|it| it["secret"]["name"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn pods_pass_the_guard_of_a_release_that_serves_more_databases_or_fewer() {
+    // Given pods that were injected by a release that mounts the Secrets of one database, and by one that mounts those of both.
+    let cluster = scene::shared().await;
+    let client = cluster.client();
+    let injected = |template: &InjectionTemplate| {
+        let Outcome::Injected { pod, .. } = inject(&sent(), std::slice::from_ref(template)) else {
+            panic!("the engine does not inject");
+        };
+        pod
+    };
+    for (before, after, secrets) in [
+        (Serves::THIS_RELEASE, EVERYTHING, vec!["cache", "db"]),
+        (EVERYTHING, Serves::THIS_RELEASE, vec!["db"]),
+    ] {
+        let namespace = enabled(cluster, &[]).await;
+        let old = injected(&rendered(HALF_SERVED, &namespace, before));
+        let template = rendered(HALF_SERVED, &namespace, after);
+        in_force(cluster, &namespace, &[json!(template)], &sent()).await;
+
+        // When the operator is of the other release, then such a pod is made anew, and is as that release makes it.
+        let pod = dry_run(&client, &namespace, "pods", &old).await.unwrap();
+        assert_eq!(mounted(&pod), secrets);
+
+        // And one with fewer Secrets than the template has passes as it is.
+        if before == Serves::THIS_RELEASE {
+            let mut kept = old;
+            let annotation = &injected(&template)["metadata"]["annotations"];
+            kept["metadata"]["annotations"] = annotation.clone();
+            let pod = dry_run(&client, &namespace, "pods", &kept).await.unwrap();
+            assert_eq!(mounted(&pod), ["db"]);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
 use bulkhead_crds::kinds::{Jwks, ListenTls, SecretKeyRef, SecretRef};
 use bulkhead_crds::names::objects::{self, JWKS_KEY, SIGNING_KEY};
 
-use super::Rendering;
+use super::{Rendering, volumes};
 
 /// The keys to mount, by the Secret's name.
 #[derive(Default)]
@@ -38,23 +38,21 @@ impl Keys {
 /// A source of the projected volume for each Secret, every key at `NAME/KEY`.
 pub(super) fn of(rendering: &Rendering<'_>) -> Vec<Projection> {
     let mut keys = Keys::default();
-    databases(rendering.effective, &mut keys);
+    databases(rendering, &mut keys);
     identity(rendering.effective, &mut keys);
     if rendering.serves.web_sockets && !rendering.effective.web_sockets.is_empty() {
         keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY, SIGNING_KEY]);
     }
     let mut sources: Vec<Projection> = keys.0.into_iter().map(projection).collect();
-    let policy = rendering.effective;
-    let mut databases = policy.databases.iter();
-    if databases.any(|database| database.listen.tls == Some(ListenTls::Issued)) {
-        sources.push(issued(&policy.name));
+    if volumes::issues_a_certificate(rendering) {
+        sources.push(issued(&rendering.effective.name));
     }
     sources
 }
 
-/// Of every database, served or not: the sidecar reads them all before it takes a policy on.
-fn databases(policy: &EffectivePolicy, keys: &mut Keys) {
-    for database in &policy.databases {
+/// Of the databases that the sidecar opens a listener for: it reads all of theirs before it takes a policy on, and no others.
+fn databases(rendering: &Rendering<'_>, keys: &mut Keys) {
+    for database in rendering.served() {
         let (upstream, listen) = (&database.upstream, &database.listen);
         keys.whole(
             upstream.credentials_secret_ref.as_ref(),

@@ -337,6 +337,35 @@ fn the_sidecar_mounts_the_keys_that_the_policy_names_and_no_other() {
     assert!(sources(&Case::of(TRUSTED).render()).is_empty());
 }
 
+#[test]
+fn the_secrets_of_a_database_that_is_not_served_are_not_mounted() {
+    let spec = "  identity: {source: Trusted}\n  databases:\n  \
+                - {name: main, protocol: PostgreSQL, listen: {auth: {mode: Trust}}, upstream: {host: db, credentialsSecretRef: {name: db}}}\n  \
+                - {name: cache, protocol: Redis, listen: {address: 127.0.0.2, tls: Secret, tlsSecretRef: {name: cert}, auth: {mode: Trust}}, \
+                upstream: {host: cache, credentialsSecretRef: {name: cache}, tls: {caSecretRef: {name: cache-ca}}}}\n  \
+                - {name: facts, protocol: ClickHouse, listen: {address: 127.0.0.3, tls: Issued, auth: {mode: Trust}}, upstream: {host: facts}}";
+    let names = |serves: Serves| {
+        let case = Case {
+            serves,
+            ..Case::of(spec)
+        };
+        let sources = sources(&case.render());
+        let names = sources.iter().map(|it| it["name"].as_str().unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Serves::THIS_RELEASE), ["db"]);
+    assert_eq!(
+        names(SERVING_ALL),
+        [
+            "cache",
+            "cache-ca",
+            "cert",
+            "db",
+            "bulkhead-issued-certificates"
+        ]
+    );
+}
+
 const WEB_SOCKETS: &str = "  identity: {source: Trusted}\n  webSockets:\n  \
     - {name: a, listen: {port: 8080, takesOver: http}, upstream: {port: 8000}}\n  \
     - {name: b, listen: {port: 8081, takesOver: websocket-public}, upstream: {port: 8001}}\n  \
