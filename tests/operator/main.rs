@@ -11,4 +11,5 @@ mod command_line;
 mod control_plane;
 mod injection;
 mod reconcile;
+mod sarif;
 mod serve;

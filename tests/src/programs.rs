@@ -87,7 +87,7 @@ fn built_beside_this(name: &str) -> PathBuf {
     })
 }
 
-/// A Python with psycopg 3 and asyncpg, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
+/// A Python with psycopg 3, asyncpg and jsonschema, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
 ///
 /// # Panics
 /// When Python or one of them cannot be had; the message says which command would have made it.
@@ -111,13 +111,17 @@ pub fn cache() -> PathBuf {
     })
 }
 
-/// The releases of the Python clients that the suites are written against.
-const PYTHON_CLIENTS: [&str; 2] = ["psycopg[binary]==3.3.*", "asyncpg==0.32.*"];
+/// The releases of the Python packages that the suites are written against. `format-nongpl` checks URIs.
+const PYTHON_PACKAGES: [&str; 3] = [
+    "psycopg[binary]==3.3.*",
+    "asyncpg==0.32.*",
+    "jsonschema[format-nongpl]==4.26.*",
+];
 
 fn make_python() -> PathBuf {
     let cache = cache();
     std::fs::create_dir_all(&cache).unwrap();
-    let folder = cache.join("python-psycopg-3.3-asyncpg-0.32");
+    let folder = cache.join("python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26");
     let python = folder.join("bin/python");
     let ready = folder.join("ready");
     // Two test processes may start at once on a machine that has neither.
@@ -131,10 +135,10 @@ fn make_python() -> PathBuf {
         run(
             Command::new(&python)
                 .args(["-m", "pip", "install", "--quiet"])
-                .args(PYTHON_CLIENTS),
+                .args(PYTHON_PACKAGES),
             "a package index must be within reach",
         );
-        std::fs::write(&ready, PYTHON_CLIENTS.join("\n")).unwrap();
+        std::fs::write(&ready, PYTHON_PACKAGES.join("\n")).unwrap();
     }
     python
 }
