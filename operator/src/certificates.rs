@@ -56,7 +56,7 @@ impl From<kube::Error> for CertificateError {
 /// The names by which the API server knows the webhooks.
 #[must_use]
 pub fn names(settings: &Settings) -> Vec<String> {
-    match &settings.reach {
+    match settings.webhooks.reach() {
         Reach::Service(service) => {
             let short = format!("{service}.{}", settings.namespace);
             let full = format!("{short}.svc.{}", settings.cluster_domain);

@@ -87,7 +87,7 @@ pub async fn keep(
 ) {
     let pause = settings
         .repair_interval
-        .min(follow::interval(&settings.certificates));
+        .min(follow::interval(settings.webhooks.certificates()));
     let mut installer = Installer {
         client,
         settings,
@@ -149,12 +149,12 @@ impl Installer {
 
     /// Does what is due for the certificates, and returns the authorities to announce; none where somebody else does that.
     async fn certificates(&self) -> Result<Option<String>, InstallError> {
-        let (authority, certificate) = match &self.settings.certificates {
+        let (authority, certificate) = match self.settings.webhooks.certificates() {
             Certificates::Folder(folder) => return Ok(follow::announced_by(folder).await?),
             Certificates::Own {
                 authority,
                 certificate,
-            } => (*authority, *certificate),
+            } => (authority, certificate),
         };
         let plan = Plan {
             authority,

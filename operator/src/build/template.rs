@@ -21,7 +21,6 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::settings::Settings;
 pub use sidecar::resources;
 
 /// Sidecars of older templates that the guard still lets pass.
@@ -59,20 +58,6 @@ pub struct SidecarImage {
     pub run_as_group: Option<i64>,
     /// The cluster's DNS domain, for the long names of Services.
     pub cluster_domain: String,
-}
-
-impl SidecarImage {
-    /// What the operator was told.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Self {
-        Self {
-            image: settings.sidecar_image.clone(),
-            pull_policy: settings.sidecar_pull_policy.clone(),
-            run_as_user: settings.sidecar_run_as_user,
-            run_as_group: settings.sidecar_run_as_group,
-            cluster_domain: settings.cluster_domain.clone(),
-        }
-    }
 }
 
 /// What a sidecar opens listeners for. Nothing else is led to it: that traffic goes where it went before.

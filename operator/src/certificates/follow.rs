@@ -38,8 +38,8 @@ impl Source {
     /// Where these settings have it come from.
     #[must_use]
     pub fn of(settings: &Settings, client: &Client) -> Self {
-        match &settings.certificates {
-            Certificates::Folder(folder) => Self::Folder(folder.clone()),
+        match settings.webhooks.certificates() {
+            Certificates::Folder(folder) => Self::Folder(folder.to_owned()),
             Certificates::Own { .. } => Self::Secret {
                 client: client.clone(),
                 namespace: settings.namespace.clone(),
@@ -63,9 +63,9 @@ impl Source {
 
 /// How often to look at certificates that live this long.
 #[must_use]
-pub fn interval(certificates: &Certificates) -> Duration {
+pub fn interval(certificates: Certificates<'_>) -> Duration {
     match certificates {
-        Certificates::Own { certificate, .. } => OFTEN.min(*certificate / 20),
+        Certificates::Own { certificate, .. } => OFTEN.min(certificate / 20),
         Certificates::Folder(_) => OFTEN,
     }
 }

@@ -12,8 +12,7 @@ use clap::Args;
 
 use super::manifests::{self, Manifest, Problem};
 use super::{Error, inject::sources::Sources};
-use crate::build::SidecarImage;
-use crate::settings::{Id, SIDECAR_IMAGE, id};
+use crate::settings::Sidecar;
 
 /// Injects the sidecar into the pods of manifests, as the API server would.
 #[derive(Args)]
@@ -40,28 +39,11 @@ pub struct Arguments {
     /// The environment of namespaces that say none
     #[arg(long, default_value = "production", value_name = "NAME")]
     default_environment: String,
-    #[command(flatten)]
-    sidecar: Sidecar,
-}
-
-/// What the operator is told of the sidecar, and the policy does not say.
-#[derive(Args)]
-struct Sidecar {
     /// The cluster's DNS domain
     #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
     cluster_domain: String,
-    /// The sidecar's image
-    #[arg(long, default_value = SIDECAR_IMAGE, value_name = "IMAGE")]
-    sidecar_image: String,
-    /// When the sidecar's image is pulled; without it, as the API server chooses
-    #[arg(long, value_name = "POLICY")]
-    sidecar_pull_policy: Option<String>,
-    /// The user id of the sidecar, or `unset` where the platform assigns one (OpenShift)
-    #[arg(long, default_value = "65532", value_name = "ID", value_parser = id)]
-    sidecar_run_as_user: Id,
-    /// The group id of the sidecar, or `unset` where the platform assigns one (OpenShift)
-    #[arg(long, default_value = "65532", value_name = "ID", value_parser = id)]
-    sidecar_run_as_group: Id,
+    #[command(flatten)]
+    sidecar: Sidecar,
 }
 
 impl Arguments {
@@ -82,17 +64,10 @@ impl Arguments {
     }
 
     fn circumstances(&self) -> sources::Circumstances {
-        let sidecar = &self.sidecar;
         sources::Circumstances {
             environment: self.environment.clone(),
             default_environment: self.default_environment.clone(),
-            sidecar: SidecarImage {
-                image: sidecar.sidecar_image.clone(),
-                pull_policy: sidecar.sidecar_pull_policy.clone(),
-                run_as_user: sidecar.sidecar_run_as_user.0,
-                run_as_group: sidecar.sidecar_run_as_group.0,
-                cluster_domain: sidecar.cluster_domain.clone(),
-            },
+            sidecar: self.sidecar.image(&self.cluster_domain),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn start(
 ) -> Result<Serving, super::Error> {
     let readiness = Readiness::default();
     let admin = health::bind(settings.admin).await?;
-    let webhook = health::bind(settings.webhook).await?;
+    let webhook = health::bind(settings.webhooks.address).await?;
     tracing::info!(
         admin = %admin.local_addr()?,
         webhook = %webhook.local_addr()?,
@@ -62,7 +62,7 @@ pub(super) async fn start(
     let serving = server::serve(webhook, tls, webhooks, stop, settings.drain);
     let follow = follow::follow(
         Source::of(settings, client),
-        follow::interval(&settings.certificates),
+        follow::interval(settings.webhooks.certificates()),
         shown,
         readiness.clone(),
         metrics.clone(),

@@ -107,7 +107,7 @@ impl Context {
             instance: Some(settings.identity.clone()),
         };
         Self {
-            sidecar: SidecarImage::of(&settings),
+            sidecar: settings.sidecar.image(&settings.cluster_domain),
             barred: Barred {
                 api_server: api_server(&client).await,
                 cluster_domain: settings.cluster_domain.clone(),

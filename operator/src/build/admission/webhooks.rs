@@ -66,7 +66,7 @@ pub fn mutating(settings: &Settings, authorities: Option<&str>) -> Value {
 }
 
 fn client(settings: &Settings, path: &str, authorities: Option<&str>) -> Value {
-    let mut config = match &settings.reach {
+    let mut config = match settings.webhooks.reach() {
         Reach::Url(url) => json!({"url": format!("{url}{path}")}),
         Reach::Service(service) => json!({
             "service": {"name": service, "namespace": settings.namespace, "path": path, "port": 443},

@@ -65,7 +65,9 @@ pub(super) fn policy(
     let over = typed::<NetworkPolicy>(&near, ("networking.k8s.io", "NetworkPolicy"));
     for one in network_policies::stale(&taken, &pods, over.iter().map(|(_, it)| it)) {
         let of = over.iter().find(|(it, _)| it.name() == one.name);
-        of.map(|(manifest, _)| tell(manifest, vec![one]));
+        if let Some((manifest, _)) = of {
+            tell(manifest, vec![one]);
+        }
     }
     let resources = build::resources(effective);
     for (manifest, range) in typed::<LimitRange>(&near, ("", "LimitRange")) {
