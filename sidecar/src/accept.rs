@@ -1,4 +1,4 @@
-//! Where clients come in: a listener a database entry (or several at one address), accepted from by every worker.
+//! Where clients come in: a listener an entry (or several databases at one address), accepted from by every worker.
 //!
 //! A client's start-up is read on the worker that accepted it; then the client moves, once, to the worker of its user.
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
+use listener::{Accepting, Traffic};
 pub use listener::{ListenError, Listener, Listeners};
 pub use socket::SocketFile;
 
@@ -19,6 +20,7 @@ use crate::force::DatabaseForce;
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use crate::protocol::postgres::handshake::{Arrival, HandshakeError, Login, authenticate, receive};
 use crate::protocol::postgres::session::{self, cancel_key};
+use crate::protocol::websocket::http;
 use crate::session::{Admitted, Refusal, admit, application_name, named_role, send_fatal};
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
@@ -32,14 +34,11 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long a worker waits when the operating system gives no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(50);
 
-/// Accepts clients until the worker drains.
+/// Accepts clients: those of databases until the worker drains, those of the application as long as it lives, because requests that are
+/// no WebSockets are served to the end.
 pub async fn serve(worker: Rc<Worker>, listener: Listener) {
-    let entries: Rc<[Rc<Entry>]> = listener
-        .entries
-        .iter()
-        .filter_map(|name| worker.entry(name))
-        .collect();
-    let upstream = listener.entries.join(", ");
+    let (names, traffic) = (listener.entries.clone(), listener.traffic);
+    let upstream = names.join(", ");
     let socket = match listener.into_accepting() {
         Ok(socket) => socket,
         Err(error) => {
@@ -47,17 +46,37 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
             return;
         }
     };
-    let mut draining = worker.draining.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = draining.wait_for(|draining| *draining) => return,
-            accepted = socket.accept() => accepted,
-        };
-        match accepted {
-            Ok(stream) => {
+    match traffic {
+        Traffic::Database => {
+            let named = names.iter().filter_map(|name| worker.entry(name));
+            let entries: Rc<[Rc<Entry>]> = named.collect();
+            let mut draining = worker.draining.subscribe();
+            let accepting = accept(&socket, &upstream, |stream| {
                 spawn_local(welcome(Rc::clone(&worker), Rc::clone(&entries), stream));
+            });
+            tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => {}
+                () = accepting => {}
             }
+        }
+        Traffic::WebSocket => {
+            let named = names.first().and_then(|name| worker.socket_entry(name));
+            let Some(entry) = named else { return };
+            accept(&socket, &upstream, |stream| {
+                if let Stream::Tcp(tcp) = stream {
+                    spawn_local(http::serve(Rc::clone(&worker), Rc::clone(&entry), tcp));
+                }
+            })
+            .await;
+        }
+    }
+}
+
+async fn accept(socket: &Accepting, upstream: &str, welcome: impl Fn(Stream)) {
+    loop {
+        match socket.accept().await {
+            Ok(stream) => welcome(stream),
             Err(error) => {
                 tracing::warn!(%error, upstream, "a client could not be accepted");
                 tokio::time::sleep(OUT_OF_SOCKETS).await;

@@ -3,6 +3,8 @@
 //! Built off the workers whenever the policy or a secret changes, and handed to every worker as one `Arc`. What a worker
 //! reads from it holds for new work at once; work under way keeps the revision with which it began.
 
+mod web_socket;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls
 use crate::secrets::{SecretError, Secrets};
 use crate::telemetry::TimeoutKind;
 use crate::upstream::{Connector, Resolver, UpstreamError};
+pub use web_socket::WebSocketForce;
 
 /// How far the server's own timeouts stand above the sidecar's: a backstop for a sidecar that has died.
 const BACKSTOP: Duration = Duration::from_secs(2);
@@ -31,6 +34,8 @@ pub struct Force {
     pub issuer: Option<Arc<Issuer>>,
     /// Its databases.
     pub databases: Vec<Arc<DatabaseForce>>,
+    /// Its WebSocket listeners.
+    pub web_sockets: Vec<Arc<WebSocketForce>>,
 }
 
 /// One database entry of a revision.
@@ -144,11 +149,17 @@ impl Force {
                 tls: listen_tls(settings, &policy.name, secrets)?,
             }));
         }
+        let web_sockets = policy
+            .web_sockets
+            .iter()
+            .map(|settings| Arc::new(WebSocketForce::new(settings, policy, &verifier)))
+            .collect();
         Ok(Self {
             revision,
             policy: Arc::clone(policy),
             issuer,
             databases,
+            web_sockets,
         })
     }
 
@@ -156,6 +167,12 @@ impl Force {
     #[must_use]
     pub fn database(&self, name: &str) -> Option<&Arc<DatabaseForce>> {
         self.databases.iter().find(|entry| *entry.name == *name)
+    }
+
+    /// The WebSocket entry of this name.
+    #[must_use]
+    pub fn web_socket(&self, name: &str) -> Option<&Arc<WebSocketForce>> {
+        self.web_sockets.iter().find(|entry| *entry.name == *name)
     }
 }
 

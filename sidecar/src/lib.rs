@@ -15,6 +15,7 @@ pub mod execution;
 pub mod factory;
 pub mod force;
 pub mod identity;
+pub mod jitter;
 pub mod policy;
 pub mod process;
 pub mod protocol;

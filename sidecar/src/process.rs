@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -21,7 +22,11 @@ pub struct Process {
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
     users: AtomicU32,
     sessions: AtomicUsize,
+    drain_period: Duration,
 }
+
+/// The part of the grace period over which WebSockets are told to go, in thirds: the rest is for their goodbyes.
+const DRAIN_THIRDS: u32 = 2;
 
 impl Process {
     /// A process whose workers have these mailboxes.
@@ -33,7 +38,21 @@ impl Process {
             limiters: Mutex::default(),
             users: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
+            drain_period: Duration::ZERO,
         }
+    }
+
+    /// The same with a grace period after SIGTERM.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.drain_period = grace * DRAIN_THIRDS / 3;
+        self
+    }
+
+    /// Over how long a drain tells WebSockets to go, each at a moment of its own.
+    #[must_use]
+    pub const fn drain_period(&self) -> Duration {
+        self.drain_period
     }
 
     /// How many workers there are.
@@ -79,6 +98,13 @@ impl Process {
         self.metrics.upstream(&force.name, force.settings.protocol)
     }
 
+    /// A session that ends with what this gives.
+    #[must_use]
+    pub fn open(&self) -> Open<'_> {
+        self.session_begins();
+        Open(self)
+    }
+
     /// A session begins.
     pub fn session_begins(&self) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +134,16 @@ impl Process {
     /// One user less.
     pub fn leave_user(&self) {
         self.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A session that is open.
+#[derive(Debug)]
+pub struct Open<'a>(&'a Process);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.session_ends();
     }
 }
 

@@ -119,6 +119,16 @@ impl Inbox {
         }
     }
 
+    /// Takes `count` bytes out from behind the first `at`: they are dealt with, and those before them are not.
+    pub fn remove(&mut self, at: usize, count: usize) {
+        let at = at.min(self.len());
+        let count = count.min(self.len() - at);
+        // What stands before is what a peer has not taken yet: mostly nothing, and never more than a read or two.
+        self.buffer
+            .copy_within(self.start..self.start + at, self.start + count);
+        self.consume(count);
+    }
+
     /// Puts bytes that somebody else has already read in front of what comes next.
     pub fn preload(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -225,6 +235,12 @@ impl Outbox {
         &mut self.buffer
     }
 
+    /// Whether the peer has been given a part of what waits.
+    #[must_use]
+    pub const fn is_begun(&self) -> bool {
+        self.sent > 0
+    }
+
     /// Drops what the peer has not been given.
     pub fn discard(&mut self) {
         self.sent = 0;
@@ -308,6 +324,20 @@ mod tests {
         assert_eq!(fill(&mut inbox, &rest), rest.len());
         assert_eq!(inbox.len(), BUFFER_BYTES * 2);
         assert_eq!(&inbox.bytes()[..7], &[7, 7, 7, 7, 7, 7, 9]);
+    }
+
+    #[test]
+    fn bytes_are_taken_out_from_behind_others() {
+        let mut inbox = Inbox::new(Slab::default());
+        inbox.preload(b"clearedPONGrest");
+        inbox.remove(7, 4);
+        assert_eq!(inbox.bytes(), b"clearedrest");
+        inbox.remove(7, 4);
+        assert_eq!(inbox.bytes(), b"cleared");
+        inbox.remove(0, 7);
+        assert!(inbox.is_empty());
+        inbox.remove(3, 3);
+        assert!(inbox.is_empty());
     }
 
     #[test]

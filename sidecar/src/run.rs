@@ -108,7 +108,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     }
     let admin = AdminPort::bind(args.admin)?;
     let control = ControlSocket::bind(&args.control.path())?;
-    let running = start(args.worker_count(), &metrics, &force)?;
+    let running = start(args, &metrics, &force)?;
     let readiness = Arc::new(Readiness::default());
     let drain = Arc::new(Notify::new());
     let state = AdminState {
@@ -171,15 +171,18 @@ fn warm_random_numbers() {
 }
 
 /// Opens the listeners and starts the workers.
-fn start(workers: usize, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
+fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
     let listeners = Listeners::open(force)?;
     for listener in &listeners.all {
         let upstream = listener.entries.join(", ");
         tracing::info!(upstream, address = listener.place()?, "listening");
     }
     let (mailboxes, receivers): (Vec<_>, Vec<_>) =
-        (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-    let process = Arc::new(Process::new(Arc::clone(metrics), mailboxes));
+        (0..args.worker_count())
+            .map(|_| mpsc::unbounded_channel())
+            .unzip();
+    let process = Process::new(Arc::clone(metrics), mailboxes).with_grace(args.grace);
+    let process = Arc::new(process);
     let mut threads = Vec::new();
     for (index, mailbox) in receivers.into_iter().enumerate() {
         let shared: Result<Vec<_>, _> = listeners.all.iter().map(Listener::share).collect();
@@ -217,6 +220,7 @@ impl Ending {
             loop {
                 drain.notified().await;
                 readiness.set_draining();
+                process.send_all(|| Letter::Leave);
                 tracing::info!("not ready any more: a drain was asked for");
             }
         };

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveBreaker, EffectiveDatabase, EffectiveIdentity, EffectiveIsolation, EffectiveLimits,
-    EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts, EffectiveUpstream,
-    EffectiveWebSocket, Origins,
+    EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveIdentity, EffectiveIsolation,
+    EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts,
+    EffectiveUpstream, EffectiveWebSocket, Origins,
 };
 use crate::kinds::{
-    AuthMode, Breaker, Database, Identity, IdentitySource, IsolationPolicy, IsolationPolicySpec,
-    Jwks, Jwt, Listen, Missed, Mode, OnDisconnect, OptOut, Pool, PoolMode, RowLevelSecurity,
-    SecretKeyRef, SignedContext, SqlScope, Tier, Timeouts, TlsMode, Upstream, WebSocket,
+    AuthMode, Breaker, Compression, Database, Execution, Identity, IdentitySource, IsolationPolicy,
+    IsolationPolicySpec, Jwks, Jwt, Listen, Missed, Mode, OnDisconnect, OptOut, PlainHttp, Pool,
+    PoolMode, RowLevelSecurity, SecretKeyRef, SignedContext, SlowConsumer, SqlScope, Tier,
+    Timeouts, TlsMode, TokenPlace, TokenSource, Upstream, WebSocket, WhenFull,
 };
 use crate::names;
 use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY};
@@ -226,20 +227,45 @@ fn web_socket(written: WebSocket) -> EffectiveWebSocket {
         port: listen.port.unwrap_or(8080),
         takes_over: listen.takes_over,
         upstream_port: written.upstream.port,
+        tokens: written.tokens.unwrap_or_else(token_places),
+        plain_http: written.plain_http.unwrap_or(PlainHttp::Attach),
+        allowed_origins: written.allowed_origins,
+        paths: written.paths.unwrap_or_default(),
         handshake: span(timeouts.handshake, 10 * SECOND),
         idle: switch(timeouts.idle, 5 * MINUTE),
         ping: switch(timeouts.ping, 20 * SECOND),
+        pong: span(timeouts.pong, 10 * SECOND),
         max_lifetime: switch(timeouts.max_lifetime, 12 * HOUR),
         cold_start: span(timeouts.cold_start, 30 * SECOND),
+        expiry_grace: span(timeouts.expiry_grace, 30 * SECOND),
         connections_per_user: limits.connections_per_user.unwrap_or(4),
+        when_full: limits.when_full.unwrap_or(WhenFull::CloseOldest),
         message_bytes: limits.message_bytes.map_or(MIB, names::Quantity::get),
         messages_per_second: limits.messages_per_second.unwrap_or(50),
         buffer_per_user: limits
             .buffer_per_user
             .map_or(256 * KIB, names::Quantity::get),
+        slow_consumer: limits.slow_consumer.unwrap_or(SlowConsumer::Wait),
+        compression: written.compression.unwrap_or(Compression::Auto),
+        validate_utf8: written.validate_utf8.unwrap_or(false),
         resume_window: span(resume.window, MINUTE),
         resume_buffer: resume.buffer.map_or(256 * KIB, names::Quantity::get),
+        resume_total: resume.total_bytes.map_or(64 * MIB, names::Quantity::get),
+        execution: execution(&written.execution.unwrap_or_default()),
         critical_events: written.critical_events.unwrap_or_default(),
+    }
+}
+
+fn token_places() -> Vec<TokenSource> {
+    let of = |source| TokenSource { source, name: None };
+    vec![of(TokenPlace::Authorization), of(TokenPlace::Subprotocol)]
+}
+
+fn execution(written: &Execution) -> EffectiveExecution {
+    EffectiveExecution {
+        start: switch(written.start, Duration::ZERO),
+        progress: switch(written.progress, Duration::ZERO),
+        total: switch(written.total, Duration::ZERO),
     }
 }
 

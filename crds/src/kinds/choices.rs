@@ -147,6 +147,63 @@ choice!(
         Evict,
     }
 );
+choice!(
+    /// Where a WebSocket client's token may stand.
+    TokenPlace {
+        /// In the header `Authorization: Bearer TOKEN` (RFC 6750).
+        Authorization,
+        /// In the header `name`, whole.
+        Header,
+        /// In the cookie `name`.
+        Cookie,
+        /// In the query parameter `name`, which the application does not see.
+        Query,
+        /// In `Sec-WebSocket-Protocol`, as `bulkhead.token.BASE64URL` beside `bulkhead.v1`.
+        Subprotocol,
+    }
+);
+choice!(
+    /// What becomes of requests at a WebSocket's port that are no WebSockets.
+    PlainHttp {
+        /// A user context is required, in mode `Enforce`.
+        Require,
+        /// A valid user context is passed on to the application, and none is required.
+        Attach,
+        /// Tokens are not looked at.
+        Ignore,
+    }
+);
+choice!(
+    /// What becomes of a user's next socket when they have as many as they may.
+    WhenFull {
+        /// Their oldest gives way.
+        CloseOldest,
+        /// The new one is refused.
+        Reject,
+    }
+);
+choice!(
+    /// What becomes of a client that does not read what is sent to it.
+    SlowConsumer {
+        /// The application is not read either, until the client has been silent for `ping` and `pong` together.
+        Wait,
+        /// Messages that are not critical are left out once `bufferPerUser` is reached.
+        Drop,
+        /// The socket is closed once `bufferPerUser` is reached.
+        Close,
+    }
+);
+choice!(
+    /// Whether messages may be compressed (permessage-deflate, RFC 7692).
+    Compression {
+        /// They may, unless the policy makes the sidecar read them.
+        Auto,
+        /// They may.
+        Pass,
+        /// The extension is taken from the client's offer.
+        Remove,
+    }
+);
 
 impl Protocol {
     /// The port that the protocol's servers listen on unless told otherwise.

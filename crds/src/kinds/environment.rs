@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Breaker, IdentitySource, InSql, Inject, Injection, Isolation, Jwks, Limits, Listen, Mode, Pool,
-    Protocol, Resume, SecretRef, Session, SignedContext, Timeouts, Trusted, UpstreamTls,
-    WebSocketLimits, WebSocketListen, WebSocketTimeouts,
+    Breaker, Compression, Execution, IdentitySource, InSql, Inject, Injection, Isolation, Jwks,
+    Limits, Listen, Mode, PlainHttp, Pool, Protocol, Resume, SecretRef, Session, SignedContext,
+    Timeouts, TokenSource, Trusted, UpstreamTls, WebSocketLimits, WebSocketListen,
+    WebSocketTimeouts,
 };
 use crate::names::Duration;
 
@@ -126,12 +127,26 @@ pub struct WebSocketOverlay {
     pub listen: Option<WebSocketListen>,
     /// Overrides parts of the base's field.
     pub upstream: Option<WebSocketUpstreamOverlay>,
+    /// Replaces the base's list.
+    pub tokens: Option<Vec<TokenSource>>,
+    /// Overrides the base's field.
+    pub plain_http: Option<PlainHttp>,
+    /// Replaces the base's list.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Replaces the base's list.
+    pub paths: Option<Vec<String>>,
     /// Overrides parts of the base's field.
     pub timeouts: Option<WebSocketTimeouts>,
     /// Overrides parts of the base's field.
     pub limits: Option<WebSocketLimits>,
+    /// Overrides the base's field.
+    pub compression: Option<Compression>,
+    /// Overrides the base's field.
+    pub validate_utf8: Option<bool>,
     /// Overrides parts of the base's field.
     pub resume: Option<Resume>,
+    /// Overrides parts of the base's field.
+    pub execution: Option<Execution>,
     /// Replaces the base's list.
     pub critical_events: Option<Vec<String>>,
 }

@@ -20,8 +20,9 @@ pub mod template;
 mod websocket;
 
 pub use choices::{
-    AuthMode, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut, PoolMode, Protocol,
-    RowLevelSecurity, SqlScope, Tier, TlsMode,
+    AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut,
+    PlainHttp, PoolMode, Protocol, RowLevelSecurity, SlowConsumer, SqlScope, Tier, TlsMode,
+    TokenPlace, WhenFull,
 };
 pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamTls};
 pub use environment::{
@@ -39,5 +40,6 @@ pub use status::{
 };
 pub use template::{InjectionTemplate, InjectionTemplateSpec};
 pub use websocket::{
-    Resume, WebSocket, WebSocketLimits, WebSocketListen, WebSocketTimeouts, WebSocketUpstream,
+    Execution, Resume, TokenSource, WebSocket, WebSocketLimits, WebSocketListen, WebSocketTimeouts,
+    WebSocketUpstream,
 };

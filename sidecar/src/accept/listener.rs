@@ -3,7 +3,7 @@
 //! Database entries that name the same address share its socket.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::socket::{self, SocketFile};
-use crate::force::{DatabaseForce, Force};
+use crate::force::{DatabaseForce, Force, WebSocketForce};
 use crate::stream::Stream;
 
 /// Connections that the kernel holds for a busy listener.
@@ -22,9 +22,20 @@ pub(super) const BACKLOG: i32 = 1024;
 /// A listening socket that workers share.
 #[derive(Debug)]
 pub struct Listener {
-    /// The database entries that it belongs to, in the policy's order; never none.
+    /// The entries that it belongs to, in the policy's order; never none.
     pub entries: Vec<Arc<str>>,
+    /// What comes there.
+    pub(super) traffic: Traffic,
     socket: Socket,
+}
+
+/// What comes to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// The application, on its way to a database.
+    Database,
+    /// Clients, on their way to the application.
+    WebSocket,
 }
 
 #[derive(Debug)]
@@ -43,8 +54,10 @@ pub struct Listeners {
 
 /// A listener could not be opened.
 #[derive(Debug, Error)]
-#[error("databases[{entry}].listen: cannot listen on {place}: {source}{advice}")]
+#[error("{list}[{entry}].listen: cannot listen on {place}: {source}{advice}")]
 pub struct ListenError {
+    /// `databases` or `webSockets`.
+    list: &'static str,
     entry: String,
     place: String,
     source: io::Error,
@@ -74,7 +87,34 @@ impl Listeners {
                 listeners.open_unix(database, Path::new(folder))?;
             }
         }
+        for web_socket in &force.web_sockets {
+            listeners.open_web_socket(web_socket)?;
+        }
         Ok(listeners)
+    }
+
+    /// On all addresses of both families, or of IPv4 where the host has no other.
+    fn open_web_socket(&mut self, web_socket: &WebSocketForce) -> Result<(), ListenError> {
+        let port = web_socket.settings.port;
+        let socket = bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+            // These would be said of IPv4 too.
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            // The kernel knows no IPv6.
+            _ => bind((Ipv4Addr::UNSPECIFIED, port).into()),
+        });
+        let socket = socket.map_err(|source| ListenError {
+            list: "webSockets",
+            entry: web_socket.name.to_string(),
+            place: format!("port {port}"),
+            advice: advice_for_tcp(&source),
+            source,
+        })?;
+        self.all.push(Listener {
+            entries: vec![Arc::clone(&web_socket.name)],
+            traffic: Traffic::WebSocket,
+            socket: Socket::Tcp(socket),
+        });
+        Ok(())
     }
 
     fn open_tcp(&mut self, database: &DatabaseForce) -> Result<(), ListenError> {
@@ -85,6 +125,7 @@ impl Listeners {
             return Ok(());
         }
         let socket = bind(address).map_err(|source| ListenError {
+            list: "databases",
             entry: database.name.to_string(),
             place: address.to_string(),
             advice: advice_for_tcp(&source),
@@ -98,6 +139,7 @@ impl Listeners {
         let failed = |path: &Path| {
             let (entry, place) = (database.name.to_string(), path.display().to_string());
             move |source| ListenError {
+                list: "databases",
                 entry,
                 place,
                 advice: socket::advice(&source),
@@ -132,7 +174,11 @@ impl Listeners {
 
     /// Whether there is such a listener already; the entry shares it then.
     fn join(&mut self, database: &DatabaseForce, is_it: impl Fn(&Listener) -> bool) -> bool {
-        let known = self.all.iter_mut().find(|listener| is_it(listener));
+        let mut databases = self
+            .all
+            .iter_mut()
+            .filter(|listener| listener.traffic == Traffic::Database);
+        let known = databases.find(|listener| is_it(listener));
         known.is_some_and(|listener| {
             listener.entries.push(Arc::clone(&database.name));
             true
@@ -142,6 +188,7 @@ impl Listeners {
     fn add(&mut self, database: &DatabaseForce, socket: Socket) {
         self.all.push(Listener {
             entries: vec![Arc::clone(&database.name)],
+            traffic: Traffic::Database,
             socket,
         });
     }
@@ -161,6 +208,7 @@ impl Listener {
     pub fn share(&self) -> io::Result<Self> {
         Ok(Self {
             entries: self.entries.clone(),
+            traffic: self.traffic,
             socket: match &self.socket {
                 Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
                 Socket::Unix(socket, path) => Socket::Unix(socket.try_clone()?, path.clone()),
@@ -206,6 +254,10 @@ fn bind(address: SocketAddr) -> io::Result<StdTcpListener> {
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // The host may have it otherwise (`net.ipv6.bindv6only`).
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

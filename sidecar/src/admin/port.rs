@@ -65,15 +65,15 @@ pub struct RevisionReport {
     pub attributed: u64,
     /// All connections since the start that asked to be served, those that were refused for want of a user among them.
     pub total: u64,
-    /// The databases' listeners, by name.
+    /// The listeners, by name: the databases', then the WebSockets'.
     pub listeners: Vec<ListenerReport>,
 }
 
-/// What came to one database's listener.
+/// What came to one listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerReport {
-    /// The database entry's name.
+    /// The entry's name.
     pub name: String,
     /// Client connections that are open.
     pub open: u64,
@@ -213,11 +213,23 @@ impl RevisionReport {
     #[must_use]
     pub fn of(state: &AdminState) -> Self {
         let (revision, standing) = (state.store.current(), state.store.standing());
-        let upstreams = state.metrics.upstreams();
-        let (attributed, total) = upstreams
-            .iter()
-            .map(|(_, upstream)| upstream.attribution())
+        let (upstreams, sockets) = (state.metrics.upstreams(), state.metrics.sockets());
+        let of_upstreams = upstreams.iter().map(|(_, upstream)| upstream.attribution());
+        let of_sockets = sockets.iter().map(|(_, socket)| socket.attribution());
+        let (attributed, total) = of_upstreams
+            .chain(of_sockets)
             .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let report = |name: &String, open: i64, quiet: Duration| ListenerReport {
+            name: name.clone(),
+            open: u64::try_from(open).unwrap_or_default(),
+            quiet_seconds: quiet.as_secs(),
+        };
+        let databases = upstreams
+            .iter()
+            .map(|(name, it)| report(name, it.connections.get(), it.quiet()));
+        let web_sockets = sockets
+            .iter()
+            .map(|(name, it)| report(name, it.connections.get(), it.quiet()));
         let seconds = |at: std::time::SystemTime| {
             at.duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs())
@@ -236,14 +248,7 @@ impl RevisionReport {
             wire_versions: READS.to_vec(),
             attributed,
             total,
-            listeners: upstreams
-                .iter()
-                .map(|(name, upstream)| ListenerReport {
-                    name: name.clone(),
-                    open: u64::try_from(upstream.connections.get()).unwrap_or_default(),
-                    quiet_seconds: upstream.quiet().as_secs(),
-                })
-                .collect(),
+            listeners: databases.chain(web_sockets).collect(),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Owner {
     #[must_use]
     pub fn home(&self, workers: usize, here: usize) -> usize {
         match self {
-            Self::User(id) => usize::try_from(id.hash64() % workers.max(1) as u64).unwrap_or(0),
+            Self::User(id) => id.home(workers),
             Self::Unattributed | Self::Shared => here,
         }
     }

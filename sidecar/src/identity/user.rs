@@ -87,6 +87,12 @@ impl UserId {
         &self.0
     }
 
+    /// The worker, of so many, on which the user lives.
+    #[must_use]
+    pub fn home(&self, workers: usize) -> usize {
+        usize::try_from(self.hash64() % workers.max(1) as u64).unwrap_or(0)
+    }
+
     /// A hash that is the same for the same id as long as the process lives: for choosing the user's worker. Never an
     /// identity: two users may share it.
     #[must_use]

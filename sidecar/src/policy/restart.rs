@@ -49,7 +49,51 @@ pub(super) fn hold(
         });
     }
     wanted.databases = databases;
+    hold_web_sockets(running, &mut wanted, &mut pending);
     (wanted, pending)
+}
+
+/// As for databases: of a WebSocket entry only the port is kept.
+fn hold_web_sockets(
+    running: &EffectivePolicy,
+    wanted: &mut EffectivePolicy,
+    pending: &mut Vec<PendingRestart>,
+) {
+    let mut offered = std::mem::take(&mut wanted.web_sockets);
+    for old in &running.web_sockets {
+        let path = format!("webSockets[{}]", old.name);
+        let at = offered.iter().position(|new| new.name == old.name);
+        let Some(mut new) = at.map(|at| offered.remove(at)) else {
+            copy_under(&running.origins.0, &mut wanted.origins.0, &path);
+            pending.push(PendingRestart {
+                path,
+                running: format!("port {}", old.port),
+                wanted: "absent".to_owned(),
+            });
+            wanted.web_sockets.push(old.clone());
+            continue;
+        };
+        if new.port != old.port {
+            let path = format!("{path}.listen.port");
+            copy_under(&running.origins.0, &mut wanted.origins.0, &path);
+            pending.push(PendingRestart {
+                path,
+                running: old.port.to_string(),
+                wanted: new.port.to_string(),
+            });
+            new.port = old.port;
+        }
+        wanted.web_sockets.push(new);
+    }
+    for added in offered {
+        let path = format!("webSockets[{}]", added.name);
+        drop_under(&mut wanted.origins.0, &path);
+        pending.push(PendingRestart {
+            path,
+            running: "absent".to_owned(),
+            wanted: format!("port {}", added.port),
+        });
+    }
 }
 
 type Paths = BTreeMap<String, Origin>;

@@ -3,8 +3,10 @@
 //! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
 //! then goes where it went before.
 
-use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, Origin};
-use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
+use bulkhead_crds::effective::{
+    EffectiveDatabase, EffectiveExecution, EffectivePolicy, EffectiveWebSocket, Origin,
+};
+use bulkhead_crds::kinds::{Protocol, RowLevelSecurity, SlowConsumer};
 
 use super::diagnostic::{Diagnostic, Severity};
 
@@ -40,7 +42,7 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
     }
     for database in &policy.databases {
         let breaker = format!("databases[{}].breaker", database.name);
-        if is_written(policy, &breaker) {
+        if is_written(policy, &breaker, &BREAKER) {
             add(
                 Severity::Warning,
                 breaker,
@@ -56,21 +58,47 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
         }
     }
     for socket in &policy.web_sockets {
-        let path = format!("webSockets[{}]", socket.name);
-        add(
-            Severity::Warning,
-            path,
-            "asks for a WebSocket listener, which is not opened",
-        );
+        for (field, what) in of_web_socket(policy, socket) {
+            let path = format!("webSockets[{}].{field}", socket.name);
+            add(Severity::Warning, path, what);
+        }
     }
     found
 }
 
-/// Whether the policy itself says anything about a breaker. What only the defaults say, nobody has asked for.
-fn is_written(policy: &EffectivePolicy, breaker: &str) -> bool {
-    ["failures", "window", "open", "halfOpenProbes"]
+fn of_web_socket(
+    policy: &EffectivePolicy,
+    socket: &EffectiveWebSocket,
+) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    if is_written(policy, &format!("webSockets[{}].resume", socket.name), &RESUME) {
+        found.push(("resume", "asks for lost sockets to be resumed"));
+    }
+    if !socket.critical_events.is_empty() {
+        let what = "names events that are counted and never dropped";
+        found.push(("criticalEvents", what));
+    }
+    if socket.execution != EffectiveExecution::default() {
+        found.push(("execution", "asks for limits of the application's runs"));
+    }
+    if socket.slow_consumer == SlowConsumer::Drop {
+        let what = "asks for messages to be left out; the application waits instead";
+        found.push(("limits.slowConsumer", what));
+    }
+    if socket.validate_utf8 {
+        found.push(("validateUtf8", "asks for text messages to be checked"));
+    }
+    found
+}
+
+const BREAKER: [&str; 4] = ["failures", "window", "open", "halfOpenProbes"];
+const RESUME: [&str; 3] = ["window", "buffer", "totalBytes"];
+
+/// Whether the policy itself says anything of these fields. What only the defaults say, nobody has asked for.
+fn is_written(policy: &EffectivePolicy, root: &str, fields: &[&str]) -> bool {
+    fields
         .iter()
-        .any(|field| *policy.origins.of(&format!("{breaker}.{field}")) != Origin::Default)
+        .any(|field| *policy.origins.of(&format!("{root}.{field}")) != Origin::Default)
 }
 
 fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'static str)> {

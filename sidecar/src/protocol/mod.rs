@@ -1,3 +1,4 @@
 //! The wire protocols. Each has the same rooms: codec, message, handshake, session, isolate.
 
 pub mod postgres;
+pub mod websocket;

@@ -61,20 +61,14 @@ pub(super) async fn follow(
 
 /// Keys that were fetched stay, so that a policy change while the identity provider is away refuses nobody.
 fn inherit_keys(new: &Force, old: &Force) {
-    if let (Some(new), Some(old)) = (new.databases.first(), old.databases.first()) {
-        new.verifier.take_over(&old.verifier);
-    }
+    new.verifier.take_over(&old.verifier);
 }
 
 /// Fetches key sets that live at an address, now and whenever they are due.
 fn keep_keys_fresh(force: &Force) -> tokio::task::JoinHandle<()> {
-    let verifier = force
-        .databases
-        .first()
-        .map(|database| Arc::clone(&database.verifier));
+    let verifier = Arc::clone(&force.verifier);
     tokio::spawn(async move {
-        let refresher = verifier.as_ref().and_then(|verifier| verifier.refresher());
-        if let Some(refresher) = refresher {
+        if let Some(refresher) = verifier.refresher() {
             refresher.await;
         }
     })

@@ -21,6 +21,8 @@ macro_rules! label {
     };
 }
 
+pub(super) use label;
+
 label!(
     /// What became of a client connection once its handshake was over: `bulkhead_connections_total{outcome}`.
     ConnectionOutcome {
@@ -34,6 +36,8 @@ label!(
         Unauthenticated = "unauthenticated",
         /// Refused: a limit of the policy is reached.
         Limited = "limited",
+        /// Refused: the application does not accept, does not answer, or refuses itself.
+        Unavailable = "unavailable",
         /// Refused: the sidecar is draining.
         Draining = "draining",
         /// The client broke the protocol or its TLS handshake failed.

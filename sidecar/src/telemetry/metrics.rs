@@ -10,6 +10,7 @@ use super::application_names::ApplicationNames;
 use super::family::Family;
 use super::labels::protocol_label;
 use super::process::Process;
+use super::socket::{self, SocketFamilies, SocketMetrics};
 use super::striped::StripedGauge;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics, register};
 use crate::execution::ExecutionState;
@@ -18,8 +19,8 @@ use crate::identity::RejectionReason;
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Protocols whose engines exist.
-const PROTOCOLS: [Protocol; 1] = [Protocol::PostgreSQL];
+/// The labels of the protocols whose engines exist.
+const PROTOCOLS: [&str; 2] = [protocol_label(Protocol::PostgreSQL), socket::PROTOCOL];
 
 /// Why the metrics could not be made or rendered: a mistake in this room, never a matter of input.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,10 @@ pub struct Metrics {
     registry: Registry,
     families: UpstreamFamilies,
     upstreams: Mutex<BTreeMap<String, Arc<UpstreamMetrics>>>,
+    socket_families: SocketFamilies,
+    sockets: Mutex<BTreeMap<String, Arc<SocketMetrics>>>,
     rejections: Vec<IntCounter>,
-    unattributed: Vec<(Protocol, IntCounter)>,
+    unattributed: Vec<(&'static str, IntCounter)>,
     executions: Vec<Arc<StripedGauge>>,
     policy_revision: IntGaugeVec,
     /// Policies read and not taken over.
@@ -78,6 +81,8 @@ impl Metrics {
             )?,
             application_names: ApplicationNames::default(),
             upstreams: Mutex::default(),
+            socket_families: SocketFamilies::register(&registry)?,
+            sockets: Mutex::default(),
             families,
             registry,
         }))
@@ -111,6 +116,26 @@ impl Metrics {
             .collect()
     }
 
+    /// The handles of the WebSocket entry `name`, made on first use. Takes a lock: resolve once and keep.
+    #[must_use]
+    pub fn socket(&self, name: &str) -> Arc<SocketMetrics> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = sockets
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(self.socket_families.handles(&self.families, name)));
+        Arc::clone(made)
+    }
+
+    /// The handles of every WebSocket entry, by name.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<(String, Arc<SocketMetrics>)> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets
+            .iter()
+            .map(|(name, handles)| (name.clone(), Arc::clone(handles)))
+            .collect()
+    }
+
     /// Counts a user context that was refused.
     pub fn identity_rejection(&self, reason: RejectionReason) {
         self.rejections[reason as usize].inc();
@@ -118,10 +143,19 @@ impl Metrics {
 
     /// Counts a connection that is served without a user context, in the metrics and by application name.
     pub fn unattributed(&self, protocol: Protocol, application_name: &str) {
+        self.unattributed_of(protocol_label(protocol));
+        self.application_names.count(application_name);
+    }
+
+    /// Counts a WebSocket that is served without a user context.
+    pub fn unattributed_socket(&self) {
+        self.unattributed_of(socket::PROTOCOL);
+    }
+
+    fn unattributed_of(&self, protocol: &str) {
         if let Some((_, counter)) = self.unattributed.iter().find(|(p, _)| *p == protocol) {
             counter.inc();
         }
-        self.application_names.count(application_name);
     }
 
     /// Counts an execution that takes the state `to`, out of `from` or new. One that has ended stays counted in the state
@@ -168,7 +202,7 @@ fn rejections(registry: &Registry) -> prometheus::Result<Vec<IntCounter>> {
         .collect())
 }
 
-fn unattributed(registry: &Registry) -> prometheus::Result<Vec<(Protocol, IntCounter)>> {
+fn unattributed(registry: &Registry) -> prometheus::Result<Vec<(&'static str, IntCounter)>> {
     let family = int_counters(
         registry,
         "bulkhead_unattributed_total",
@@ -177,12 +211,7 @@ fn unattributed(registry: &Registry) -> prometheus::Result<Vec<(Protocol, IntCou
     )?;
     let protocols = PROTOCOLS.iter();
     Ok(protocols
-        .map(|protocol| {
-            (
-                *protocol,
-                family.with_label_values(&[protocol_label(*protocol)]),
-            )
-        })
+        .map(|protocol| (*protocol, family.with_label_values(&[protocol])))
         .collect())
 }
 

@@ -235,26 +235,40 @@ impl UpstreamFamilies {
         })
     }
 
+    /// The counter of what became of connections.
+    pub(super) fn outcome(
+        &self,
+        protocol: &str,
+        name: &str,
+        outcome: ConnectionOutcome,
+    ) -> IntCounter {
+        self.connections_total
+            .with_label_values(&[protocol, name, outcome.as_str()])
+    }
+
+    /// The counter of a timeout.
+    pub(super) fn timeout(&self, name: &str, kind: TimeoutKind) -> IntCounter {
+        self.timeouts.with_label_values(&[name, kind.as_str()])
+    }
+
+    /// The gauge of open connections; the labels are protocol and name.
+    pub(super) fn open(&self, labels: [&str; 2]) -> IntGauge {
+        self.connections.with_label_values(&labels)
+    }
+
     /// The handles of one upstream; every series of it exists, at 0, from here on.
     pub(super) fn handles(&self, name: &str, protocol: Protocol) -> UpstreamMetrics {
         let protocol = protocol_label(protocol);
         let one = [name];
         UpstreamMetrics {
-            outcomes: array::from_fn(|at| {
-                let outcome = ConnectionOutcome::ALL[at].as_str();
-                self.connections_total
-                    .with_label_values(&[protocol, name, outcome])
-            }),
+            outcomes: array::from_fn(|at| self.outcome(protocol, name, ConnectionOutcome::ALL[at])),
             server_connections: array::from_fn(|at| {
                 self.server_connections.cell(
                     &[name, ServerState::ALL[at].as_str()],
                     StripedGauge::default,
                 )
             }),
-            timeouts: array::from_fn(|at| {
-                self.timeouts
-                    .with_label_values(&[name, TimeoutKind::ALL[at].as_str()])
-            }),
+            timeouts: array::from_fn(|at| self.timeout(name, TimeoutKind::ALL[at])),
             errors: array::from_fn(|at| {
                 self.errors
                     .with_label_values(&[name, ErrorClass::ALL[at].as_str()])
@@ -263,7 +277,7 @@ impl UpstreamFamilies {
             name: name.to_owned(),
             notices: Notices::default(),
             last_client: LastClient::default(),
-            connections: self.connections.with_label_values(&[protocol, name]),
+            connections: self.open([protocol, name]),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),
             acquire_seconds: self

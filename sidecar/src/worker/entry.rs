@@ -1,9 +1,8 @@
 //! One database entry of the policy on one worker: its revision in force, its lanes, and how it is dialled.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bulkhead_crds::kinds::Tier;
 use tokio::time::Instant;
@@ -32,7 +31,6 @@ pub struct Entry {
     pub greetings: Greetings,
     force: RefCell<Arc<DatabaseForce>>,
     lanes: RefCell<Vec<Rc<Lane>>>,
-    jitter: Cell<u64>,
 }
 
 impl Entry {
@@ -49,7 +47,6 @@ impl Entry {
             greetings: Greetings::default(),
             force: RefCell::new(force),
             lanes: RefCell::default(),
-            jitter: Cell::new(0x9e37_79b9_7f4a_7c15),
         }
     }
 
@@ -148,7 +145,7 @@ impl Entry {
             .settings
             .timeouts
             .lifetime
-            .map(|age| began + self.shorten(age));
+            .map(|age| began + worker.jitter.shorten(age));
         Ok(Server::new(
             established.stream,
             inbox,
@@ -158,16 +155,6 @@ impl Entry {
             expires,
             force.epoch,
         ))
-    }
-
-    /// Takes up to a tenth off an age, so that connections opened together do not all end together.
-    fn shorten(&self, age: Duration) -> Duration {
-        let mut x = self.jitter.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.jitter.set(x);
-        age - age.mul_f64((x % 1000) as f64 / 10_000.0)
     }
 }
 

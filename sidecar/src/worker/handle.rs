@@ -16,6 +16,10 @@ pub enum Signal {
     Drain = 2,
     /// The grace period is over: end now.
     Stop = 4,
+    /// A newer socket of the same user takes this one's place.
+    GiveWay = 8,
+    /// The pod is not ready any more: WebSockets go, each at a moment of its own. Databases stay.
+    Leave = 16,
 }
 
 /// The outside of one session.
@@ -63,7 +67,13 @@ impl Handle {
     /// Takes one signal, the most urgent first; without one, the session is woken by the next.
     pub fn take(&self, cx: &Context<'_>) -> Option<Signal> {
         let pending = self.signals.get();
-        for signal in [Signal::Stop, Signal::Drain, Signal::Cancel] {
+        for signal in [
+            Signal::Stop,
+            Signal::GiveWay,
+            Signal::Drain,
+            Signal::Leave,
+            Signal::Cancel,
+        ] {
             if pending & signal as u8 != 0 {
                 self.signals.set(pending & !(signal as u8));
                 return Some(signal);

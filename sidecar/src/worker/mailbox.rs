@@ -9,6 +9,8 @@ use crate::admin::UserRow;
 use crate::factory::key::Holder;
 use crate::force::Force;
 use crate::protocol::postgres::handshake::CancelKey;
+use crate::identity::UserId;
+use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
 
 /// A letter to a worker.
@@ -18,12 +20,32 @@ pub enum Letter {
     Client(Box<Admitted>),
     /// A cancel request for one of its sessions.
     Cancel(CancelKey),
+    /// Is there a seat for one more socket of this user? It is kept until it is taken or given back.
+    Seat {
+        /// The WebSocket entry.
+        entry: Arc<str>,
+        /// Whose.
+        user: UserId,
+        /// Who asks.
+        reply: oneshot::Sender<Result<Seat, NoSeat>>,
+    },
+    /// A seat that was kept is not needed.
+    SeatGivenBack {
+        /// The WebSocket entry.
+        entry: Arc<str>,
+        /// Whose.
+        user: UserId,
+    },
+    /// A socket whose user lives on that worker.
+    Socket(Box<Upgraded>),
     /// A new revision of the policy.
     Force(Arc<Force>),
     /// Somebody waits for a permit: close an idle connection, or pass the letter on.
     Reclaim(Reclaim),
     /// Who are your users?
     Users(oneshot::Sender<Vec<UserRow>>),
+    /// The pod is not ready any more: WebSockets are told to go, databases stay open to the application.
+    Leave,
     /// Stop accepting; sessions end when their transactions do.
     Drain,
     /// End what is left.

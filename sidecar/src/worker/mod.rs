@@ -10,6 +10,7 @@ mod guesses;
 pub mod handle;
 pub mod mailbox;
 mod reclaim;
+mod sockets;
 mod takeover;
 pub mod thread;
 
@@ -31,10 +32,12 @@ use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
 use crate::factory::seats;
 use crate::identity::UserId;
+use crate::jitter::Jitter;
 use crate::process::Process;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
 use crate::protocol::postgres::session::statements::Interner;
+use crate::protocol::websocket::SocketEntry;
 use crate::relay::Slab;
 use guesses::Guesses;
 
@@ -51,9 +54,14 @@ pub struct Worker {
     pub interner: Interner,
     /// Whether it has stopped accepting.
     pub draining: watch::Sender<bool>,
+    /// Whether it takes no new WebSockets, and tells those that are open to go.
+    pub leaving: watch::Sender<bool>,
     /// Whether the grace period is over.
     pub stopping: Cell<bool>,
+    /// Numbers that keep things from happening all at once.
+    pub jitter: Jitter,
     entries: RefCell<Vec<Rc<Entry>>>,
+    socket_entries: RefCell<Vec<Rc<SocketEntry>>>,
     factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
     /// The clients of each user who is connected.
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
@@ -75,8 +83,11 @@ impl Worker {
             slab: Slab::default(),
             interner: Interner::default(),
             draining: watch::Sender::new(false),
+            leaving: watch::Sender::new(false),
             stopping: Cell::new(false),
+            jitter: Jitter::new(index as u64),
             entries: RefCell::default(),
+            socket_entries: RefCell::default(),
             factories: RefCell::default(),
             users: RefCell::default(),
             sessions: RefCell::new(Slots::new()),
@@ -101,6 +112,25 @@ impl Worker {
     /// Adds a database entry.
     pub fn add_entry(&self, entry: Rc<Entry>) {
         self.entries.borrow_mut().push(entry);
+    }
+
+    /// The WebSocket entry of this name.
+    #[must_use]
+    pub fn socket_entry(&self, name: &str) -> Option<Rc<SocketEntry>> {
+        let entries = self.socket_entries.borrow();
+        let found = entries.iter().find(|entry| *entry.force_now().name == *name);
+        found.map(Rc::clone)
+    }
+
+    /// All WebSocket entries.
+    #[must_use]
+    pub fn socket_entries(&self) -> Vec<Rc<SocketEntry>> {
+        self.socket_entries.borrow().clone()
+    }
+
+    /// Adds a WebSocket entry.
+    pub fn add_socket_entry(&self, entry: Rc<SocketEntry>) {
+        self.socket_entries.borrow_mut().push(entry);
     }
 
     /// Lets a client in: it joins the factory of this key. [`Worker::dismiss`] is the other end.
@@ -223,7 +253,11 @@ impl Worker {
         factories.values().map(|factory| factory.row()).collect()
     }
 
-    fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {
+    /// Counts one more client of a user.
+    ///
+    /// # Errors
+    /// The user would be one more than `limits.maxUsers` that are connected.
+    pub fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {
         let mut users = self.users.borrow_mut();
         if let Some(clients) = users.get_mut(user) {
             *clients += 1;
@@ -236,7 +270,8 @@ impl Worker {
         Ok(())
     }
 
-    fn leave_user(&self, user: &UserId) {
+    /// Counts one client of a user less.
+    pub fn leave_user(&self, user: &UserId) {
         let mut users = self.users.borrow_mut();
         if let Some(clients) = users.get_mut(user) {
             *clients -= 1;

@@ -17,6 +17,12 @@ impl Worker {
                 self.take_over_entry(&entry, database);
             }
         }
+        for entry in self.socket_entries() {
+            let name = Arc::clone(&entry.force_now().name);
+            if let Some(web_socket) = force.web_socket(&name) {
+                entry.set_force(Arc::clone(web_socket));
+            }
+        }
     }
 
     /// Limits hold for new work at once. Work under way keeps its connection; what is above a lower limit is closed where it is

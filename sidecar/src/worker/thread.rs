@@ -16,6 +16,7 @@ use crate::factory::janitor;
 use crate::force::Force;
 use crate::process::Process;
 use crate::protocol::postgres::session;
+use crate::protocol::websocket::SocketEntry;
 
 /// Between two looks at whether the last session has said its farewell.
 const LAST_LOOK: Duration = Duration::from_millis(5);
@@ -72,6 +73,10 @@ async fn run(start: Start) {
             worker.process.upstream_metrics(database),
         )));
     }
+    for web_socket in &force.web_sockets {
+        let metrics = worker.process.metrics.socket(&web_socket.name);
+        worker.add_socket_entry(Rc::new(SocketEntry::new(Arc::clone(web_socket), metrics)));
+    }
     for listener in listeners {
         spawn_local(accept::serve(Rc::clone(&worker), listener));
     }
@@ -96,10 +101,18 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             spawn_local(session::serve(Rc::clone(worker), admitted));
         }
         Letter::Cancel(key) => worker.cancel(&key),
+        Letter::Seat { entry, user, reply } => {
+            // Whoever asked has gone: the seat is given back when the answer is dropped.
+            drop(reply.send(worker.keep_seat(&entry, user)));
+        }
+        Letter::SeatGivenBack { entry, user } => worker.give_seat_back(&entry, &user),
+        Letter::Socket(upgraded) => worker.take_socket(upgraded),
         Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
+        Letter::Leave => worker.leave(),
         Letter::Drain => {
+            worker.leave();
             worker.draining.send_replace(true);
             worker.signal_all(Signal::Drain);
         }

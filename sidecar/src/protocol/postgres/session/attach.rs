@@ -68,7 +68,7 @@ impl Session {
             outcome = self.acquire(found) => outcome,
             signal = interrupted => match signal {
                 Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
-                Signal::Stop | Signal::Drain => return Err(Ending::drained()),
+                _ => return Err(Ending::drained()),
             },
         };
         if let Err(error) = outcome {

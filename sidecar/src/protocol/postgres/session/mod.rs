@@ -208,6 +208,8 @@ impl Session {
             Signal::Cancel => self.cancel_on_request(),
             Signal::Stop => return Err(Ending::drained()),
             Signal::Drain => self.draining = true,
+            // Told to WebSockets alone.
+            Signal::GiveWay | Signal::Leave => {}
         }
         self.drain_if_idle()
     }

@@ -1,0 +1,76 @@
+//! A WebSocket entry of a revision in the form in which the engine uses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::effective::{EffectivePolicy, EffectiveWebSocket};
+use bulkhead_crds::kinds::Mode;
+use bulkhead_crds::names;
+
+use crate::identity::{UserContext, Verifier};
+
+/// One WebSocket entry of a revision.
+#[derive(Debug)]
+pub struct WebSocketForce {
+    /// The entry.
+    pub settings: EffectiveWebSocket,
+    /// The policy that it stands in.
+    pub policy: Arc<EffectivePolicy>,
+    /// The entry's name.
+    pub name: Arc<str>,
+    /// Verifies user contexts.
+    pub verifier: Arc<Verifier>,
+}
+
+impl WebSocketForce {
+    pub(super) fn new(
+        settings: &EffectiveWebSocket,
+        policy: &Arc<EffectivePolicy>,
+        verifier: &Arc<Verifier>,
+    ) -> Self {
+        Self {
+            settings: settings.clone(),
+            policy: Arc::clone(policy),
+            name: settings.name.as_str().into(),
+            verifier: Arc::clone(verifier),
+        }
+    }
+
+    /// Whether violations are refused.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.policy.mode == Mode::Enforce
+    }
+
+    /// A field of this entry as reasons and log lines name it: `webSockets[chat].timeouts.idle = 5m (environment staging, from base)`.
+    #[must_use]
+    pub fn name_setting(&self, field: &'static str) -> String {
+        let path = format!("webSockets[{}].{field}", self.name);
+        super::name_field(&self.policy, &path, &self.value(field))
+    }
+
+    /// The context as a signed token that the application can pass on; none where there is no key to sign with.
+    #[must_use]
+    pub fn issue(&self, _context: &UserContext) -> Option<String> {
+        None
+    }
+
+    fn value(&self, field: &str) -> String {
+        let span = |span: Duration| names::Duration::from(span).to_string();
+        let settings = &self.settings;
+        match field {
+            "timeouts.handshake" => span(settings.handshake),
+            "timeouts.coldStart" => span(settings.cold_start),
+            "timeouts.idle" => span(settings.idle.unwrap_or_default()),
+            "timeouts.pong" => span(settings.pong),
+            "timeouts.maxLifetime" => span(settings.max_lifetime.unwrap_or_default()),
+            "timeouts.expiryGrace" => span(settings.expiry_grace),
+            "limits.connectionsPerUser" => settings.connections_per_user.to_string(),
+            "limits.messageBytes" => names::Quantity::from(settings.message_bytes).to_string(),
+            "limits.messagesPerSecond" => settings.messages_per_second.to_string(),
+            "limits.bufferPerUser" => names::Quantity::from(settings.buffer_per_user).to_string(),
+            "limits.slowConsumer" => format!("{:?}", settings.slow_consumer),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What the application is told beside what the client said, and what is nobody's business behind this hop.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::list;
+use crate::identity::UserContext;
+
+/// What every header of Bulkhead's begins with.
+const OURS: &str = "x-bulkhead-";
+/// The end user's id.
+const USER: HeaderName = HeaderName::from_static("x-bulkhead-user");
+/// The conversation.
+const THREAD: HeaderName = HeaderName::from_static("x-bulkhead-thread");
+/// The run.
+const RUN: HeaderName = HeaderName::from_static("x-bulkhead-run");
+/// The request.
+const REQUEST: HeaderName = HeaderName::from_static("x-bulkhead-request");
+/// The signed context token.
+const CONTEXT: HeaderName = HeaderName::from_static("x-bulkhead-context");
+/// Who the client is, and who has passed the request on.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// By which scheme the client came.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Which host the client asked for.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Not standardised, and named by clients all the same.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Likewise.
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Who a request is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The verified context.
+    pub context: &'a UserContext,
+    /// The same, signed for the application to pass on.
+    pub token: Option<&'a str>,
+}
+
+/// Takes away what concerns one hop only (RFC 9110, section 7.6.1), of a request or of an answer.
+pub fn without_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = list(headers, CONNECTION)
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let trailers = list(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        PROXY_CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    for name in named {
+        headers.remove(name);
+    }
+    if trailers {
+        // Who reads this hop's trailers reads the next one's too (RFC 9110, section 6.5.1).
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Tells the application who the request is for and where it comes from. Whatever the client said of the former is taken away.
+pub fn tell_application(headers: &mut HeaderMap, peer: IpAddr, identity: Option<Identity<'_>>) {
+    strip_ours(headers);
+    if let Some(Identity { context, token }) = identity {
+        headers.insert(USER, value(context.user_id().as_str()));
+        for (name, id) in [
+            (THREAD, context.thread_id()),
+            (RUN, context.run_id()),
+            (REQUEST, context.request_id()),
+        ] {
+            if let Some(id) = id {
+                headers.insert(name, value(id));
+            }
+        }
+        if let Some(token) = token {
+            headers.insert(CONTEXT, value(token));
+        }
+    }
+    forwarded(headers, peer);
+}
+
+fn strip_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(OURS))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// Appended to, because what a proxy before this one has written is true as well.
+fn forwarded(headers: &mut HeaderMap, peer: IpAddr) {
+    let before: Vec<&str> = list(headers, FORWARDED_FOR).collect();
+    let chain = match before.as_slice() {
+        [] => peer.to_canonical().to_string(),
+        before => format!("{}, {}", before.join(", "), peer.to_canonical()),
+    };
+    headers.insert(FORWARDED_FOR, value(&chain));
+    if !headers.contains_key(FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !headers.contains_key(FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// A text as a header's value: printable ASCII as it is, everything else and `%` percent-encoded (RFC 3986, section 2.1), so that two
+/// ids are never written the same.
+fn value(text: &str) -> HeaderValue {
+    let mut encoded = String::with_capacity(text.len());
+    let inner = 1..text.len().saturating_sub(1);
+    for (at, byte) in text.bytes().enumerate() {
+        // A blank at an end would be taken for none.
+        let plain = (byte.is_ascii_graphic() && byte != b'%') || (byte == b' ' && inner.contains(&at));
+        if plain {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // Printable ASCII is a header's value.
+    HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn what_concerns_one_hop_ends_here() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Secret"),
+            ("connection", "keep-alive"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic eA=="),
+            ("te", "trailers, deflate"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+            ("host", "chat.example"),
+        ]);
+        without_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "host", "te"]);
+        assert_eq!(headers[TE], "trailers");
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_under_our_names_is_taken_away() {
+        let mut headers = headers(&[
+            ("X-Bulkhead-User", "root"),
+            ("x-bulkhead-user", "root"),
+            ("x-bulkhead-anything", "1"),
+            ("x-bulkheads", "stays"),
+        ]);
+        tell_application(&mut headers, "::ffff:10.0.0.9".parse().unwrap(), None);
+        assert!(!headers.contains_key(USER) && !headers.contains_key("x-bulkhead-anything"));
+        assert!(headers.contains_key("x-bulkheads"));
+        assert_eq!(headers[FORWARDED_FOR], "10.0.0.9");
+    }
+
+    #[test]
+    fn where_a_request_comes_from_is_added_to_what_others_have_written() {
+        let mut headers = headers(&[
+            ("host", "chat.example"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        tell_application(&mut headers, "10.0.0.9".parse().unwrap(), None);
+        assert_eq!(headers[FORWARDED_FOR], "192.0.2.1, 10.0.0.1, 10.0.0.9");
+        assert_eq!(headers[FORWARDED_PROTO], "https");
+        assert_eq!(headers[FORWARDED_HOST], "chat.example");
+    }
+
+    #[test]
+    fn an_id_that_is_no_header_text_is_percent_encoded() {
+        for (id, written) in [
+            ("alice@example.com", "alice@example.com"),
+            ("Ülle", "%C3%9Clle"),
+            ("100%", "100%25"),
+            ("a b", "a b"),
+            (" a", "%20a"),
+            ("a ", "a%20"),
+        ] {
+            assert_eq!(value(id), written);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_ids_are_never_written_the_same(one in "[ a%Ü\u{7f}]{1,6}", other in "[ a%Ü\u{7f}]{1,6}") {
+            prop_assert_eq!(value(&one) == value(&other), one == other);
+        }
+    }
+}

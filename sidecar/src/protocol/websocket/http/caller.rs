@@ -1,0 +1,118 @@
+//! For whom a request is: its token found, verified, and its user's seat kept.
+
+use http::request::Parts;
+use tokio::sync::oneshot;
+
+use bulkhead_crds::kinds::{IdentitySource, Tier, TokenPlace};
+
+use super::super::handshake::{Found, Refusal, admits_origin, find_token};
+use super::super::seat::{NoSeat, Seat};
+use super::front::Front;
+use crate::force::WebSocketForce;
+use crate::identity::{Presented, Rejection, UserContext, UserId};
+use crate::worker::mailbox::Letter;
+
+/// For whom a request is, if for anybody, and why not.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) context: Option<UserContext>,
+    pub(super) rejection: Option<Rejection>,
+    /// Where the token was.
+    pub(super) place: Option<TokenPlace>,
+}
+
+/// Finds and verifies the request's token. What was not believed is in the outcome, for the policy to judge.
+///
+/// # Errors
+/// The request carries two tokens, or what no token can be.
+pub(super) async fn caller(force: &WebSocketForce, parts: &mut Parts) -> Result<Caller, Refusal> {
+    let found = find_token(parts, &force.settings.tokens)?;
+    let place = found.as_ref().map(|found| found.place);
+    if force.policy.isolation.tier == Tier::Shared {
+        return Ok(Caller {
+            context: None,
+            rejection: None,
+            place,
+        });
+    }
+    let verified = force.verifier.verify(&presented(force, found.as_ref())).await;
+    let (context, rejection) = match verified {
+        Ok(context) => (Some(context), None),
+        Err(rejection) => (None, Some(rejection)),
+    };
+    Ok(Caller {
+        context,
+        rejection,
+        place,
+    })
+}
+
+fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<'a> {
+    let text = found.map(|found| found.text.as_str());
+    if force.policy.identity.source == IdentitySource::Trusted {
+        return Presented {
+            token: None,
+            user: text,
+        };
+    }
+    Presented {
+        token: text,
+        user: None,
+    }
+}
+
+impl Caller {
+    /// Whether the page that asks may use this token.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn check_origin(&self, force: &WebSocketForce, parts: &Parts) -> Result<(), Refusal> {
+        let allowed = force.settings.allowed_origins.as_deref();
+        let from_cookie = self.place == Some(TokenPlace::Cookie);
+        if admits_origin(&parts.headers, allowed, from_cookie) {
+            return Ok(());
+        }
+        Err(Refusal::Origin)
+    }
+
+    /// Refuses who is nobody, where the policy is enforced.
+    ///
+    /// # Errors
+    /// No valid user context.
+    pub(super) fn or_refused(self, force: &WebSocketForce) -> Result<Self, Refusal> {
+        match self.rejection {
+            Some(rejection) if force.enforces() => Err(Refusal::Identity(Box::new(rejection))),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Keeps a seat for one more socket of a user, on the worker where they live.
+///
+/// # Errors
+/// A limit of the policy is reached.
+pub(super) async fn keep_seat(
+    front: &Front,
+    force: &WebSocketForce,
+    user: &UserId,
+) -> Result<Seat, Refusal> {
+    let process = &front.worker.process;
+    let home = user.home(process.workers());
+    let kept = if home == front.worker.index {
+        front.worker.keep_seat(&force.name, user.clone())
+    } else {
+        let (reply, answer) = oneshot::channel();
+        let letter = Letter::Seat {
+            entry: force.name.clone(),
+            user: user.clone(),
+            reply,
+        };
+        process.send(home, letter);
+        answer.await.unwrap_or(Err(NoSeat::Gone))
+    };
+    kept.map_err(|none| match none {
+        NoSeat::Sockets => Refusal::Sockets(force.name_setting("limits.connectionsPerUser")),
+        NoSeat::Users => Refusal::Users,
+        NoSeat::Gone => Refusal::Draining,
+    })
+}

@@ -1,0 +1,124 @@
+//! One client connection, and what becomes of each request on it.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use super::super::entry::SocketEntry;
+use super::super::handshake::{Arrival, Refusal, arrival};
+use super::body::{Body, own};
+use super::{plain, upgrade};
+use crate::worker::Worker;
+
+/// Bytes of a request's line and headers: what common servers take at the most, and a token of any identity provider fits.
+const HEADER_BYTES: usize = 64 * 1024;
+
+/// Requests at one time on one HTTP/2 connection (RFC 9113, section 6.5.2, recommends no fewer than 100).
+const STREAMS: u32 = 256;
+
+/// A client's connection.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    pub(super) worker: Rc<Worker>,
+    pub(super) entry: Rc<SocketEntry>,
+    pub(super) peer: IpAddr,
+}
+
+/// Runs what hyper wants to run on this worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Here;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for Here {
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
+
+/// Serves one connection to its end, or to the moment at which it is a WebSocket.
+pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream) {
+    let peer = stream
+        .peer_addr()
+        .map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip());
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a client's socket has gone");
+        return;
+    }
+    let mut leaving = worker.leaving.subscribe();
+    let process = std::sync::Arc::clone(&worker.process);
+    let _open = process.open();
+    let handshake = entry.force_now().settings.handshake;
+    let front = Front {
+        worker,
+        entry,
+        peer,
+    };
+    let mut http = auto::Builder::new(Here);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(handshake)
+        .max_buf_size(HEADER_BYTES)
+        .preserve_header_case(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES as u32)
+        .max_concurrent_streams(STREAMS);
+    let service = service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(answer(&front, request).await) }
+    });
+    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = leaving.wait_for(|leaving| *leaving) => {
+            // Answers that are under way are finished, and the client takes its next request elsewhere.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a client's connection has ended");
+    }
+}
+
+/// What a request gets.
+async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+    front.entry.metrics.client_seen();
+    let (parts, body) = request.into_parts();
+    let answered = match arrival(&parts) {
+        Ok(Arrival::Plain) => plain::pass_on(front, Request::from_parts(parts, body)).await,
+        Ok(Arrival::WebSocket) => {
+            Box::pin(upgrade::upgrade(front, Request::from_parts(parts, body))).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(|refusal| refuse(front, &refusal))
+}
+
+/// Counts a refusal, tells of it, and words it.
+fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
+    let metrics = &front.entry.metrics;
+    if let Refusal::Identity(rejection) = refusal {
+        front.worker.process.metrics.identity_rejection(rejection.reason);
+    }
+    metrics.connection(refusal.outcome());
+    let status = refusal.status().as_u16();
+    metrics.notice(refusal.outcome().as_str(), |upstream, left_out| {
+        // The message may hold what the client sent, but for an identity it is the reason alone that is told.
+        let why = match refusal {
+            Refusal::Identity(rejection) => rejection.reason.as_str().to_owned(),
+            other => other.message(),
+        };
+        tracing::warn!(upstream, status, why, left_out, "a request is refused");
+    });
+    own(refusal.response())
+}

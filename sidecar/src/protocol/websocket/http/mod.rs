@@ -1,0 +1,18 @@
+//! The front door: everything that comes to the application's port comes here first. WebSockets get the engine, every other request is
+//! passed on as it is.
+//!
+//! - `front`: one client connection, HTTP/1.1 or HTTP/2 without TLS, and what becomes of each request on it.
+//! - `caller`: for whom a request is.
+//! - `upgrade`: a request for a WebSocket, up to the moment at which both sides have upgraded.
+//! - `plain`: every other request.
+//! - `application`: the way to the application.
+
+mod application;
+mod body;
+mod caller;
+mod front;
+mod plain;
+mod upgrade;
+
+pub use application::Application;
+pub use front::serve;

@@ -1,0 +1,97 @@
+//! Requests that are no WebSockets: passed on as they come, streamed both ways, and told who they are for.
+
+use bulkhead_crds::kinds::PlainHttp;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use http_body_util::Either;
+use hyper::body::Incoming;
+
+use super::super::handshake::{Identity, Refusal, tell_application, without_hop_by_hop};
+use super::application::Unanswered;
+use super::body::Body;
+use super::caller::caller;
+use super::front::Front;
+use crate::force::WebSocketForce;
+
+/// Passes a request on and its answer back.
+///
+/// # Errors
+/// The policy requires a user and there is none, or the application gives no answer.
+pub(super) async fn pass_on(
+    front: &Front,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let force = front.entry.force();
+    let request = prepared(front, &force, request).await?;
+    let application = front.entry.application();
+    let answer = if request.version() == Version::HTTP_2 {
+        application.send_http2(request).await
+    } else {
+        application.send(request).await
+    };
+    let mut answer = answer.map_err(|unanswered| refusal(&force, unanswered))?;
+    without_hop_by_hop(answer.headers_mut());
+    Ok(answer.map(Either::Left))
+}
+
+/// The request as the application gets it.
+async fn prepared(
+    front: &Front,
+    force: &WebSocketForce,
+    request: Request<Incoming>,
+) -> Result<Request<Incoming>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let mut context = None;
+    if force.settings.plain_http != PlainHttp::Ignore {
+        let mut caller = caller(force, &mut parts).await?;
+        if force.settings.plain_http == PlainHttp::Require {
+            caller.check_origin(force, &parts)?;
+            caller = caller.or_refused(force)?;
+        }
+        context = caller.context;
+    }
+    let token = context.as_ref().and_then(|context| force.issue(context));
+    let identity = context.as_ref().map(|context| Identity {
+        context,
+        token: token.as_deref(),
+    });
+    without_hop_by_hop(&mut parts.headers);
+    let http2 = parts.version == Version::HTTP_2;
+    let asked = parts.uri.authority().cloned();
+    if let Some(authority) = asked.as_ref().filter(|_| !http2)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        // An address in absolute form overrides the Host header (RFC 9112, section 3.2.2).
+        parts.headers.insert(HOST, host);
+    }
+    tell_application(&mut parts.headers, front.peer, identity);
+    parts.uri = address(&parts.uri, asked.filter(|_| http2))?;
+    if !http2 {
+        parts.version = Version::HTTP_11;
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
+/// The address within the application. Connections are kept by authority, and there is one application.
+fn address(uri: &Uri, authority: Option<Authority>) -> Result<Uri, Refusal> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = authority.or_else(|| Some(Authority::from_static("application")));
+    let path = uri.path_and_query().cloned();
+    parts.path_and_query = path.or_else(|| Some(PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).map_err(|_| Refusal::Malformed("the request's address is none"))
+}
+
+fn refusal(force: &WebSocketForce, unanswered: Unanswered) -> Refusal {
+    match unanswered {
+        Unanswered::Unreachable(error) => {
+            tracing::debug!(%error, upstream = &*force.name, "the application does not accept");
+            Refusal::Unreachable
+        }
+        Unanswered::Broken(error) => {
+            tracing::debug!(error, upstream = &*force.name, "the application gives no answer");
+            Refusal::BadAnswer("the connection ended before it")
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A request for a WebSocket, up to the moment at which both sides have upgraded.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
+
+use super::super::handshake::{
+    Accepted, Identity, Offer, Refusal, check_answer, offered_extensions, tell_application,
+    without_hop_by_hop,
+};
+use super::super::seat::Seat;
+use super::super::upgraded::Upgraded;
+use super::body::Body;
+use super::caller::{Caller, caller, keep_seat};
+use super::front::Front;
+use crate::force::WebSocketForce;
+use crate::identity::UserContext;
+use crate::stream::Stream;
+use crate::telemetry::{ConnectionOutcome, TimeoutKind};
+use crate::worker::mailbox::Letter;
+
+/// What the application is asked, and what its answer is checked against.
+struct Question {
+    request: Request<Empty<Bytes>>,
+    key: HeaderValue,
+    offer: Offer,
+    compresses: bool,
+}
+
+/// Answers a request for a WebSocket: with the application's own answer, or a refusal.
+///
+/// # Errors
+/// Why there is no WebSocket.
+pub(super) async fn upgrade(
+    front: &Front,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let force = front.entry.force();
+    let client = hyper::upgrade::on(&mut request);
+    let (mut parts, _) = request.into_parts();
+    refuse_while_leaving(front)?;
+    check_path(&force, &parts.uri)?;
+    let caller = identified(front, &force, &mut parts).await?;
+    let seat = match &caller.context {
+        Some(context) => Some(keep_seat(front, &force, context.user_id()).await?),
+        None => None,
+    };
+    let question = question(front, &force, parts, caller.context.as_ref())?;
+    let stream = reached(front, &force).await?;
+    let (mut answer, accepted) = match asked(front, &force, stream, question).await? {
+        (answer, Some(accepted)) => (answer, accepted),
+        // The application's own refusal is the client's answer.
+        (answer, None) => return Ok(answer.map(Either::Left)),
+    };
+    let application = hyper::upgrade::on(&mut answer);
+    let response = told(&answer, &accepted);
+    let ends = Ends {
+        client,
+        application,
+        deflates: accepted.compressed.0,
+    };
+    spawn_local(hand_over(front.clone(), force, ends, caller, seat));
+    Ok(response)
+}
+
+fn refuse_while_leaving(front: &Front) -> Result<(), Refusal> {
+    if *front.worker.leaving.borrow() {
+        return Err(Refusal::Draining);
+    }
+    Ok(())
+}
+
+/// Without a list, every path is taken; the application knows which ones it has.
+fn check_path(force: &WebSocketForce, uri: &Uri) -> Result<(), Refusal> {
+    let paths = &force.settings.paths;
+    if paths.is_empty() || paths.iter().any(|prefix| uri.path().starts_with(prefix.as_str())) {
+        return Ok(());
+    }
+    Err(Refusal::Path)
+}
+
+/// Who asks, as the policy judges it.
+async fn identified(
+    front: &Front,
+    force: &WebSocketForce,
+    parts: &mut Parts,
+) -> Result<Caller, Refusal> {
+    let caller = caller(force, parts).await?;
+    caller.check_origin(force, parts)?;
+    let caller = caller.or_refused(force)?;
+    if let Some(rejection) = &caller.rejection {
+        let metrics = &front.worker.process.metrics;
+        metrics.identity_rejection(rejection.reason);
+        metrics.unattributed_socket();
+    }
+    Ok(caller)
+}
+
+/// What the application is asked: what the client has asked, and who it is.
+fn question(
+    front: &Front,
+    force: &WebSocketForce,
+    mut parts: Parts,
+    context: Option<&UserContext>,
+) -> Result<Question, Refusal> {
+    let headers = &mut parts.headers;
+    let offer = Offer::of(headers);
+    offer.check()?;
+    let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
+    let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
+    let settings = &force.settings;
+    let is_read = settings.validate_utf8 || !settings.critical_events.is_empty();
+    let compresses = offered_extensions(headers, settings.compression, is_read);
+    offer.tell_application(headers);
+    without_hop_by_hop(headers);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let token = context.and_then(|context| force.issue(context));
+    let identity = context.map(|context| Identity {
+        context,
+        token: token.as_deref(),
+    });
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, host);
+    }
+    tell_application(headers, front.peer, identity);
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = parts
+        .uri
+        .path_and_query()
+        .map_or_else(Uri::default, |path| path.clone().into());
+    *request.headers_mut() = parts.headers;
+    Ok(Question {
+        request,
+        key,
+        offer,
+        compresses,
+    })
+}
+
+/// A connection to the application, held while it starts.
+async fn reached(front: &Front, force: &WebSocketForce) -> Result<TcpStream, Refusal> {
+    let deadline = Instant::now() + force.settings.cold_start;
+    let stream = front.entry.application().dial(deadline).await;
+    stream.map_err(|_| {
+        front.entry.metrics.timeout(TimeoutKind::ColdStart);
+        Refusal::Starting(force.name_setting("timeouts.coldStart"))
+    })
+}
+
+/// The application's answer, checked where it is a 101.
+async fn asked(
+    front: &Front,
+    force: &WebSocketForce,
+    stream: TcpStream,
+    question: Question,
+) -> Result<(Response<Incoming>, Option<Accepted>), Refusal> {
+    let application = front.entry.application();
+    let asking = application.upgrade(stream, question.request);
+    let answer = match timeout(force.settings.handshake, asking).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, upstream = &*force.name, "the application gives no answer");
+            return Err(Refusal::BadAnswer("the connection ended before it"));
+        }
+        Err(_) => {
+            front.entry.metrics.timeout(TimeoutKind::Handshake);
+            return Err(Refusal::Silent(force.name_setting("timeouts.handshake")));
+        }
+    };
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        front.entry.metrics.connection(ConnectionOutcome::Unavailable);
+        let mut answer = answer;
+        without_hop_by_hop(answer.headers_mut());
+        return Ok((answer, None));
+    }
+    let compresses = question.compresses;
+    let accepted = check_answer(answer.headers(), &question.key, &question.offer, compresses)?;
+    Ok((answer, Some(accepted)))
+}
+
+/// The application's 101, as the client gets it.
+fn told(answer: &Response<Incoming>, accepted: &Accepted) -> Response<Body> {
+    let mut response = Response::new(Either::Right(http_body_util::Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.clone_from(answer.headers());
+    without_hop_by_hop(headers);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    accepted.choice.tell_client(headers);
+    response
+}
+
+/// Both ends of a WebSocket in the making.
+struct Ends {
+    client: OnUpgrade,
+    application: OnUpgrade,
+    deflates: bool,
+}
+
+/// Takes both sockets out of hyper's hands, and gives them to the worker of the user.
+async fn hand_over(
+    front: Front,
+    force: std::sync::Arc<WebSocketForce>,
+    ends: Ends,
+    caller: Caller,
+    seat: Option<Seat>,
+) {
+    let both = async { tokio::try_join!(ends.client, ends.application) };
+    let Ok(Ok((client, application))) = timeout(force.settings.handshake, both).await else {
+        front.entry.metrics.connection(ConnectionOutcome::Abandoned);
+        return;
+    };
+    let (Ok(client), Ok(application)) = (
+        downcast::<TokioIo<TcpStream>>(client),
+        application.downcast::<TokioIo<TcpStream>>(),
+    ) else {
+        // Both were made of TCP sockets here.
+        tracing::error!("an upgraded connection is not the socket that it was made of");
+        return;
+    };
+    let outcome = match caller.context {
+        Some(_) => ConnectionOutcome::Accepted,
+        None => ConnectionOutcome::Unattributed,
+    };
+    front.entry.metrics.connection(outcome);
+    let home = seat.as_ref().map_or(front.worker.index, Seat::home);
+    let upgraded = Box::new(Upgraded {
+        entry: force.name.clone(),
+        seat,
+        context: caller.context,
+        client: Stream::Tcp(client.io.into_inner()),
+        client_early: client.read_buf,
+        application: Stream::Tcp(application.io.into_inner()),
+        application_early: application.read_buf,
+        deflates: ends.deflates,
+    });
+    if home == front.worker.index {
+        Rc::clone(&front.worker).take_socket(upgraded);
+    } else {
+        front.worker.process.send(home, Letter::Socket(upgraded));
+    }
+}

@@ -1,0 +1,73 @@
+//! A seat at a user's worker, kept while the handshake goes on at the worker that accepted the client.
+
+use std::sync::Arc;
+
+use super::user::Full;
+use crate::identity::UserId;
+use crate::process::Process;
+use crate::worker::mailbox::Letter;
+
+/// Why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSeat {
+    /// The user has as many sockets as `limits.connectionsPerUser` allows.
+    Sockets,
+    /// The user would be one more than `limits.maxUsers`.
+    Users,
+    /// The entry or its worker is gone.
+    Gone,
+}
+
+impl From<Full> for NoSeat {
+    fn from(_: Full) -> Self {
+        Self::Sockets
+    }
+}
+
+/// A seat that is kept; given back when it is dropped before the socket has come.
+#[derive(Debug)]
+pub struct Seat {
+    process: Arc<Process>,
+    home: usize,
+    entry: Arc<str>,
+    user: UserId,
+    taken: bool,
+}
+
+impl Seat {
+    /// A seat that the worker `home` has kept.
+    #[must_use]
+    pub const fn new(process: Arc<Process>, home: usize, entry: Arc<str>, user: UserId) -> Self {
+        Self {
+            process,
+            home,
+            entry,
+            user,
+            taken: false,
+        }
+    }
+
+    /// The worker where the user lives.
+    #[must_use]
+    pub const fn home(&self) -> usize {
+        self.home
+    }
+
+    /// The socket has come: from now on it says itself when it leaves.
+    pub fn take(mut self) -> UserId {
+        self.taken = true;
+        self.user.clone()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.taken {
+            let letter = Letter::SeatGivenBack {
+                entry: Arc::clone(&self.entry),
+                user: self.user.clone(),
+            };
+            self.process.send(self.home, letter);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What may take how long on one socket. Pure: given the time, says what is due.
+
+use std::time::Duration;
+
+use bulkhead_crds::effective::EffectiveWebSocket;
+use tokio::time::Instant;
+
+/// How long the other side's Close frame is waited for. RFC 6455, section 7.1.1, has no number; browsers wait as long or longer.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing where the policy sends no pings, which would find it out.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// How long a drain waits for the end of a message.
+pub(super) const MESSAGE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The clocks of one socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    /// When the client last sent anything.
+    pub(super) heard: Instant,
+    /// When either side last sent a message's bytes.
+    pub(super) busy: Instant,
+    /// When the ping was sent that nothing has answered yet.
+    pub(super) pinged: Option<Instant>,
+    /// Since when the client has taken nothing of what waits for it.
+    pub(super) stalled: Option<Instant>,
+    /// The end of the socket's age, jittered.
+    pub(super) lifetime: Option<Instant>,
+    /// The end of its user context, with the grace.
+    pub(super) expires: Option<Instant>,
+    /// When the client's next message may pass.
+    pub(super) held_until: Option<Instant>,
+    /// When the drain gets to it.
+    pub(super) drains: Option<Instant>,
+    /// When a close that is under way is given up.
+    pub(super) closes: Option<Instant>,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The client has been silent for as long as `timeouts.ping`.
+    Ping,
+    /// A pong did not come within `timeouts.pong`.
+    NoPong,
+    /// Nothing was said for `timeouts.idle`.
+    Idle,
+    /// `timeouts.maxLifetime` is over.
+    Lifetime,
+    /// The user context has ended, and the grace with it.
+    Expired,
+    /// The client takes nothing.
+    Stalled,
+    /// The client's next message may pass.
+    Released,
+    /// The drain has got to this socket.
+    Drain,
+    /// The other side has not closed in time.
+    Unclosed,
+}
+
+impl Clocks {
+    /// The clocks of a socket that opens now.
+    pub(super) const fn started(now: Instant) -> Self {
+        Self {
+            heard: now,
+            busy: now,
+            pinged: None,
+            stalled: None,
+            lifetime: None,
+            expires: None,
+            held_until: None,
+            drains: None,
+            closes: None,
+        }
+    }
+
+    /// The client has sent something, which is as good as a pong.
+    pub(super) const fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = None;
+    }
+
+    /// What comes next, and when.
+    pub(super) fn next(&self, settings: &EffectiveWebSocket) -> Option<(Instant, Due)> {
+        if let Some(at) = self.closes {
+            return Some((at, Due::Unclosed));
+        }
+        let ping = match (self.pinged, settings.ping) {
+            (Some(pinged), _) => Some((pinged + settings.pong, Due::NoPong)),
+            (None, Some(ping)) => Some((self.heard + ping, Due::Ping)),
+            (None, None) => None,
+        };
+        // A ping cannot be sent behind bytes that the client does not take, so these have the same limit.
+        let patience = settings.ping.map_or(STALLED, |ping| ping + settings.pong);
+        [
+            ping,
+            self.stalled.map(|since| (since + patience, Due::Stalled)),
+            settings.idle.map(|idle| (self.busy + idle, Due::Idle)),
+            self.lifetime.map(|at| (at, Due::Lifetime)),
+            self.expires.map(|at| (at, Due::Expired)),
+            self.held_until.map(|at| (at, Due::Released)),
+            self.drains.map(|at| (at, Due::Drain)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+    }
+}

@@ -1,0 +1,159 @@
+//! How a socket ends: who began it, with which code, and what both sides are told.
+
+use std::task::{Context, Waker};
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+use super::super::codec::{Close, write_close, write_masked_close};
+use super::clocks::CLOSE_LIMIT;
+use super::{Direction, Session};
+use crate::telemetry::{Initiator, MessageDirection};
+
+/// How a socket has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The close code, 1006 where there was no Close frame (RFC 6455, section 7.1.5).
+    pub code: u16,
+    /// Who began it.
+    pub initiator: Initiator,
+}
+
+/// How long the last bytes may take to leave.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Direction {
+    /// Who sends, as an initiator.
+    const fn sender(self) -> Initiator {
+        match self {
+            Self::Up => Initiator::Client,
+            Self::Down => Initiator::Application,
+        }
+    }
+
+    /// As a label.
+    pub(super) const fn label(self) -> MessageDirection {
+        match self {
+            Self::Up => MessageDirection::Up,
+            Self::Down => MessageDirection::Down,
+        }
+    }
+
+    /// Who sends, for a reason text.
+    pub(super) const fn sender_name(self) -> &'static str {
+        match self {
+            Self::Up => "the client",
+            Self::Down => "the application",
+        }
+    }
+}
+
+impl Session {
+    /// Ends the socket with a code and a reason; what both sides have begun is finished first. Once only.
+    pub(super) fn close(&mut self, code: u16, reason: &str, initiator: Initiator) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.closing = Some(Ending { code, initiator });
+        self.clocks.closes = Some(Instant::now() + CLOSE_LIMIT);
+        if !self.client.told {
+            write_close(self.client.own.writer(), code, reason);
+            self.client.told = true;
+        }
+        if !self.application.told {
+            // To the application the client is what has gone away.
+            let mask = self.worker.jitter.number();
+            write_masked_close(self.application.own.writer(), Close::GOING_AWAY, reason, mask);
+            self.application.told = true;
+        }
+    }
+
+    /// Whether everything has been said.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        let silent = |side: &super::Side| side.closed.is_some() || side.ended;
+        if let Some(ending) = self.closing {
+            return (self.client.own.is_empty() && silent(&self.client)).then_some(ending);
+        }
+        let (client, application) = (self.client.closed?, self.application.closed?);
+        let said = self.client.cleared == 0 && self.application.cleared == 0;
+        let first = self.closed_first.unwrap_or(Direction::Up);
+        let code = match first {
+            Direction::Up => client,
+            Direction::Down => application,
+        };
+        said.then_some(Ending {
+            code,
+            initiator: first.sender(),
+        })
+    }
+
+    /// The end of a stream. Without a Close frame the other side learns of it as it would without a sidecar, but that a client hears why
+    /// the application is gone.
+    pub(super) fn stream_ended(&mut self, direction: Direction) -> Result<(), Ending> {
+        let gone = Ending {
+            code: Close::ABNORMAL,
+            initiator: direction.sender(),
+        };
+        match direction {
+            Direction::Up if self.closing.is_none() && self.client.closed.is_none() => Err(gone),
+            Direction::Up => Ok(()),
+            Direction::Down if self.application.closed.is_some() => Ok(()),
+            Direction::Down if self.client.closed.is_some() => Err(Ending {
+                code: self.client.closed.unwrap_or(Close::ABNORMAL),
+                initiator: Initiator::Client,
+            }),
+            Direction::Down => {
+                let reason = "the application has ended without a Close frame";
+                self.close(Close::BAD_GATEWAY, reason, Initiator::Application);
+                Ok(())
+            }
+        }
+    }
+
+    /// The receiver takes nothing any more.
+    pub(super) fn receiver_lost(&mut self, direction: Direction) -> Result<(), Ending> {
+        match direction {
+            Direction::Up => {
+                self.application.ended = true;
+                self.stream_ended(Direction::Down)
+            }
+            Direction::Down => Err(self.closing.unwrap_or(Ending {
+                code: Close::ABNORMAL,
+                initiator: Initiator::Client,
+            })),
+        }
+    }
+
+    /// Ends the socket where it stands: the grace period is over.
+    pub(super) fn cut_off(&mut self) -> Ending {
+        let reason = "the sidecar is shutting down; connect again";
+        self.close(Close::SERVICE_RESTART, reason, Initiator::Sidecar);
+        // What the kernel does not take at once is lost.
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.poll_pump(Direction::Down, &mut cx);
+        let _ = self.poll_pump(Direction::Up, &mut cx);
+        self.closing.unwrap_or(Ending {
+            code: Close::ABNORMAL,
+            initiator: Initiator::Sidecar,
+        })
+    }
+
+    /// Gives back what the socket had, and ends both streams.
+    pub(super) async fn finish(mut self, ending: Ending) {
+        self.entry.metrics.closed(ending.code, ending.initiator);
+        self.entry.metrics.connections.dec();
+        self.user.leave(&self.handle);
+        self.user.hold(self.held, 0);
+        self.worker.leave_session(self.slot);
+        if let Some(user) = &self.user_id {
+            self.entry.release(user);
+            self.worker.leave_user(user);
+        }
+        let farewell = async {
+            // Whoever has gone meanwhile does not need the end of the stream.
+            let _ = self.application.stream.shutdown().await;
+            let _ = self.client.stream.shutdown().await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}

@@ -1,0 +1,80 @@
+//! Control frames (RFC 6455, section 5.5): they pass, all but the pongs that answer pings of our own.
+
+use tokio::time::Instant;
+
+use super::super::codec::{Close, Control, Opcode, Step, Violation, write_ping};
+use super::clocks::CLOSE_LIMIT;
+use super::{Direction, Initiator, Session};
+
+/// What a ping of the sidecar carries, so that its pong is known: nobody else sends this by accident.
+const PING: [u8; 8] = *b"bulkhead";
+
+impl Session {
+    /// Deals with a control frame that stands at the front of what the sender has sent.
+    pub(super) fn control(&mut self, direction: Direction, control: &Control) {
+        let (from, _) = self.sides(direction);
+        match control.opcode {
+            Opcode::Pong if direction == Direction::Up && *control.payload() == PING => {
+                from.swallow(control.len);
+            }
+            Opcode::Close => match Close::parse(control.payload()) {
+                Ok(close) => {
+                    from.cleared += control.len;
+                    from.closed = Some(close.code());
+                    self.closed_first.get_or_insert(direction);
+                    let limit = Instant::now() + CLOSE_LIMIT;
+                    self.clocks.closes.get_or_insert(limit);
+                }
+                Err(violation) => self.violated(direction, &violation),
+            },
+            _ => from.cleared += control.len,
+        }
+    }
+
+    /// Asks the client whether it is there.
+    pub(super) fn ping(&mut self) {
+        if self.client.own.is_empty() && !self.client.told {
+            write_ping(self.client.own.writer(), &PING);
+        }
+        self.clocks.pinged = Some(Instant::now());
+    }
+
+    /// Takes what has come from a sender to whose receiver nothing more is given, up to its Close frame. Whether there was any.
+    pub(super) fn discard(&mut self, direction: Direction) -> bool {
+        let (from, _) = self.sides(direction);
+        let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
+        if unread.is_empty() {
+            return false;
+        }
+        if from.closed.is_some() {
+            let count = unread.len();
+            from.swallow(count);
+            return true;
+        }
+        match from.walker.step(unread) {
+            Ok(Step::More) => return false,
+            Ok(Step::Data { len, .. }) => from.swallow(len),
+            Ok(Step::Control(control)) => {
+                if control.opcode == Opcode::Close {
+                    let close = Close::parse(control.payload());
+                    from.closed = Some(close.map_or(Close::PROTOCOL_ERROR, |close| close.code()));
+                }
+                from.swallow(control.len);
+            }
+            // It is being told to go: what it still sends is not looked at any more.
+            Err(_) => from.closed = Some(Close::PROTOCOL_ERROR),
+        }
+        true
+    }
+
+    /// The sender has broken the protocol or a limit: both sides are told, and nothing more of it is read as frames.
+    pub(super) fn violated(&mut self, direction: Direction, violation: &Violation) {
+        let (from, _) = self.sides(direction);
+        from.closed = Some(violation.code());
+        let reason = match violation {
+            Violation::MessageTooBig => self.named("limits.messageBytes"),
+            other => format!("{}: {other}", direction.sender_name()),
+        };
+        self.close(violation.code(), &reason, Initiator::Sidecar);
+    }
+}

@@ -1,0 +1,89 @@
+//! What is done when its time has come, each with a close code and a reason that names the field of the policy.
+
+use tokio::time::Instant;
+
+use super::super::codec::Close;
+use super::clocks::{Due, MESSAGE_LIMIT};
+use super::{Ending, Initiator, Session};
+use crate::telemetry::TimeoutKind;
+
+impl Session {
+    pub(super) fn due(&mut self, due: Due) -> Result<(), Ending> {
+        match due {
+            Due::Ping => self.ping(),
+            Due::NoPong => self.time_out(TimeoutKind::Ping, Close::TIMEOUT, "timeouts.pong"),
+            Due::Idle => self.time_out(TimeoutKind::Idle, Close::GOING_AWAY, "timeouts.idle"),
+            Due::Lifetime => self.time_out(
+                TimeoutKind::Lifetime,
+                Close::SERVICE_RESTART,
+                "timeouts.maxLifetime",
+            ),
+            Due::Expired => {
+                let reason = format!("the token has expired; {}", self.named("timeouts.expiryGrace"));
+                self.close(Close::POLICY, &reason, Initiator::Sidecar);
+            }
+            Due::Stalled => {
+                let reason = self.named("limits.slowConsumer");
+                self.close(Close::TRY_AGAIN_LATER, &reason, Initiator::Sidecar);
+                // Nothing can be said to who takes nothing.
+                return Err(Ending {
+                    code: Close::TRY_AGAIN_LATER,
+                    initiator: Initiator::Sidecar,
+                });
+            }
+            Due::Released => self.clocks.held_until = None,
+            Due::Drain => self.drain_now(),
+            Due::Unclosed => return Err(self.unclosed()),
+        }
+        Ok(())
+    }
+
+    fn time_out(&mut self, kind: TimeoutKind, code: u16, field: &'static str) {
+        self.entry.metrics.timeout(kind);
+        let reason = self.named(field);
+        self.close(code, &reason, Initiator::Sidecar);
+    }
+
+    /// A field of the entry with its value, as reasons name it.
+    pub(super) fn named(&self, field: &'static str) -> String {
+        self.force.name_setting(field)
+    }
+
+    /// The sidecar is going: this socket's turn comes at a moment of its own, so that not all clients come back at once.
+    pub(super) fn drain(&mut self) {
+        let period = self.worker.process.drain_period();
+        let turn = Instant::now() + self.worker.jitter.part_of(period);
+        self.clocks.drains.get_or_insert(turn);
+    }
+
+    /// Its turn has come. A message that has been begun is waited for, a little.
+    fn drain_now(&mut self) {
+        let waits = !self.client.walker.between_messages() || !self.application.walker.between_messages();
+        let now = Instant::now();
+        let limit = *self.drain_limit.get_or_insert(now + MESSAGE_LIMIT);
+        if waits && now < limit {
+            self.clocks.drains = Some(now + MESSAGE_LIMIT / 20);
+            return;
+        }
+        let reason = "the sidecar is shutting down; connect again";
+        self.close(Close::SERVICE_RESTART, reason, Initiator::Sidecar);
+    }
+
+    /// A newer socket of the same user takes the place of this one.
+    pub(super) fn give_way(&mut self) {
+        let field = self.named("limits.connectionsPerUser");
+        let reason = format!("a newer connection took this place; {field}");
+        self.close(Close::POLICY, &reason, Initiator::Sidecar);
+    }
+
+    /// The other side has not closed in time.
+    fn unclosed(&self) -> Ending {
+        self.closing.unwrap_or_else(|| {
+            let first = self.client.closed.map(|code| (code, Initiator::Client));
+            let (code, initiator) = first
+                .or(self.application.closed.map(|code| (code, Initiator::Application)))
+                .unwrap_or((Close::ABNORMAL, Initiator::Sidecar));
+            Ending { code, initiator }
+        })
+    }
+}

@@ -1,0 +1,313 @@
+//! A socket's session: from the moment at which both sides have upgraded to the end of both.
+//!
+//! ```text
+//! client ─→ inbox ─ walker ─→ application      (up)
+//! client ←─ walker ─ inbox ←─ application      (down)
+//! ```
+//!
+//! `Session::run` is the loop; `pump` moves bytes in one direction, `control` deals with control frames, `close` ends a socket with a code,
+//! `clocks` says what may take how long and `due` does what is due. Bytes are written from the buffer that they were read into, and a side is not read
+//! while the other takes nothing: that is what bounds the memory of a socket.
+
+mod clocks;
+mod close;
+mod control;
+mod due;
+mod pump;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::codec::{Sender, Walker};
+use super::entry::SocketEntry;
+use super::upgraded::Upgraded;
+use super::user::UserSockets;
+use crate::deadline::LazyTimer;
+use crate::force::WebSocketForce;
+use crate::identity::{UserContext, UserId};
+use crate::relay::{Inbox, Outbox};
+use crate::stream::Stream;
+use crate::telemetry::Initiator;
+use crate::worker::{Handle, Signal, Worker};
+use clocks::{Clocks, Due};
+use close::Ending;
+
+/// One socket of one user.
+#[derive(Debug)]
+pub struct Session {
+    worker: Rc<Worker>,
+    entry: Rc<SocketEntry>,
+    /// The revision under which it was opened; its limits are those of the revision in force.
+    force: Arc<WebSocketForce>,
+    user_id: Option<UserId>,
+    user: Rc<UserSockets>,
+    context: Option<UserContext>,
+    handle: Rc<Handle>,
+    slot: usize,
+    client: Side,
+    application: Side,
+    clocks: Clocks,
+    timer: LazyTimer,
+    turns: u8,
+    /// When a peer last sent anything.
+    read_at: Instant,
+    /// Whether the client's next message has been counted against its user's rate.
+    paid: bool,
+    /// Bytes that stand in the user's ledger for this socket.
+    held: usize,
+    /// How it will have ended, where the sidecar ends it.
+    closing: Option<Ending>,
+    /// Which way the first Close frame went, where a peer ends it.
+    closed_first: Option<Direction>,
+    /// Until when a drain waits for the end of a message.
+    drain_limit: Option<Instant>,
+}
+
+/// One of the two peers.
+#[derive(Debug)]
+struct Side {
+    stream: Stream,
+    /// What it has sent.
+    inbox: Inbox,
+    /// Bytes at the front of the inbox that the other side gets as they are.
+    cleared: usize,
+    /// Walks what it sends.
+    walker: Walker,
+    /// Frames of our own for it, which go between two of the other side's.
+    own: Outbox,
+    /// The code of the Close frame that it has sent.
+    closed: Option<u16>,
+    /// Whether our Close frame to it stands in `own`, or has gone.
+    told: bool,
+    /// Whether its stream has ended.
+    ended: bool,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// From the client to the application.
+    Up,
+    /// From the application to the client.
+    Down,
+}
+
+/// What happened next.
+#[derive(Debug)]
+enum Event {
+    Due(Due),
+    Signal(Signal),
+    End(Ending),
+}
+
+/// Turns of the loop after which the timer is looked at first.
+const TURNS_BEFORE_TIMER: u8 = 32;
+
+/// Serves one socket to its end.
+pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, upgraded: Box<Upgraded>) {
+    let mut session = Session::begin(worker, entry, *upgraded);
+    let ending = session.run().await;
+    Box::pin(session.finish(ending)).await;
+}
+
+impl Session {
+    fn begin(worker: Rc<Worker>, entry: Rc<SocketEntry>, upgraded: Upgraded) -> Self {
+        let force = entry.force();
+        let settings = &force.settings;
+        let user_id = upgraded.seat.map(super::seat::Seat::take);
+        let user = user_id
+            .as_ref()
+            .map_or_else(Rc::default, |user| entry.user(user));
+        let handle = Rc::new(Handle::default());
+        user.arrive(Rc::clone(&handle));
+        let slot = worker.enter_session(Rc::clone(&handle));
+        entry.metrics.connections.inc();
+        let now = Instant::now();
+        let mut clocks = Clocks::started(now);
+        clocks.lifetime = settings
+            .max_lifetime
+            .map(|age| now + worker.jitter.shorten(age));
+        clocks.expires = upgraded
+            .context
+            .as_ref()
+            .and_then(UserContext::expires_at)
+            .and_then(|end| {
+                let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+                now.checked_add(left + settings.expiry_grace)
+            });
+        let deflates = upgraded.deflates;
+        let client = Side::new(
+            &worker,
+            upgraded.client,
+            &upgraded.client_early,
+            Walker::new(Sender::Client, Some(settings.message_bytes), deflates),
+        );
+        let application = Side::new(
+            &worker,
+            upgraded.application,
+            &upgraded.application_early,
+            Walker::new(Sender::Server, None, deflates),
+        );
+        Self {
+            client,
+            application,
+            context: upgraded.context,
+            worker,
+            entry,
+            force,
+            user_id,
+            user,
+            handle,
+            slot,
+            clocks,
+            timer: LazyTimer::default(),
+            turns: 0,
+            read_at: now,
+            paid: false,
+            held: 0,
+            closing: None,
+            closed_first: None,
+            drain_limit: None,
+        }
+    }
+
+    /// Relays until the socket ends.
+    async fn run(&mut self) -> Ending {
+        loop {
+            let next = self.clocks.next(&self.force.settings);
+            self.timer.set(next.map(|(at, _)| at));
+            let event = poll_fn(|cx| self.poll_event(cx)).await;
+            let flow = match event {
+                Event::End(ending) => Err(ending),
+                Event::Signal(signal) => self.signalled(signal),
+                Event::Due(due) => self.due(due),
+            };
+            if let Err(ending) = flow {
+                return ending;
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(signal) = self.handle.take(cx) {
+            return Poll::Ready(Event::Signal(signal));
+        }
+        // A side that is always readable must not keep a deadline from being noticed.
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(TURNS_BEFORE_TIMER)
+            && let Poll::Ready(due) = self.poll_due(cx)
+        {
+            return Poll::Ready(Event::Due(due));
+        }
+        for direction in [Direction::Up, Direction::Down] {
+            if let Poll::Ready(ending) = self.poll_pump(direction, cx) {
+                return Poll::Ready(Event::End(ending));
+            }
+        }
+        self.account();
+        if let Some(ending) = self.ended() {
+            return Poll::Ready(Event::End(ending));
+        }
+        self.poll_due(cx).map(Event::Due)
+    }
+
+    /// Ready when something is due. What has been put off meanwhile is waited for anew.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        loop {
+            let Some((at, due)) = self.clocks.next(&self.force.settings) else {
+                self.timer.set(None);
+                return Poll::Pending;
+            };
+            self.timer.set(Some(at));
+            std::task::ready!(self.timer.poll_fired(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(due);
+            }
+        }
+    }
+
+
+    /// Keeps the user's ledger right.
+    fn account(&mut self) {
+        let of = |side: &Side| side.inbox.len() + side.own.len();
+        let held = of(&self.client) + of(&self.application);
+        if held != self.held {
+            self.user.hold(self.held, held);
+            self.held = held;
+        }
+    }
+
+    /// The two peers of a direction: who sends, and who receives.
+    const fn sides(&mut self, direction: Direction) -> (&mut Side, &mut Side) {
+        sides(&mut self.client, &mut self.application, direction)
+    }
+
+    fn signalled(&mut self, signal: Signal) -> Result<(), Ending> {
+        match signal {
+            Signal::Stop => return Err(self.cut_off()),
+            Signal::Drain | Signal::Leave => self.drain(),
+            Signal::GiveWay => self.give_way(),
+            // Nobody has a cancel key of a WebSocket.
+            Signal::Cancel => {}
+        }
+        Ok(())
+    }
+}
+
+/// The same without the rest of the session.
+const fn sides<'a>(
+    client: &'a mut Side,
+    application: &'a mut Side,
+    direction: Direction,
+) -> (&'a mut Side, &'a mut Side) {
+    match direction {
+        Direction::Up => (client, application),
+        Direction::Down => (application, client),
+    }
+}
+
+impl Side {
+    fn new(worker: &Worker, stream: Stream, early: &[u8], walker: Walker) -> Self {
+        let mut inbox = Inbox::new(worker.slab.clone());
+        inbox.preload(early);
+        Self {
+            stream,
+            inbox,
+            cleared: 0,
+            walker,
+            own: Outbox::new(worker.slab.clone()),
+            closed: None,
+            told: false,
+            ended: false,
+        }
+    }
+
+    /// What it has sent and nobody has looked at.
+    fn unread(&self) -> &[u8] {
+        self.inbox.bytes().get(self.cleared..).unwrap_or_default()
+    }
+
+    /// Forgets what was cleared for a receiver that is gone.
+    fn drop_cleared(&mut self) {
+        self.inbox.consume(self.cleared);
+        self.cleared = 0;
+    }
+
+    /// Takes bytes of its own out from behind what was cleared: the other side does not get them.
+    fn swallow(&mut self, count: usize) {
+        self.inbox.remove(self.cleared, count);
+    }
+
+    /// Whether what it has sent so far, and the other side has been given, ends with a frame.
+    fn is_between_frames(&self) -> bool {
+        self.cleared == 0 && self.walker.at_boundary()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! One direction of the relay: write what was cleared, walk what has come, read more.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::super::codec::Step;
+use super::{Direction, Ending, Session, sides};
+
+/// What walking led to.
+enum Walked {
+    /// Bytes were cleared for the other side, or dealt with.
+    On,
+    /// More bytes are needed.
+    Short,
+    /// What has come has to wait.
+    Held,
+}
+
+impl Session {
+    /// Moves what can be moved in one direction. Ready when that ends the socket.
+    pub(super) fn poll_pump(&mut self, direction: Direction, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            if let Err(ending) = ready!(self.poll_write(direction, cx)) {
+                return Poll::Ready(ending);
+            }
+            match self.walk(direction) {
+                Walked::On => continue,
+                Walked::Held => return Poll::Pending,
+                Walked::Short => {}
+            }
+            if let Err(ending) = ready!(self.poll_read(direction, cx)) {
+                return Poll::Ready(ending);
+            }
+        }
+    }
+
+    /// Gives the receiver what was cleared, straight from the sender's buffer, and frames of our own between two of the sender's.
+    fn poll_write(
+        &mut self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Ending>> {
+        let (from, to) = sides(&mut self.client, &mut self.application, direction);
+        let written = loop {
+            if to.ended {
+                from.drop_cleared();
+                to.own.discard();
+            }
+            if to.own.is_begun() || (from.is_between_frames() && !to.own.is_empty()) {
+                match to.own.poll_flush(&mut to.stream, cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    other => break other,
+                }
+            }
+            if from.cleared == 0 {
+                break Poll::Ready(Ok(()));
+            }
+            let cleared = from.inbox.bytes().get(..from.cleared).unwrap_or_default();
+            match Pin::new(&mut to.stream).poll_write(cx, cleared) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    from.inbox.consume(count);
+                    from.cleared -= count;
+                    if direction == Direction::Down {
+                        self.clocks.stalled = None;
+                    }
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        match written {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(direction)),
+            Poll::Pending => {
+                if direction == Direction::Down && self.clocks.stalled.is_none() {
+                    self.clocks.stalled = Some(Instant::now());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Looks at what the sender has sent, as far as it goes, and clears it for the receiver.
+    fn walk(&mut self, direction: Direction) -> Walked {
+        let mut messages = 0;
+        let walked = loop {
+            let (from, to) = sides(&mut self.client, &mut self.application, direction);
+            if from.unread().is_empty() {
+                break Walked::Short;
+            }
+            // Frames of our own are waiting for this gap.
+            if from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
+                break Walked::On;
+            }
+            if to.told || from.closed.is_some() {
+                // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted.
+                if self.discard(direction) {
+                    continue;
+                }
+                break Walked::Short;
+            }
+            if direction == Direction::Up && !self.may_send() {
+                break Walked::Held;
+            }
+            let (from, _) = sides(&mut self.client, &mut self.application, direction);
+            let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
+            match from.walker.step(unread) {
+                Ok(Step::More) => break Walked::Short,
+                Ok(Step::Data { len, ends, .. }) => {
+                    from.cleared += len;
+                    messages += u64::from(ends);
+                    self.clocks.busy = self.read_at;
+                    self.paid &= direction == Direction::Down;
+                }
+                Ok(Step::Control(control)) => {
+                    self.paid &= direction == Direction::Down;
+                    self.control(direction, &control);
+                }
+                Err(violation) => {
+                    self.violated(direction, &violation);
+                    break Walked::On;
+                }
+            }
+        };
+        if messages > 0 {
+            self.entry.metrics.messages(direction.label(), messages);
+        }
+        match walked {
+            Walked::Short if self.sides(direction).0.cleared > 0 => Walked::On,
+            other => other,
+        }
+    }
+
+    /// Whether the client's next message may pass. Each is paid for once, when its first byte is looked at.
+    fn may_send(&mut self) -> bool {
+        if self.paid || !self.client.walker.between_messages() {
+            return true;
+        }
+        let rate = self.entry.force_now().settings.messages_per_second;
+        match self.user.may_send(rate, Instant::now()) {
+            Ok(()) => {
+                self.paid = true;
+                self.clocks.held_until = None;
+                true
+            }
+            Err(until) => {
+                self.clocks.held_until = Some(until);
+                false
+            }
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Ending>> {
+        let (from, _) = sides(&mut self.client, &mut self.application, direction);
+        if from.ended {
+            return Poll::Pending;
+        }
+        let read = ready!(from.inbox.poll_fill(&mut from.stream, cx));
+        let count = read.unwrap_or_default();
+        if count == 0 {
+            from.ended = true;
+            return Poll::Ready(self.stream_ended(direction));
+        }
+        self.read_at = Instant::now();
+        if direction == Direction::Up {
+            self.clocks.hear(self.read_at);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+

@@ -1,0 +1,42 @@
+//! A socket whose two sides have upgraded, on its way to the worker of its user.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::seat::Seat;
+use crate::identity::UserContext;
+use crate::stream::Stream;
+
+/// Two sides that speak WebSocket from here on.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// The WebSocket entry that the client came to.
+    pub entry: Arc<str>,
+    /// The user's seat; none for a socket without a user, in mode `Audit`.
+    pub seat: Option<Seat>,
+    /// The verified context.
+    pub context: Option<UserContext>,
+    /// The client.
+    pub client: Stream,
+    /// What the client has sent behind its request.
+    pub client_early: Bytes,
+    /// The application.
+    pub application: Stream,
+    /// What the application has sent behind its answer.
+    pub application_early: Bytes,
+    /// Whether permessage-deflate was agreed on.
+    pub deflates: bool,
+}
+
+impl Upgraded {
+    /// Moves both sockets to the runtime that this is called in.
+    ///
+    /// # Errors
+    /// No file descriptor is left for the moment in which there are two.
+    pub fn settle_here(&mut self) -> io::Result<()> {
+        self.client.settle_here()?;
+        self.application.settle_here()
+    }
+}

@@ -1,0 +1,179 @@
+//! The handles of one WebSocket entry: every series that carries its name, resolved once and then only counted.
+
+use std::array;
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use super::labels::{ConnectionOutcome, TimeoutKind, label};
+use super::last_client::LastClient;
+use super::notices::Notices;
+use super::upstream::{UpstreamFamilies, register};
+
+/// The label `protocol` of WebSockets.
+pub(super) const PROTOCOL: &str = "websocket";
+
+/// Close codes that have a label of their own: those that RFC 6455 and the IANA registry define.
+const CODES: [(u16, &str); 17] = [
+    (1000, "1000"),
+    (1001, "1001"),
+    (1002, "1002"),
+    (1003, "1003"),
+    (1005, "1005"),
+    (1006, "1006"),
+    (1007, "1007"),
+    (1008, "1008"),
+    (1009, "1009"),
+    (1010, "1010"),
+    (1011, "1011"),
+    (1012, "1012"),
+    (1013, "1013"),
+    (1014, "1014"),
+    (3000, "3000"),
+    (3003, "3003"),
+    (3008, "3008"),
+];
+
+label!(
+    /// Which way a message went: `bulkhead_websocket_messages_total{direction}`.
+    MessageDirection {
+        /// From the client to the application.
+        Up = "client_to_application",
+        /// From the application to the client.
+        Down = "application_to_client",
+    }
+);
+
+label!(
+    /// Who ended a socket: `bulkhead_websocket_closes_total{initiator}`.
+    Initiator {
+        /// The client.
+        Client = "client",
+        /// The application.
+        Application = "application",
+        /// The sidecar, for a reason of the policy's or its own.
+        Sidecar = "sidecar",
+    }
+);
+
+/// The families of WebSockets alone.
+#[derive(Debug)]
+pub(super) struct SocketFamilies {
+    messages: IntCounterVec,
+    closes: IntCounterVec,
+}
+
+/// One entry's series.
+#[derive(Debug)]
+pub struct SocketMetrics {
+    outcomes: [IntCounter; ConnectionOutcome::ALL.len()],
+    timeouts: [IntCounter; TimeoutKind::ALL.len()],
+    messages: [IntCounter; MessageDirection::ALL.len()],
+    closes: IntCounterVec,
+    name: String,
+    notices: Notices,
+    last_client: LastClient,
+    /// Sockets that are open.
+    pub connections: IntGauge,
+}
+
+impl SocketFamilies {
+    /// Creates and registers the families.
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        Ok(Self {
+            messages: counter(
+                "bulkhead_websocket_messages_total",
+                "WebSocket messages that were relayed whole.",
+                &["upstream", "direction"],
+            )?,
+            closes: counter(
+                "bulkhead_websocket_closes_total",
+                "WebSockets that have ended, by close code (1006: without a Close frame) and by who began it.",
+                &["upstream", "code", "initiator"],
+            )?,
+        })
+    }
+
+    /// The handles of one entry.
+    pub(super) fn handles(&self, shared: &UpstreamFamilies, name: &str) -> SocketMetrics {
+        let labels = [PROTOCOL, name];
+        SocketMetrics {
+            outcomes: array::from_fn(|at| {
+                shared.outcome(PROTOCOL, name, ConnectionOutcome::ALL[at])
+            }),
+            timeouts: array::from_fn(|at| shared.timeout(name, TimeoutKind::ALL[at])),
+            messages: array::from_fn(|at| {
+                let direction = MessageDirection::ALL[at].as_str();
+                self.messages.with_label_values(&[name, direction])
+            }),
+            closes: self.closes.clone(),
+            name: name.to_owned(),
+            notices: Notices::default(),
+            last_client: LastClient::default(),
+            connections: shared.open(labels),
+        }
+    }
+}
+
+impl SocketMetrics {
+    /// Counts a request for an upgrade that has been answered.
+    pub fn connection(&self, outcome: ConnectionOutcome) {
+        self.outcomes[outcome as usize].inc();
+    }
+
+    /// Counts a timeout that fired.
+    pub fn timeout(&self, kind: TimeoutKind) {
+        self.timeouts[kind as usize].inc();
+    }
+
+    /// Counts messages that went one way.
+    pub fn messages(&self, direction: MessageDirection, count: u64) {
+        self.messages[direction as usize].inc_by(count);
+    }
+
+    /// Counts a socket that has ended. Codes of applications share two labels: they are the clients' to choose.
+    pub fn closed(&self, code: u16, initiator: Initiator) {
+        let known = CODES.iter().find(|(known, _)| *known == code);
+        let label = match (known, code) {
+            (Some((_, label)), _) => *label,
+            (None, 4000..=4999) => "4xxx",
+            (None, 3000..=3999) => "3xxx",
+            (None, _) => "other",
+        };
+        self.closes
+            .with_label_values(&[self.name.as_str(), label, initiator.as_str()])
+            .inc();
+    }
+
+    /// A client comes, or goes.
+    pub fn client_seen(&self) {
+        self.last_client.seen();
+    }
+
+    /// For how long no socket has been open or asked for; since the start, where none has been at all.
+    #[must_use]
+    pub fn quiet(&self) -> std::time::Duration {
+        if self.connections.get() > 0 {
+            return std::time::Duration::ZERO;
+        }
+        self.last_client.ago()
+    }
+
+    /// Sockets that named a user, and all that asked to be served, since the start.
+    #[must_use]
+    pub fn attribution(&self) -> (u64, u64) {
+        let of = |outcome: ConnectionOutcome| self.outcomes[outcome as usize].get();
+        let attributed = of(ConnectionOutcome::Accepted);
+        let nobodys = of(ConnectionOutcome::Unattributed) + of(ConnectionOutcome::Rejected);
+        (attributed, attributed + nobodys)
+    }
+
+    /// Tells of an event of this kind, with the entry's name and how many were left out before, unless one was told a moment ago.
+    pub fn notice(&self, kind: &'static str, tell: impl FnOnce(&str, u64)) {
+        if let Some(left_out) = self.notices.due(kind) {
+            tell(&self.name, left_out);
+        }
+    }
+}
