@@ -32,6 +32,8 @@ pub struct Force {
     pub policy: Arc<EffectivePolicy>,
     /// Signs context tokens, where the policy has WebSockets for which there are any.
     pub issuer: Option<Arc<Issuer>>,
+    /// Verifies user contexts.
+    pub verifier: Arc<Verifier>,
     /// Its databases.
     pub databases: Vec<Arc<DatabaseForce>>,
     /// Its WebSocket listeners.
@@ -149,15 +151,21 @@ impl Force {
                 tls: listen_tls(settings, &policy.name, secrets)?,
             }));
         }
-        let web_sockets = policy
-            .web_sockets
-            .iter()
-            .map(|settings| Arc::new(WebSocketForce::new(settings, policy, &verifier)))
-            .collect();
+        let web_sockets = policy.web_sockets.iter().map(|settings| {
+            Arc::new(WebSocketForce {
+                settings: settings.clone(),
+                policy: Arc::clone(policy),
+                name: settings.name.as_str().into(),
+                verifier: Arc::clone(&verifier),
+                issuer: issuer.clone(),
+            })
+        });
+        let web_sockets = web_sockets.collect();
         Ok(Self {
             revision,
             policy: Arc::clone(policy),
             issuer,
+            verifier,
             databases,
             web_sockets,
         })

@@ -177,10 +177,9 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
         let upstream = listener.entries.join(", ");
         tracing::info!(upstream, address = listener.place()?, "listening");
     }
-    let (mailboxes, receivers): (Vec<_>, Vec<_>) =
-        (0..args.worker_count())
-            .map(|_| mpsc::unbounded_channel())
-            .unzip();
+    let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..args.worker_count())
+        .map(|_| mpsc::unbounded_channel())
+        .unzip();
     let process = Process::new(Arc::clone(metrics), mailboxes).with_grace(args.grace);
     let process = Arc::new(process);
     let mut threads = Vec::new();

@@ -257,7 +257,7 @@ fn web_socket(written: WebSocket) -> EffectiveWebSocket {
 }
 
 fn token_places() -> Vec<TokenSource> {
-    let of = |source| TokenSource { source, name: None };
+    let of = |source| TokenSource { source, key: None };
     vec![of(TokenPlace::Authorization), of(TokenPlace::Subprotocol)]
 }
 

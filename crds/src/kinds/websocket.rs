@@ -1,5 +1,7 @@
 //! `spec.webSockets`: a WebSocket listener in front of the application.
 
+use std::fmt;
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -135,12 +137,21 @@ pub struct Resume {
 pub struct TokenSource {
     /// The kind of place.
     pub source: TokenPlace,
-    /// The name of the header, the cookie or the query parameter; none for `Authorization` and `Subprotocol`.
+    /// The name of the header, the cookie or the query parameter. Needed with `Header`, `Cookie` and `Query`, and with no other.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = "^[A-Za-z0-9!#$&'*+.^_`|~-]+$")
     )]
-    pub name: Option<String>,
+    pub key: Option<String>,
+}
+
+impl fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(f, "{} {key}", self.source),
+            None => write!(f, "{}", self.source),
+        }
+    }
 }
 
 /// How long a run of the application may take, as its `criticalEvents` show it. `0s` sets no limit.

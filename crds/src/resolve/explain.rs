@@ -250,15 +250,23 @@ fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {
     rows.add(&at("listen.port"), socket.port);
     rows.optional(&at("listen.takesOver"), socket.takes_over.as_ref());
     rows.add(&at("upstream.port"), socket.upstream_port);
+    let tokens: Vec<String> = socket.tokens.iter().map(ToString::to_string).collect();
+    rows.list(&at("tokens"), Some(&tokens));
+    rows.add(&at("plainHttp"), socket.plain_http);
+    rows.list(&at("allowedOrigins"), socket.allowed_origins.as_ref());
+    rows.list(&at("paths"), Some(&socket.paths));
     rows.span(&at("timeouts.handshake"), socket.handshake);
     rows.switch(&at("timeouts.idle"), socket.idle);
     rows.switch(&at("timeouts.ping"), socket.ping);
+    rows.span(&at("timeouts.pong"), socket.pong);
     rows.switch(&at("timeouts.maxLifetime"), socket.max_lifetime);
+    rows.span(&at("timeouts.expiryGrace"), socket.expiry_grace);
     rows.span(&at("timeouts.coldStart"), socket.cold_start);
     rows.add(
         &at("limits.connectionsPerUser"),
         socket.connections_per_user,
     );
+    rows.add(&at("limits.whenFull"), socket.when_full);
     rows.add(
         &at("limits.messageBytes"),
         names::Quantity::from(socket.message_bytes),
@@ -268,10 +276,20 @@ fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {
         &at("limits.bufferPerUser"),
         names::Quantity::from(socket.buffer_per_user),
     );
+    rows.add(&at("limits.slowConsumer"), socket.slow_consumer);
+    rows.add(&at("compression"), socket.compression);
+    rows.add(&at("validateUtf8"), socket.validate_utf8);
     rows.span(&at("resume.window"), socket.resume_window);
     rows.add(
         &at("resume.buffer"),
         names::Quantity::from(socket.resume_buffer),
     );
+    rows.add(
+        &at("resume.totalBytes"),
+        names::Quantity::from(socket.resume_total),
+    );
+    rows.switch(&at("execution.start"), socket.execution.start);
+    rows.switch(&at("execution.progress"), socket.execution.progress);
+    rows.switch(&at("execution.total"), socket.execution.total);
     rows.list(&at("criticalEvents"), Some(&socket.critical_events));
 }

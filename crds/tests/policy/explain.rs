@@ -65,7 +65,9 @@ fn the_policy_that_writes_everything_leaves_no_field_of_the_schema_out() {
 }
 
 fn leaves(schema: &serde_json::Value, path: &str, into: &mut BTreeSet<String>) {
-    let list = schema["type"] == "array" && schema["items"].get("properties").is_some();
+    // A list without keys is one leaf, whatever its entries are.
+    let keyed = schema["x-kubernetes-list-type"] == "map";
+    let list = keyed && schema["items"].get("properties").is_some();
     let (inner, path) = if list {
         (&schema["items"], format!("{path}[]"))
     } else {

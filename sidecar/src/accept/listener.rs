@@ -96,12 +96,13 @@ impl Listeners {
     /// On all addresses of both families, or of IPv4 where the host has no other.
     fn open_web_socket(&mut self, web_socket: &WebSocketForce) -> Result<(), ListenError> {
         let port = web_socket.settings.port;
-        let socket = bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
-            // These would be said of IPv4 too.
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            // The kernel knows no IPv6.
-            _ => bind((Ipv4Addr::UNSPECIFIED, port).into()),
-        });
+        let socket =
+            bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+                // These would be said of IPv4 too.
+                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+                // The kernel knows no IPv6.
+                _ => bind((Ipv4Addr::UNSPECIFIED, port).into()),
+            });
         let socket = socket.map_err(|source| ListenError {
             list: "webSockets",
             entry: web_socket.name.to_string(),

@@ -1,13 +1,13 @@
 //! A WebSocket entry of a revision in the form in which the engine uses it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::{EffectivePolicy, EffectiveWebSocket};
 use bulkhead_crds::kinds::Mode;
 use bulkhead_crds::names;
 
-use crate::identity::{UserContext, Verifier};
+use crate::identity::{Issuer, UserContext, Verifier};
 
 /// One WebSocket entry of a revision.
 #[derive(Debug)]
@@ -20,22 +20,11 @@ pub struct WebSocketForce {
     pub name: Arc<str>,
     /// Verifies user contexts.
     pub verifier: Arc<Verifier>,
+    /// Signs them for the application to pass on.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 impl WebSocketForce {
-    pub(super) fn new(
-        settings: &EffectiveWebSocket,
-        policy: &Arc<EffectivePolicy>,
-        verifier: &Arc<Verifier>,
-    ) -> Self {
-        Self {
-            settings: settings.clone(),
-            policy: Arc::clone(policy),
-            name: settings.name.as_str().into(),
-            verifier: Arc::clone(verifier),
-        }
-    }
-
     /// Whether violations are refused.
     #[must_use]
     pub fn enforces(&self) -> bool {
@@ -46,13 +35,20 @@ impl WebSocketForce {
     #[must_use]
     pub fn name_setting(&self, field: &'static str) -> String {
         let path = format!("webSockets[{}].{field}", self.name);
-        super::name_field(&self.policy, &path, &self.value(field))
+        self.policy.name_field(&path, &self.value(field))
     }
 
-    /// The context as a signed token that the application can pass on; none where there is no key to sign with.
+    /// The context as a signed token that the application can pass on, of the socket `session` where there is one. None where the system
+    /// has no randomness to give, which is told.
     #[must_use]
-    pub fn issue(&self, _context: &UserContext) -> Option<String> {
-        None
+    pub fn issue(&self, context: &UserContext, session: Option<&str>) -> Option<String> {
+        let issued = self
+            .issuer
+            .as_ref()?
+            .issue(context, session, SystemTime::now());
+        issued
+            .inspect_err(|error| tracing::error!(%error, "a context token cannot be signed"))
+            .ok()
     }
 
     fn value(&self, field: &str) -> String {

@@ -71,7 +71,11 @@ fn of_web_socket(
     socket: &EffectiveWebSocket,
 ) -> Vec<(&'static str, &'static str)> {
     let mut found = Vec::new();
-    if is_written(policy, &format!("webSockets[{}].resume", socket.name), &RESUME) {
+    if is_written(
+        policy,
+        &format!("webSockets[{}].resume", socket.name),
+        &RESUME,
+    ) {
         found.push(("resume", "asks for lost sockets to be resumed"));
     }
     if !socket.critical_events.is_empty() {

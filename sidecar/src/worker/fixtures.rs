@@ -108,11 +108,8 @@ impl Stage {
         let before = Force {
             revision: "1".into(),
             policy: Arc::new(self.policy.clone()),
-<<<<<<< HEAD
             issuer: None,
-=======
             verifier: Arc::clone(&self.entry.force().verifier),
->>>>>>> a2474ab (Serve WebSockets: the front door, the handshake, seats of users, and the relay with its clocks)
             databases: vec![self.entry.force()],
             web_sockets: Vec::new(),
         };

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::UserRow;
 use crate::factory::key::Holder;
 use crate::force::Force;
-use crate::protocol::postgres::handshake::CancelKey;
 use crate::identity::UserId;
+use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
 

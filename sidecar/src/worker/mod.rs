@@ -118,7 +118,9 @@ impl Worker {
     #[must_use]
     pub fn socket_entry(&self, name: &str) -> Option<Rc<SocketEntry>> {
         let entries = self.socket_entries.borrow();
-        let found = entries.iter().find(|entry| *entry.force_now().name == *name);
+        let found = entries
+            .iter()
+            .find(|entry| *entry.force_now().name == *name);
         found.map(Rc::clone)
     }
 

@@ -55,7 +55,9 @@ impl UserSockets {
 
     /// A socket has ended.
     pub fn leave(&self, handle: &Rc<Handle>) {
-        self.open.borrow_mut().retain(|open| !Rc::ptr_eq(open, handle));
+        self.open
+            .borrow_mut()
+            .retain(|open| !Rc::ptr_eq(open, handle));
     }
 
     /// Signals every socket of the user.

@@ -46,7 +46,12 @@ impl<'a> Close<'a> {
     /// Half a code, a code that may not be sent, a reason that is not UTF-8.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Violation> {
         let (code, reason) = match payload {
-            [] => return Ok(Self { code: None, reason: "" }),
+            [] => {
+                return Ok(Self {
+                    code: None,
+                    reason: "",
+                });
+            }
             [_] => return Err(Violation::CloseLength),
             [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
         };
@@ -77,7 +82,11 @@ const fn may_be_sent(code: u16) -> bool {
 /// Appends a Close frame for a client. A reason that is too long is cut between two characters.
 pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     let (payload, length) = payload(code, reason);
-    write_frame(out, Opcode::Close, payload.get(..length).unwrap_or_default());
+    write_frame(
+        out,
+        Opcode::Close,
+        payload.get(..length).unwrap_or_default(),
+    );
 }
 
 /// The same for a server, masked.
@@ -124,7 +133,11 @@ mod tests {
         ];
         for (code, sent) in rows {
             let parsed = Close::parse(&code.to_be_bytes()).map(|close| close.code());
-            let expected = if sent { Ok(code) } else { Err(Violation::CloseCode(code)) };
+            let expected = if sent {
+                Ok(code)
+            } else {
+                Err(Violation::CloseCode(code))
+            };
             assert_eq!(parsed, expected);
         }
     }

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn each_form_of_a_length_is_read_and_only_its_shortest() {
-        let length = |bytes: &[u8]| header(bytes).map(|header| header.map(|it| (it.length, it.size)));
+        let length =
+            |bytes: &[u8]| header(bytes).map(|header| header.map(|it| (it.length, it.size)));
         assert_eq!(length(&[0x82, 0]), Ok(Some((0, 2))));
         assert_eq!(length(&[0x82, 125]), Ok(Some((125, 2))));
         assert_eq!(length(&[0x82, 126, 0, 126]), Ok(Some((126, 4))));
@@ -216,10 +217,16 @@ mod tests {
         for opcode in [0x8, 0x9, 0xA] {
             assert!(header(&[0x80 | opcode, 125]).is_ok());
             assert_eq!(header(&[opcode, 0]), Err(Violation::FragmentedControl));
-            assert_eq!(header(&[0x80 | opcode, 126, 0, 126]), Err(Violation::LongControl));
+            assert_eq!(
+                header(&[0x80 | opcode, 126, 0, 126]),
+                Err(Violation::LongControl)
+            );
         }
         for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
-            assert_eq!(header(&[0x80 | opcode, 0]), Err(Violation::ReservedOpcode(opcode)));
+            assert_eq!(
+                header(&[0x80 | opcode, 0]),
+                Err(Violation::ReservedOpcode(opcode))
+            );
         }
     }
 
@@ -240,7 +247,11 @@ mod tests {
     fn a_mask_goes_on_from_any_offset() {
         let mask = [0xA1, 0xB2, 0xC3, 0xD4];
         let plain: Vec<u8> = (0..100).collect();
-        let naive: Vec<u8> = plain.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]).collect();
+        let naive: Vec<u8> = plain
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| byte ^ mask[at % 4])
+            .collect();
         for cut in 0..plain.len() {
             let (mut first, mut second) = (plain[..cut].to_vec(), plain[cut..].to_vec());
             apply_mask(&mut first, mask, 0);

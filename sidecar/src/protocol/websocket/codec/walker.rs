@@ -1,7 +1,7 @@
 //! All that one side sends, frame by frame: headers are read, payloads are passed over.
 
-use super::frame::{Header, MOST_CONTROL, Opcode, apply_mask, parse_header};
 use super::Violation;
+use super::frame::{Header, MOST_CONTROL, Opcode, apply_mask, parse_header};
 
 /// RSV1: the message is compressed (RFC 7692, section 6).
 const COMPRESSED: u8 = 0b100;
@@ -145,7 +145,11 @@ impl Walker {
             _ => {}
         }
         let begins = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-        let allowed = if self.deflates && begins { COMPRESSED } else { 0 };
+        let allowed = if self.deflates && begins {
+            COMPRESSED
+        } else {
+            0
+        };
         if header.reserved & !allowed != 0 {
             return Err(Violation::ReservedBit);
         }

@@ -91,7 +91,9 @@ mod tests {
             (SEC_WEBSOCKET_ACCEPT, "AAAALMBiTxaQ9kYGzzhZRbK+xOo="),
             (SEC_WEBSOCKET_PROTOCOL, "chat"),
         ] {
-            let wrong = checked(|headers| drop(headers.insert(name.clone(), HeaderValue::from_static(value))));
+            let wrong = checked(|headers| {
+                drop(headers.insert(name.clone(), HeaderValue::from_static(value)))
+            });
             assert!(wrong.is_err(), "{name}: {value}");
         }
         assert!(checked(|headers| drop(headers.remove(SEC_WEBSOCKET_ACCEPT))).is_err());

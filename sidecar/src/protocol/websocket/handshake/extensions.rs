@@ -15,7 +15,11 @@ pub struct Compressed(pub bool);
 
 /// Leaves the application the offer that may stand: extensions that the relay does not know would change frames behind its back. Says
 /// whether compression is offered.
-pub fn offered_extensions(headers: &mut HeaderMap, compression: Compression, is_read: bool) -> bool {
+pub fn offered_extensions(
+    headers: &mut HeaderMap,
+    compression: Compression,
+    is_read: bool,
+) -> bool {
     let removes = match compression {
         Compression::Pass => false,
         Compression::Remove => true,
@@ -59,7 +63,8 @@ fn is_deflate(extension: &str) -> bool {
 mod tests {
     use super::*;
 
-    const OFFER: &str = "permessage-deflate; client_max_window_bits, x-webkit-deflate-frame, permessage-deflate";
+    const OFFER: &str =
+        "permessage-deflate; client_max_window_bits, x-webkit-deflate-frame, permessage-deflate";
 
     fn headers(extensions: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -69,7 +74,11 @@ mod tests {
         headers
     }
 
-    fn offered(extensions: &str, compression: Compression, is_read: bool) -> (bool, Option<String>) {
+    fn offered(
+        extensions: &str,
+        compression: Compression,
+        is_read: bool,
+    ) -> (bool, Option<String>) {
         let mut headers = headers(extensions);
         let offered = offered_extensions(&mut headers, compression, is_read);
         let left = headers.get(SEC_WEBSOCKET_EXTENSIONS);
@@ -93,7 +102,10 @@ mod tests {
     fn an_application_agrees_to_what_was_offered() {
         let agreed = |extensions, offered| agreed(&headers(extensions), offered).ok();
         assert_eq!(agreed("", true), Some(Compressed(false)));
-        assert_eq!(agreed("permessage-deflate; server_no_context_takeover", true), Some(Compressed(true)));
+        assert_eq!(
+            agreed("permessage-deflate; server_no_context_takeover", true),
+            Some(Compressed(true))
+        );
         assert_eq!(agreed("permessage-deflate", false), None);
         assert_eq!(agreed("x-webkit-deflate-frame", true), None);
         assert_eq!(agreed("permessage-deflate, permessage-deflate", true), None);

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -127,7 +128,8 @@ fn value(text: &str) -> HeaderValue {
     let inner = 1..text.len().saturating_sub(1);
     for (at, byte) in text.bytes().enumerate() {
         // A blank at an end would be taken for none.
-        let plain = (byte.is_ascii_graphic() && byte != b'%') || (byte == b' ' && inner.contains(&at));
+        let plain =
+            (byte.is_ascii_graphic() && byte != b'%') || (byte == b' ' && inner.contains(&at));
         if plain {
             encoded.push(char::from(byte));
         } else {

@@ -1,8 +1,8 @@
 //! Subprotocols (RFC 6455, section 1.9): what the client offers, what of it the application sees, and what the client is told.
 
 use http::HeaderMap;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::HeaderValue;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 
 use super::list;
 use super::refusal::Refusal;
@@ -91,7 +91,10 @@ impl Choice {
     /// Puts it into the answer.
     pub fn tell_client(&self, headers: &mut HeaderMap) {
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
-        let value = self.0.as_deref().and_then(|it| HeaderValue::from_str(it).ok());
+        let value = self
+            .0
+            .as_deref()
+            .and_then(|it| HeaderValue::from_str(it).ok());
         if let Some(value) = value {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
         }
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_client_is_told_the_applications_choice_else_the_marker_if_it_knows_it() {
-        let choose = |offered, selected| Offer::of(&headers(offered)).choose(selected).map(|it| it.0);
+        let choose =
+            |offered, selected| Offer::of(&headers(offered)).choose(selected).map(|it| it.0);
         let some = |text: &str| Ok(Some(text.to_owned()));
         assert_eq!(choose("chat, bulkhead.v1", Some("chat")), some("chat"));
         assert_eq!(choose("chat, bulkhead.v1", None), some(MARKER));

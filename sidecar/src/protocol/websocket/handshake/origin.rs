@@ -59,9 +59,17 @@ mod tests {
     fn a_cookie_without_a_list_is_for_the_sites_own_pages() {
         assert!(admitted("http://chat.example:8080", None, true));
         assert!(admitted("https://chat.example:8080", None, true));
-        for other in ["https://chat.example", "https://evil", "null", "https://chat.example:8080.evil"] {
+        for other in [
+            "https://chat.example",
+            "https://evil",
+            "null",
+            "https://chat.example:8080.evil",
+        ] {
             assert!(!admitted(other, None, true), "{other}");
-            assert!(admitted(other, None, false), "a token that no browser adds by itself");
+            assert!(
+                admitted(other, None, false),
+                "a token that no browser adds by itself"
+            );
         }
     }
 }

@@ -51,7 +51,9 @@ impl Refusal {
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Path => StatusCode::NOT_FOUND,
             Self::Sockets(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Silent(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::BadAnswer(_) => StatusCode::BAD_GATEWAY,
         }
@@ -89,17 +91,27 @@ impl Refusal {
     pub fn message(&self) -> String {
         match self {
             Self::Malformed(what) => (*what).to_owned(),
-            Self::Version => "only version 13 of the WebSocket protocol is spoken here (RFC 6455)".into(),
+            Self::Version => {
+                "only version 13 of the WebSocket protocol is spoken here (RFC 6455)".into()
+            }
             Self::Identity(rejection) => format!("{}; {}", rejection.message, HINT),
             Self::Origin => "webSockets[].allowedOrigins does not name this page's origin".into(),
             Self::Path => "webSockets[].paths names no prefix of this path".into(),
-            Self::Sockets(field) => format!("this user has as many connections as {field} allows; close one, or come again"),
+            Self::Sockets(field) => format!(
+                "this user has as many connections as {field} allows; close one, or come again"
+            ),
             Self::Users => "limits.maxUsers is reached; come again".into(),
-            Self::Draining => "this instance is shutting down; connect again, and you will reach another".into(),
-            Self::Starting(field) => format!("the application does not accept connections yet, and {field} is over; come again"),
+            Self::Draining => {
+                "this instance is shutting down; connect again, and you will reach another".into()
+            }
+            Self::Starting(field) => format!(
+                "the application does not accept connections yet, and {field} is over; come again"
+            ),
             Self::Unreachable => "the application does not accept connections; come again".into(),
             Self::Silent(field) => format!("the application did not answer within {field}"),
-            Self::BadAnswer(what) => format!("the application's answer to the upgrade is not one: {what}"),
+            Self::BadAnswer(what) => {
+                format!("the application's answer to the upgrade is not one: {what}")
+            }
         }
     }
 
@@ -109,7 +121,10 @@ impl Refusal {
         let mut response = Response::new(format!("{}\n", self.message()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         if let Some(after) = self.retry_after() {
             headers.insert(RETRY_AFTER, after.as_secs().into());
         }
@@ -182,6 +197,9 @@ mod tests {
         let missing = identity(RejectionReason::Missing).response();
         assert_eq!(missing.headers()[WWW_AUTHENTICATE], "Bearer");
         let expired = identity(RejectionReason::Expired).response();
-        assert_eq!(expired.headers()[WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+        assert_eq!(
+            expired.headers()[WWW_AUTHENTICATE],
+            "Bearer error=\"invalid_token\""
+        );
     }
 }

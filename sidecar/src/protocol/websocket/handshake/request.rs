@@ -2,14 +2,12 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 
-use super::refusal::Refusal;
 use super::list;
+use super::refusal::Refusal;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +94,9 @@ mod tests {
     fn an_upgrade_in_good_order_is_one() {
         assert_eq!(asked(|_| {}), Ok(Arrival::WebSocket));
         let listed = asked(|parts| {
-            parts.headers.insert(UPGRADE, "h2c, websocket".parse().unwrap());
+            parts
+                .headers
+                .insert(UPGRADE, "h2c, websocket".parse().unwrap());
         });
         assert_eq!(listed, Ok(Arrival::WebSocket));
     }
@@ -109,8 +109,14 @@ mod tests {
             });
             assert_eq!(plain, Ok(Arrival::Plain));
         }
-        assert_eq!(asked(|parts| parts.version = Version::HTTP_2), Ok(Arrival::Plain));
-        assert_eq!(asked(|parts| drop(parts.headers.remove(UPGRADE))), Ok(Arrival::Plain));
+        assert_eq!(
+            asked(|parts| parts.version = Version::HTTP_2),
+            Ok(Arrival::Plain)
+        );
+        assert_eq!(
+            asked(|parts| drop(parts.headers.remove(UPGRADE))),
+            Ok(Arrival::Plain)
+        );
     }
 
     #[test]
@@ -118,7 +124,11 @@ mod tests {
         assert_eq!(asked(|parts| parts.method = Method::POST), Err(400));
         assert_eq!(asked(|parts| parts.version = Version::HTTP_10), Err(400));
         for name in ["host", "connection", "sec-websocket-key"] {
-            assert_eq!(asked(|parts| drop(parts.headers.remove(name))), Err(400), "{name}");
+            assert_eq!(
+                asked(|parts| drop(parts.headers.remove(name))),
+                Err(400),
+                "{name}"
+            );
         }
         for (name, value, status) in [
             ("connection", "keep-alive", 400),

@@ -31,10 +31,12 @@ pub struct Found {
 pub fn find_token(request: &mut Parts, sources: &[TokenSource]) -> Result<Option<Found>, Refusal> {
     let mut found = None;
     for source in sources {
-        let name = source.name.as_deref().unwrap_or_default();
+        let name = source.key.as_deref().unwrap_or_default();
         let headers = &request.headers;
         let text = match source.source {
-            TokenPlace::Authorization => one(headers.get_all(AUTHORIZATION).iter().filter_map(bearer))?,
+            TokenPlace::Authorization => {
+                one(headers.get_all(AUTHORIZATION).iter().filter_map(bearer))?
+            }
             TokenPlace::Header => one(header(headers, name))?,
             TokenPlace::Cookie => one(cookies(headers, name))?,
             TokenPlace::Query => one(take_from_query(&mut request.uri, name).into_iter())?,
@@ -168,7 +170,7 @@ mod tests {
         list.iter()
             .map(|(source, name)| TokenSource {
                 source: *source,
-                name: (!name.is_empty()).then(|| (*name).to_owned()),
+                key: (!name.is_empty()).then(|| (*name).to_owned()),
             })
             .collect()
     }
@@ -181,7 +183,11 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn found(uri: &str, headers: &[(&str, &str)], list: &[(TokenPlace, &str)]) -> Result<Option<(String, TokenPlace)>, ()> {
+    fn found(
+        uri: &str,
+        headers: &[(&str, &str)],
+        list: &[(TokenPlace, &str)],
+    ) -> Result<Option<(String, TokenPlace)>, ()> {
         find_token(&mut parts(uri, headers), &sources(list))
             .map(|found| found.map(|it| (it.text, it.place)))
             .map_err(drop)
@@ -191,24 +197,73 @@ mod tests {
     fn each_place_is_read_as_its_standard_says() {
         use TokenPlace::*;
         let rows: [(&str, &[(&str, &str)], (TokenPlace, &str), Option<&str>); 14] = [
-            ("/", &[("authorization", "bEaReR  abc ")], (Authorization, ""), Some("abc")),
-            ("/", &[("authorization", "Basic abc")], (Authorization, ""), None),
-            ("/", &[("authorization", "Bearer")], (Authorization, ""), None),
-            ("/", &[("x-user", " alice ")], (Header, "X-User"), Some("alice")),
-            ("/", &[("cookie", "a=1; session=\"abc\"; b=2")], (Cookie, "session"), Some("abc")),
-            ("/", &[("cookie", "a=1"), ("cookie", "session=abc")], (Cookie, "session"), Some("abc")),
-            ("/", &[("cookie", "xsession=abc")], (Cookie, "session"), None),
+            (
+                "/",
+                &[("authorization", "bEaReR  abc ")],
+                (Authorization, ""),
+                Some("abc"),
+            ),
+            (
+                "/",
+                &[("authorization", "Basic abc")],
+                (Authorization, ""),
+                None,
+            ),
+            (
+                "/",
+                &[("authorization", "Bearer")],
+                (Authorization, ""),
+                None,
+            ),
+            (
+                "/",
+                &[("x-user", " alice ")],
+                (Header, "X-User"),
+                Some("alice"),
+            ),
+            (
+                "/",
+                &[("cookie", "a=1; session=\"abc\"; b=2")],
+                (Cookie, "session"),
+                Some("abc"),
+            ),
+            (
+                "/",
+                &[("cookie", "a=1"), ("cookie", "session=abc")],
+                (Cookie, "session"),
+                Some("abc"),
+            ),
+            (
+                "/",
+                &[("cookie", "xsession=abc")],
+                (Cookie, "session"),
+                None,
+            ),
             ("/?token=a%2Bc&x=1", &[], (Query, "token"), Some("a+c")),
             ("/?t%6fken=abc", &[], (Query, "token"), Some("abc")),
             ("/?tokens=abc", &[], (Query, "token"), None),
             ("/?token", &[], (Query, "token"), None),
-            ("/", &[("sec-websocket-protocol", "chat, bulkhead.token.YWJj")], (Subprotocol, ""), Some("abc")),
-            ("/", &[("sec-websocket-protocol", "chat")], (Subprotocol, ""), None),
+            (
+                "/",
+                &[("sec-websocket-protocol", "chat, bulkhead.token.YWJj")],
+                (Subprotocol, ""),
+                Some("abc"),
+            ),
+            (
+                "/",
+                &[("sec-websocket-protocol", "chat")],
+                (Subprotocol, ""),
+                None,
+            ),
             ("/", &[], (Subprotocol, ""), None),
         ];
         for (uri, headers, source, expected) in rows {
             let expected = expected.map(|text| (text.to_owned(), source.0));
-            assert_eq!(found(uri, headers, &[source]), Ok(expected), "{uri} {headers:?}");
+            assert_eq!(
+                found(uri, headers, &[source]),
+                Ok(expected),
+                "{uri} {headers:?}"
+            );
         }
     }
 
@@ -217,12 +272,24 @@ mod tests {
         use TokenPlace::*;
         let headers = [("authorization", "Bearer first"), ("cookie", "s=second")];
         let both = [(Cookie, "s"), (Authorization, "")];
-        assert_eq!(found("/", &headers, &both), Ok(Some(("second".into(), Cookie))));
-        assert_eq!(found("/", &headers[..1], &both), Ok(Some(("first".into(), Authorization))));
+        assert_eq!(
+            found("/", &headers, &both),
+            Ok(Some(("second".into(), Cookie)))
+        );
+        assert_eq!(
+            found("/", &headers[..1], &both),
+            Ok(Some(("first".into(), Authorization)))
+        );
         let twice = [("cookie", "s=a; s=b")];
         assert_eq!(found("/", &twice, &both), Err(()));
-        assert_eq!(found("/", &[("cookie", "s=a; s=a")], &both), Ok(Some(("a".into(), Cookie))));
-        let protocols = [("sec-websocket-protocol", "bulkhead.token.YQ, bulkhead.token.Yg")];
+        assert_eq!(
+            found("/", &[("cookie", "s=a; s=a")], &both),
+            Ok(Some(("a".into(), Cookie)))
+        );
+        let protocols = [(
+            "sec-websocket-protocol",
+            "bulkhead.token.YQ, bulkhead.token.Yg",
+        )];
         assert_eq!(found("/", &protocols, &[(Subprotocol, "")]), Err(()));
         let broken = [("sec-websocket-protocol", "bulkhead.token.!")];
         assert_eq!(found("/", &broken, &[(Subprotocol, "")]), Err(()));
@@ -230,7 +297,10 @@ mod tests {
 
     #[test]
     fn a_token_leaves_the_address_though_another_was_used() {
-        let list = sources(&[(TokenPlace::Authorization, ""), (TokenPlace::Query, "token")]);
+        let list = sources(&[
+            (TokenPlace::Authorization, ""),
+            (TokenPlace::Query, "token"),
+        ]);
         for (uri, left) in [
             ("/a?token=x", "/a"),
             ("/a?b=%20&token=x&c=+", "/a?b=%20&c=+"),
@@ -239,7 +309,10 @@ mod tests {
         ] {
             let mut parts = parts(uri, &[("authorization", "Bearer abc")]);
             let found = find_token(&mut parts, &list).unwrap().unwrap();
-            assert_eq!((found.text.as_str(), parts.uri.to_string().as_str()), ("abc", left));
+            assert_eq!(
+                (found.text.as_str(), parts.uri.to_string().as_str()),
+                ("abc", left)
+            );
         }
     }
 

@@ -150,7 +150,11 @@ impl Application {
         request: Request<Incoming>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let broken = |error: hyper::Error| Unanswered::Broken(error.into());
-        let known = self.http2.borrow().clone().filter(|sender| !sender.is_closed());
+        let known = self
+            .http2
+            .borrow()
+            .clone()
+            .filter(|sender| !sender.is_closed());
         let mut sender = match known {
             Some(sender) => sender,
             None => {
@@ -206,4 +210,3 @@ impl tower_service::Service<Uri> for Dial {
         Box::pin(async move { dial.connect().await.map(TokioIo::new) })
     }
 }
-

@@ -35,7 +35,10 @@ pub(super) async fn caller(force: &WebSocketForce, parts: &mut Parts) -> Result<
             place,
         });
     }
-    let verified = force.verifier.verify(&presented(force, found.as_ref())).await;
+    let verified = force
+        .verifier
+        .verify(&presented(force, found.as_ref()))
+        .await;
     let (context, rejection) = match verified {
         Ok(context) => (Some(context), None),
         Err(rejection) => (None, Some(rejection)),
@@ -66,7 +69,11 @@ impl Caller {
     ///
     /// # Errors
     /// It may not.
-    pub(super) fn check_origin(&self, force: &WebSocketForce, parts: &Parts) -> Result<(), Refusal> {
+    pub(super) fn check_origin(
+        &self,
+        force: &WebSocketForce,
+        parts: &Parts,
+    ) -> Result<(), Refusal> {
         let allowed = force.settings.allowed_origins.as_deref();
         let from_cookie = self.place == Some(TokenPlace::Cookie);
         if admits_origin(&parts.headers, allowed, from_cookie) {

@@ -108,7 +108,11 @@ async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
 fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
     let metrics = &front.entry.metrics;
     if let Refusal::Identity(rejection) = refusal {
-        front.worker.process.metrics.identity_rejection(rejection.reason);
+        front
+            .worker
+            .process
+            .metrics
+            .identity_rejection(rejection.reason);
     }
     metrics.connection(refusal.outcome());
     let status = refusal.status().as_u16();

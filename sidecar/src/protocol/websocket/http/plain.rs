@@ -51,7 +51,9 @@ async fn prepared(
         }
         context = caller.context;
     }
-    let token = context.as_ref().and_then(|context| force.issue(context));
+    let token = context
+        .as_ref()
+        .and_then(|context| force.issue(context, None));
     let identity = context.as_ref().map(|context| Identity {
         context,
         token: token.as_deref(),
@@ -90,7 +92,11 @@ fn refusal(force: &WebSocketForce, unanswered: Unanswered) -> Refusal {
             Refusal::Unreachable
         }
         Unanswered::Broken(error) => {
-            tracing::debug!(error, upstream = &*force.name, "the application gives no answer");
+            tracing::debug!(
+                error,
+                upstream = &*force.name,
+                "the application gives no answer"
+            );
             Refusal::BadAnswer("the connection ended before it")
         }
     }

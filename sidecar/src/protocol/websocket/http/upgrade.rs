@@ -84,7 +84,11 @@ fn refuse_while_leaving(front: &Front) -> Result<(), Refusal> {
 /// Without a list, every path is taken; the application knows which ones it has.
 fn check_path(force: &WebSocketForce, uri: &Uri) -> Result<(), Refusal> {
     let paths = &force.settings.paths;
-    if paths.is_empty() || paths.iter().any(|prefix| uri.path().starts_with(prefix.as_str())) {
+    if paths.is_empty()
+        || paths
+            .iter()
+            .any(|prefix| uri.path().starts_with(prefix.as_str()))
+    {
         return Ok(());
     }
     Err(Refusal::Path)
@@ -126,7 +130,7 @@ fn question(
     without_hop_by_hop(headers);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let token = context.and_then(|context| force.issue(context));
+    let token = context.and_then(|context| force.issue(context, None));
     let identity = context.map(|context| Identity {
         context,
         token: token.as_deref(),
@@ -182,7 +186,10 @@ async fn asked(
         }
     };
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        front.entry.metrics.connection(ConnectionOutcome::Unavailable);
+        front
+            .entry
+            .metrics
+            .connection(ConnectionOutcome::Unavailable);
         let mut answer = answer;
         without_hop_by_hop(answer.headers_mut());
         return Ok((answer, None));

@@ -63,7 +63,12 @@ impl Session {
         if !self.application.told {
             // To the application the client is what has gone away.
             let mask = self.worker.jitter.number();
-            write_masked_close(self.application.own.writer(), Close::GOING_AWAY, reason, mask);
+            write_masked_close(
+                self.application.own.writer(),
+                Close::GOING_AWAY,
+                reason,
+                mask,
+            );
             self.application.told = true;
         }
     }

@@ -19,7 +19,10 @@ impl Session {
                 "timeouts.maxLifetime",
             ),
             Due::Expired => {
-                let reason = format!("the token has expired; {}", self.named("timeouts.expiryGrace"));
+                let reason = format!(
+                    "the token has expired; {}",
+                    self.named("timeouts.expiryGrace")
+                );
                 self.close(Close::POLICY, &reason, Initiator::Sidecar);
             }
             Due::Stalled => {
@@ -58,7 +61,8 @@ impl Session {
 
     /// Its turn has come. A message that has been begun is waited for, a little.
     fn drain_now(&mut self) {
-        let waits = !self.client.walker.between_messages() || !self.application.walker.between_messages();
+        let waits =
+            !self.client.walker.between_messages() || !self.application.walker.between_messages();
         let now = Instant::now();
         let limit = *self.drain_limit.get_or_insert(now + MESSAGE_LIMIT);
         if waits && now < limit {
@@ -81,7 +85,10 @@ impl Session {
         self.closing.unwrap_or_else(|| {
             let first = self.client.closed.map(|code| (code, Initiator::Client));
             let (code, initiator) = first
-                .or(self.application.closed.map(|code| (code, Initiator::Application)))
+                .or(self
+                    .application
+                    .closed
+                    .map(|code| (code, Initiator::Application)))
                 .unwrap_or((Close::ABNORMAL, Initiator::Sidecar));
             Ending { code, initiator }
         })

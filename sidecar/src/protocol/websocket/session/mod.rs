@@ -46,7 +46,6 @@ pub struct Session {
     force: Arc<WebSocketForce>,
     user_id: Option<UserId>,
     user: Rc<UserSockets>,
-    context: Option<UserContext>,
     handle: Rc<Handle>,
     slot: usize,
     client: Side,
@@ -156,7 +155,6 @@ impl Session {
         Self {
             client,
             application,
-            context: upgraded.context,
             worker,
             entry,
             force,
@@ -230,7 +228,6 @@ impl Session {
             }
         }
     }
-
 
     /// Keeps the user's ledger right.
     fn account(&mut self) {

@@ -176,4 +176,3 @@ impl Session {
         Poll::Ready(Ok(()))
     }
 }
-

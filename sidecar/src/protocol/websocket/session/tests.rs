@@ -58,7 +58,8 @@ fn stage_of(more: &str) -> Stage {
     let force = Force::build("1".into(), &policy, &secrets, &resolver, None).unwrap();
     let (sender, receiver) = mpsc::unbounded_channel();
     let metrics = Metrics::new().unwrap();
-    let process = Process::new(Arc::clone(&metrics), vec![sender]).with_grace(Duration::from_secs(3));
+    let process =
+        Process::new(Arc::clone(&metrics), vec![sender]).with_grace(Duration::from_secs(3));
     let worker = Rc::new(Worker::new(0, Arc::new(process)));
     let entry = Rc::new(SocketEntry::new(
         Arc::clone(&force.web_sockets[0]),
@@ -69,7 +70,11 @@ fn stage_of(more: &str) -> Stage {
     let (application, theirs) = UnixStream::pair().unwrap();
     let upgraded = Upgraded {
         entry: "chat".into(),
-        seat: Some(worker.keep_seat(&"chat".into(), UserId::parse("alice").unwrap()).unwrap()),
+        seat: Some(
+            worker
+                .keep_seat(&"chat".into(), UserId::parse("alice").unwrap())
+                .unwrap(),
+        ),
         context: None,
         client: Stream::Unix(ours),
         client_early: bytes::Bytes::new(),
@@ -77,7 +82,11 @@ fn stage_of(more: &str) -> Stage {
         application_early: bytes::Bytes::new(),
         deflates: false,
     };
-    let session = spawn_local(serve(Rc::clone(&worker), Rc::clone(&entry), Box::new(upgraded)));
+    let session = spawn_local(serve(
+        Rc::clone(&worker),
+        Rc::clone(&entry),
+        Box::new(upgraded),
+    ));
     Stage {
         worker,
         entry,
@@ -132,7 +141,12 @@ async fn next(stream: &mut UnixStream) -> (Opcode, Vec<u8>) {
 /// The close frame that comes next: its code and reason.
 async fn closed(stream: &mut UnixStream) -> (u16, String) {
     let (opcode, payload) = next(stream).await;
-    assert_eq!(opcode, Opcode::Close, "{}", String::from_utf8_lossy(&payload));
+    assert_eq!(
+        opcode,
+        Opcode::Close,
+        "{}",
+        String::from_utf8_lossy(&payload)
+    );
     let code = u16::from_be_bytes([payload[0], payload[1]]);
     (code, String::from_utf8(payload[2..].to_vec()).unwrap())
 }
@@ -147,19 +161,34 @@ impl Stage {
 
     fn is_left(&self) -> bool {
         let alice = UserId::parse("alice").unwrap();
-        self.entry.known(&alice).is_none() && self.worker.sessions() == 0 && self.worker.process.sessions() == 0
+        self.entry.known(&alice).is_none()
+            && self.worker.sessions() == 0
+            && self.worker.process.sessions() == 0
     }
 }
 
 #[tokio::test(flavor = "local")]
 async fn frames_pass_byte_by_byte_in_both_directions() {
     let mut stage = stage();
-    let up = [text(true, "hello"), frame(0x89, true, b"app?"), frame(0x02, true, b"a"), frame(0x80, true, b"b")].concat();
+    let up = [
+        text(true, "hello"),
+        frame(0x89, true, b"app?"),
+        frame(0x02, true, b"a"),
+        frame(0x80, true, b"b"),
+    ]
+    .concat();
     stage.client.write_all(&up).await.unwrap();
     let mut got = vec![0; up.len()];
-    within(stage.application.read_exact(&mut got)).await.unwrap();
+    within(stage.application.read_exact(&mut got))
+        .await
+        .unwrap();
     assert_eq!(got, up);
-    let down = [text(false, "hi"), frame(0x8A, false, b"app?"), text(false, &"x".repeat(5000))].concat();
+    let down = [
+        text(false, "hi"),
+        frame(0x8A, false, b"app?"),
+        text(false, &"x".repeat(5000)),
+    ]
+    .concat();
     stage.application.write_all(&down).await.unwrap();
     let mut got = vec![0; down.len()];
     within(stage.client.read_exact(&mut got)).await.unwrap();
@@ -169,9 +198,17 @@ async fn frames_pass_byte_by_byte_in_both_directions() {
 #[tokio::test(flavor = "local")]
 async fn a_close_goes_through_and_both_streams_end_after_the_answer() {
     let mut stage = stage();
-    stage.client.write_all(&frame(0x88, true, b"\x03\xe8bye")).await.unwrap();
+    stage
+        .client
+        .write_all(&frame(0x88, true, b"\x03\xe8bye"))
+        .await
+        .unwrap();
     assert_eq!(closed(&mut stage.application).await, (1000, "bye".into()));
-    stage.application.write_all(&frame(0x88, false, b"\x03\xe8bye")).await.unwrap();
+    stage
+        .application
+        .write_all(&frame(0x88, false, b"\x03\xe8bye"))
+        .await
+        .unwrap();
     assert_eq!(closed(&mut stage.client).await, (1000, "bye".into()));
     assert!(Stage::end_of(&mut stage.client).await.is_empty());
     assert!(Stage::end_of(&mut stage.application).await.is_empty());
@@ -183,21 +220,35 @@ async fn a_close_goes_through_and_both_streams_end_after_the_answer() {
 async fn a_message_above_the_limit_is_stopped_before_its_first_byte() {
     let mut stage = stage();
     stage.client.write_all(&text(true, "ok")).await.unwrap();
-    stage.client.write_all(&text(true, &"x".repeat(1025))).await.unwrap();
+    stage
+        .client
+        .write_all(&text(true, &"x".repeat(1025)))
+        .await
+        .unwrap();
     assert_eq!(next(&mut stage.application).await.1, b"ok");
     let (code, reason) = closed(&mut stage.client).await;
     assert_eq!(code, 1009);
-    assert!(reason.starts_with("webSockets[chat].limits.messageBytes = 1Ki"), "{reason}");
+    assert!(
+        reason.starts_with("webSockets[chat].limits.messageBytes = 1Ki"),
+        "{reason}"
+    );
     assert_eq!(closed(&mut stage.application).await.0, 1001);
 }
 
 #[tokio::test(flavor = "local")]
 async fn a_client_that_breaks_the_protocol_is_told_and_the_application_hears_that_it_has_gone() {
     let mut stage = stage();
-    stage.client.write_all(&text(false, "no mask")).await.unwrap();
+    stage
+        .client
+        .write_all(&text(false, "no mask"))
+        .await
+        .unwrap();
     let (code, reason) = closed(&mut stage.client).await;
     assert_eq!(code, 1002);
-    assert!(reason.contains("the client") && reason.contains("not masked"), "{reason}");
+    assert!(
+        reason.contains("the client") && reason.contains("not masked"),
+        "{reason}"
+    );
     assert_eq!(closed(&mut stage.application).await.0, 1001);
     drop(stage.client);
     within(stage.session).await.unwrap();
@@ -206,14 +257,27 @@ async fn a_client_that_breaks_the_protocol_is_told_and_the_application_hears_tha
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn a_silent_client_is_pinged_and_its_pong_is_nobody_elses() {
     let mut stage = stage();
-    assert_eq!(next(&mut stage.client).await, (Opcode::Ping, b"bulkhead".to_vec()));
+    assert_eq!(
+        next(&mut stage.client).await,
+        (Opcode::Ping, b"bulkhead".to_vec())
+    );
     let answer = [frame(0x8A, true, b"bulkhead"), text(true, "after")].concat();
     stage.client.write_all(&answer).await.unwrap();
-    assert_eq!(next(&mut stage.application).await, (Opcode::Text, b"after".to_vec()));
-    assert_eq!(next(&mut stage.client).await.0, Opcode::Ping, "and the next one comes");
+    assert_eq!(
+        next(&mut stage.application).await,
+        (Opcode::Text, b"after".to_vec())
+    );
+    assert_eq!(
+        next(&mut stage.client).await.0,
+        Opcode::Ping,
+        "and the next one comes"
+    );
     let (code, reason) = closed(&mut stage.client).await;
     assert_eq!(code, 3008);
-    assert!(reason.starts_with("webSockets[chat].timeouts.pong = 5s"), "{reason}");
+    assert!(
+        reason.starts_with("webSockets[chat].timeouts.pong = 5s"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -222,14 +286,21 @@ async fn silence_of_both_is_an_end_although_pings_are_answered() {
     let (code, reason) = loop {
         let (opcode, payload) = next(&mut stage.client).await;
         if opcode == Opcode::Ping {
-            stage.client.write_all(&frame(0x8A, true, &payload)).await.unwrap();
+            stage
+                .client
+                .write_all(&frame(0x8A, true, &payload))
+                .await
+                .unwrap();
             continue;
         }
         let code = u16::from_be_bytes([payload[0], payload[1]]);
         break (code, String::from_utf8(payload[2..].to_vec()).unwrap());
     };
     assert_eq!(code, 1001);
-    assert!(reason.starts_with("webSockets[chat].timeouts.idle = 1m"), "{reason}");
+    assert!(
+        reason.starts_with("webSockets[chat].timeouts.idle = 1m"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -243,19 +314,29 @@ async fn a_user_who_sends_too_fast_is_slowed_down() {
     }
     let took = start.elapsed();
     let expected = Duration::from_millis(1900)..Duration::from_millis(2500);
-    assert!(expected.contains(&took), "10 at once, then 10 a second: {took:?}");
+    assert!(
+        expected.contains(&took),
+        "10 at once, then 10 a second: {took:?}"
+    );
 }
 
 #[tokio::test(flavor = "local")]
 async fn an_application_that_dies_is_a_bad_gateway_and_a_client_that_dies_is_an_end() {
     let mut stage = stage();
-    drop(std::mem::replace(&mut stage.application, UnixStream::pair().unwrap().0));
+    drop(std::mem::replace(
+        &mut stage.application,
+        UnixStream::pair().unwrap().0,
+    ));
     assert_eq!(closed(&mut stage.client).await.0, 1014);
     drop(stage.client);
     within(stage.session).await.unwrap();
 
     let mut stage = self::stage();
-    stage.client.write_all(&text(true, "last words")).await.unwrap();
+    stage
+        .client
+        .write_all(&text(true, "last words"))
+        .await
+        .unwrap();
     drop(stage.client);
     assert_eq!(next(&mut stage.application).await.1, b"last words");
     assert!(Stage::end_of(&mut stage.application).await.is_empty());
@@ -285,14 +366,25 @@ async fn a_client_that_reads_nothing_holds_a_bounded_number_of_bytes() {
     let message = frame(0x82, false, &[7; 60_000]);
     let mut written = 0;
     // As much as the kernel takes, and the relay with it.
-    while let Ok(Ok(count)) =
-        tokio::time::timeout(Duration::from_millis(200), stage.application.write(&message)).await
+    while let Ok(Ok(count)) = tokio::time::timeout(
+        Duration::from_millis(200),
+        stage.application.write(&message),
+    )
+    .await
     {
         written += count;
     }
     let alice = stage.entry.user(&UserId::parse("alice").unwrap());
-    assert!(alice.held() <= 2 * crate::relay::BUFFER_BYTES as u64, "{}", alice.held());
+    assert!(
+        alice.held() <= 2 * crate::relay::BUFFER_BYTES as u64,
+        "{}",
+        alice.held()
+    );
     assert!(written < 4 << 20);
-    stage.client.write_all(&text(true, "still heard")).await.unwrap();
+    stage
+        .client
+        .write_all(&text(true, "still heard"))
+        .await
+        .unwrap();
     assert_eq!(next(&mut stage.application).await.1, b"still heard");
 }

@@ -79,8 +79,14 @@ fn messages_fragments_and_interleaved_control_frames_are_seen_whatever_the_chunk
 fn what_is_out_of_order_masked_wrongly_or_reserved_is_refused() {
     let rows: [(&[u8], Violation); 9] = [
         (&[0x80, 0x80, 1, 2, 3, 4], Violation::Continuation),
-        (&[0x01, 0x80, 1, 2, 3, 4, 0x81, 0x80, 1, 2, 3, 4], Violation::Interleaved),
-        (&[0x01, 0x80, 1, 2, 3, 4, 0x02, 0x80, 1, 2, 3, 4], Violation::Interleaved),
+        (
+            &[0x01, 0x80, 1, 2, 3, 4, 0x81, 0x80, 1, 2, 3, 4],
+            Violation::Interleaved,
+        ),
+        (
+            &[0x01, 0x80, 1, 2, 3, 4, 0x02, 0x80, 1, 2, 3, 4],
+            Violation::Interleaved,
+        ),
         (&[0x81, 0x00], Violation::Unmasked),
         (&[0x89, 0x00], Violation::Unmasked),
         (&[0xC1, 0x80, 1, 2, 3, 4], Violation::ReservedBit),
@@ -89,9 +95,16 @@ fn what_is_out_of_order_masked_wrongly_or_reserved_is_refused() {
         (&[0x81, 0xE5, 1, 2, 3, 4], Violation::MessageTooBig),
     ];
     for (bytes, violation) in rows {
-        assert_eq!(seen(of(Sender::Client), bytes, bytes.len()), Err(violation), "{bytes:x?}");
+        assert_eq!(
+            seen(of(Sender::Client), bytes, bytes.len()),
+            Err(violation),
+            "{bytes:x?}"
+        );
     }
-    assert_eq!(seen(of(Sender::Server), &[0x81, 0x80, 1, 2, 3, 4], 6), Err(Violation::Masked));
+    assert_eq!(
+        seen(of(Sender::Server), &[0x81, 0x80, 1, 2, 3, 4], 6),
+        Err(Violation::Masked)
+    );
 }
 
 #[test]
@@ -110,16 +123,33 @@ fn the_parts_of_a_message_count_together_against_its_limit() {
     let within = [part(0x01), part(0x80), part(0x01), part(0x80)].concat();
     assert_eq!(seen(of(Sender::Server), &within, 9).unwrap(), "TC.TC.");
     let above = [part(0x01), part(0x00), frame(0x80, Sender::Server, &[7])].concat();
-    assert_eq!(seen(of(Sender::Server), &above, 9), Err(Violation::MessageTooBig));
+    assert_eq!(
+        seen(of(Sender::Server), &above, 9),
+        Err(Violation::MessageTooBig)
+    );
 }
 
 #[test]
 fn a_frame_that_says_it_is_huge_is_passed_as_it_comes() {
     let mut walker = Walker::new(Sender::Server, None, false);
     let header = [&[0x82, 127][..], &(u64::MAX >> 1).to_be_bytes()].concat();
-    assert!(matches!(walker.step(&header), Ok(Step::Data { len: 10, ends: false, .. })));
+    assert!(matches!(
+        walker.step(&header),
+        Ok(Step::Data {
+            len: 10,
+            ends: false,
+            ..
+        })
+    ));
     for _ in 0..10 {
-        assert!(matches!(walker.step(&[0; 1000]), Ok(Step::Data { len: 1000, header: None, ends: false })));
+        assert!(matches!(
+            walker.step(&[0; 1000]),
+            Ok(Step::Data {
+                len: 1000,
+                header: None,
+                ends: false
+            })
+        ));
         assert!(!walker.at_boundary());
     }
 }
