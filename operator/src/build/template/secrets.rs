@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
-use bulkhead_crds::kinds::{Jwks, ListenTls, SecretKeyRef, SecretRef};
+use bulkhead_crds::kinds::{IdentitySource, Jwks, ListenTls, SecretKeyRef, SecretRef};
 use bulkhead_crds::names::objects::{self, JWKS_KEY, SIGNING_KEY};
 
 use super::{Rendering, volumes};
@@ -73,6 +73,10 @@ fn identity(policy: &EffectivePolicy, keys: &mut Keys) {
     jwks(policy.identity.jwt.as_ref().map(|jwt| &jwt.jwks));
     let context = policy.identity.signed_context.as_ref();
     jwks(context.and_then(|context| context.jwks.as_ref()));
+    if context.is_none() && policy.identity.source != IdentitySource::Trusted {
+        // What another policy's sidecars of this namespace sign is accepted beside the identity provider's tokens.
+        keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY]);
+    }
 }
 
 fn projection((name, keys): (String, BTreeSet<String>)) -> Projection {
