@@ -1,7 +1,7 @@
 //! What a Close frame says (RFC 6455, sections 5.5.1 and 7.4; the IANA registry of close codes).
 
 use super::Violation;
-use super::frame::{MOST_CONTROL, Opcode, write_frame, write_masked_frame};
+use super::frame::{MOST_CONTROL, Opcode, write_message};
 
 /// The most bytes of a reason: what a control frame has room for behind the code.
 const MOST_REASON: usize = MOST_CONTROL - 2;
@@ -81,29 +81,20 @@ const fn may_be_sent(code: u16) -> bool {
 
 /// Appends a Close frame for a client. A reason that is too long is cut between two characters.
 pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
-    let (payload, length) = payload(code, reason);
-    write_frame(
-        out,
-        Opcode::Close,
-        payload.get(..length).unwrap_or_default(),
-    );
+    write(out, code, reason, None);
 }
 
 /// The same for a server, masked.
 pub fn write_masked_close(out: &mut Vec<u8>, code: u16, reason: &str, mask: u32) {
-    let (payload, length) = payload(code, reason);
-    let payload = payload.get(..length).unwrap_or_default();
-    write_masked_frame(out, Opcode::Close, payload, mask);
+    write(out, code, reason, Some(mask));
 }
 
-fn payload(code: u16, reason: &str) -> ([u8; MOST_CONTROL], usize) {
+fn write(out: &mut Vec<u8>, code: u16, reason: &str, mask: Option<u32>) {
     let reason = reason
         .get(..reason.floor_char_boundary(MOST_REASON))
         .unwrap_or_default();
-    let mut payload = [0; MOST_CONTROL];
-    payload[..2].copy_from_slice(&code.to_be_bytes());
-    payload[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-    (payload, 2 + reason.len())
+    let code = code.to_be_bytes();
+    write_message(out, Opcode::Close, &code, reason.as_bytes(), mask);
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! One frame's header (RFC 6455, section 5.2), and the frames that the sidecar sends itself.
 
 use super::Violation;
+use super::mask::apply_mask;
 
 /// The most bytes of a control frame's payload (RFC 6455, section 5.5).
 pub(super) const MOST_CONTROL: usize = 125;
+
+/// The most that a length of two bytes can say.
+const MOST_IN_TWO: u64 = u16::MAX as u64;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,44 @@ pub struct Header {
     pub size: usize,
 }
 
+impl Header {
+    /// The header of a frame that is a whole message, or a control frame.
+    #[must_use]
+    pub const fn whole(opcode: Opcode, length: u64, mask: Option<[u8; 4]>) -> Self {
+        let short = match length {
+            0..126 => 2,
+            126..=MOST_IN_TWO => 4,
+            _ => 10,
+        };
+        Self {
+            fin: true,
+            reserved: 0,
+            opcode,
+            mask,
+            length,
+            size: short + if mask.is_some() { 4 } else { 0 },
+        }
+    }
+
+    /// Appends it, with its length in the shortest form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let masked = if self.mask.is_some() { 0x80 } else { 0 };
+        out.push(u8::from(self.fin) << 7 | self.reserved << 4 | self.opcode.bits());
+        match self.length {
+            0..126 => out.push(masked | self.length as u8),
+            126..=MOST_IN_TWO => {
+                out.push(masked | 126);
+                out.extend_from_slice(&(self.length as u16).to_be_bytes());
+            }
+            _ => {
+                out.push(masked | 127);
+                out.extend_from_slice(&self.length.to_be_bytes());
+            }
+        }
+        out.extend_from_slice(self.mask.as_ref().map_or(&[], |mask| mask));
+    }
+}
+
 /// Reads a header from the front of `bytes`; none where more bytes are needed.
 ///
 /// # Errors
@@ -82,17 +124,18 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     };
     let (fin, reserved) = (first & 0x80 != 0, first >> 4 & 0x7);
     let opcode = Opcode::of(first & 0xF)?;
-    let Some((length, rest, mut size)) = read_length(second & 0x7F, rest)? else {
-        return Ok(None);
-    };
+    let short = second & 0x7F;
     if opcode.is_control() {
         if !fin {
             return Err(Violation::FragmentedControl);
         }
-        if length > MOST_CONTROL as u64 {
+        if usize::from(short) > MOST_CONTROL {
             return Err(Violation::LongControl);
         }
     }
+    let Some((length, rest, mut size)) = read_length(short, rest)? else {
+        return Ok(None);
+    };
     let mut mask = None;
     if second & 0x80 != 0 {
         let Some(key) = rest.first_chunk::<4>() else {
@@ -132,7 +175,7 @@ fn read_length(short: u8, rest: &[u8]) -> Result<Option<Length<'_>>, Violation> 
                 return Ok(None);
             };
             let length = u64::from_be_bytes(*bytes);
-            if length <= u64::from(u16::MAX) || length >> 63 != 0 {
+            if length <= MOST_IN_TWO || length >> 63 != 0 {
                 return Err(Violation::Length);
             }
             Ok(Some((length, rest, 10)))
@@ -143,40 +186,42 @@ fn read_length(short: u8, rest: &[u8]) -> Result<Option<Length<'_>>, Violation> 
 
 /// Appends a Ping for a client.
 pub fn write_ping(out: &mut Vec<u8>, payload: &[u8]) {
-    write_frame(out, Opcode::Ping, payload);
+    write_control(out, Opcode::Ping, payload, None);
 }
 
-/// Appends a whole frame for a client. What a control frame has no room for is cut off.
-pub(super) fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    let payload = payload.get(..MOST_CONTROL).unwrap_or(payload);
-    out.extend_from_slice(&[0x80 | opcode.bits(), payload.len() as u8]);
-    out.extend_from_slice(payload);
+/// Appends a Pong for a client.
+pub fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
+    write_control(out, Opcode::Pong, payload, None);
 }
 
-/// The same for a server.
-pub(super) fn write_masked_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
-    let payload = payload.get(..MOST_CONTROL).unwrap_or(payload);
-    let mask = mask.to_be_bytes();
-    out.extend_from_slice(&[0x80 | opcode.bits(), 0x80 | payload.len() as u8]);
-    out.extend_from_slice(&mask);
+/// The same for a server, masked.
+pub fn write_masked_pong(out: &mut Vec<u8>, payload: &[u8], mask: u32) {
+    write_control(out, Opcode::Pong, payload, Some(mask));
+}
+
+/// Appends a whole message in one frame, whose payload is `prefix` and what stands behind it; masked for a server, not for a client.
+pub fn write_message(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    prefix: &[u8],
+    payload: &[u8],
+    mask: Option<u32>,
+) {
+    let mask = mask.map(u32::to_be_bytes);
+    let length = prefix.len() + payload.len();
+    Header::whole(opcode, length as u64, mask).write(out);
     let start = out.len();
+    out.extend_from_slice(prefix);
     out.extend_from_slice(payload);
-    apply_mask(out.get_mut(start..).unwrap_or_default(), mask, 0);
+    if let Some(mask) = mask {
+        apply_mask(out.get_mut(start..).unwrap_or_default(), mask, 0);
+    }
 }
 
-/// Masks or unmasks bytes that stand `offset` bytes into a payload (RFC 6455, section 5.3).
-pub fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
-    let mut turned = mask;
-    turned.rotate_left(offset % 4);
-    let key = u32::from_ne_bytes(turned);
-    let wide = u64::from(key) << 32 | u64::from(key);
-    let (chunks, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in chunks {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip(turned.iter().cycle()) {
-        *byte ^= key;
-    }
+/// Appends a control frame. What it has no room for is cut off.
+pub(super) fn write_control(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<u32>) {
+    let payload = payload.get(..MOST_CONTROL).unwrap_or(payload);
+    write_message(out, opcode, &[], payload, mask);
 }
 
 #[cfg(test)]
@@ -217,10 +262,8 @@ mod tests {
         for opcode in [0x8, 0x9, 0xA] {
             assert!(header(&[0x80 | opcode, 125]).is_ok());
             assert_eq!(header(&[opcode, 0]), Err(Violation::FragmentedControl));
-            assert_eq!(
-                header(&[0x80 | opcode, 126, 0, 126]),
-                Err(Violation::LongControl)
-            );
+            assert_eq!(header(&[0x80 | opcode, 126]), Err(Violation::LongControl));
+            assert_eq!(header(&[0x80 | opcode, 127]), Err(Violation::LongControl));
         }
         for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
             assert_eq!(
@@ -236,27 +279,10 @@ mod tests {
         write_ping(&mut out, b"hello");
         assert_eq!(out, b"\x89\x05hello");
         out.clear();
-        write_masked_frame(&mut out, Opcode::Ping, b"hello", 0x0102_0304);
+        write_masked_pong(&mut out, b"hello", 0x0102_0304);
         let parsed = header(&out).unwrap().unwrap();
         let mut payload = out[parsed.size..].to_vec();
         apply_mask(&mut payload, parsed.mask.unwrap(), 0);
         assert_eq!((parsed.length, payload.as_slice()), (5, &b"hello"[..]));
-    }
-
-    #[test]
-    fn a_mask_goes_on_from_any_offset() {
-        let mask = [0xA1, 0xB2, 0xC3, 0xD4];
-        let plain: Vec<u8> = (0..100).collect();
-        let naive: Vec<u8> = plain
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| byte ^ mask[at % 4])
-            .collect();
-        for cut in 0..plain.len() {
-            let (mut first, mut second) = (plain[..cut].to_vec(), plain[cut..].to_vec());
-            apply_mask(&mut first, mask, 0);
-            apply_mask(&mut second, mask, cut);
-            assert_eq!([first, second].concat(), naive, "{cut}");
-        }
     }
 }

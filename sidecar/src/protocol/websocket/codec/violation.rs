@@ -43,6 +43,9 @@ pub enum Violation {
     /// A close reason that is not UTF-8.
     #[error("a close reason is not UTF-8 (RFC 6455, section 5.5.1)")]
     CloseReason,
+    /// A text message that is not UTF-8.
+    #[error("a text message is not UTF-8 (RFC 6455, section 8.1)")]
+    Utf8,
     /// A message above the limit.
     #[error("a message is larger than the limit")]
     MessageTooBig,
@@ -54,7 +57,7 @@ impl Violation {
     pub const fn code(self) -> u16 {
         match self {
             Self::MessageTooBig => Close::MESSAGE_TOO_BIG,
-            Self::CloseReason => Close::INVALID_PAYLOAD,
+            Self::CloseReason | Self::Utf8 => Close::INVALID_PAYLOAD,
             _ => Close::PROTOCOL_ERROR,
         }
     }

@@ -1,7 +1,8 @@
 //! All that one side sends, frame by frame: headers are read, payloads are passed over.
 
 use super::Violation;
-use super::frame::{Header, MOST_CONTROL, Opcode, apply_mask, parse_header};
+use super::frame::{Header, MOST_CONTROL, Opcode, parse_header};
+use super::mask::{apply_mask, turn};
 
 /// RSV1: the message is compressed (RFC 7692, section 6).
 const COMPRESSED: u8 = 0b100;
@@ -25,6 +26,8 @@ pub struct Walker {
     message_limit: u64,
     /// Bytes of the frame under way that have not come.
     left: u64,
+    /// Its mask, turned to the first of them.
+    mask: Option<[u8; 4]>,
     /// Whether that frame is the last of its message.
     last: bool,
     /// Whether a message is under way.
@@ -36,7 +39,7 @@ pub struct Walker {
 /// What stands at the front of the bytes that were looked at.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Not enough to say: a header or a control frame is not whole.
+    /// Not enough to say: there is nothing, or a header or a control frame is not whole.
     More,
     /// Bytes of a message.
     Data {
@@ -44,11 +47,24 @@ pub enum Step {
         len: usize,
         /// The header that they begin with, where a frame begins.
         header: Option<Header>,
+        /// The payload among them, for those who must read it.
+        payload: Payload,
         /// Whether the message ends with them.
         ends: bool,
     },
     /// A control frame, whole.
     Control(Control),
+}
+
+/// Where the payload in some bytes of a message is: all that stands behind the header, which may be nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// Bytes before it: the header, or nothing.
+    pub start: usize,
+    /// Where it stands in its message, all fragments together.
+    pub offset: u64,
+    /// By what it is masked, turned to its first byte.
+    pub mask: Option<[u8; 4]>,
 }
 
 /// A control frame.
@@ -79,6 +95,7 @@ impl Walker {
             deflates,
             message_limit: message_limit.unwrap_or(u64::MAX),
             left: 0,
+            mask: None,
             last: true,
             in_message: false,
             message: 0,
@@ -92,12 +109,10 @@ impl Walker {
     #[inline]
     pub fn step(&mut self, unread: &[u8]) -> Result<Step, Violation> {
         if self.left > 0 {
-            let len = self.pass(unread.len());
-            return Ok(Step::Data {
-                len,
-                header: None,
-                ends: self.left == 0 && !self.in_message,
-            });
+            if unread.is_empty() {
+                return Ok(Step::More);
+            }
+            return Ok(self.pass(None, unread.len()));
         }
         let Some(header) = parse_header(unread)? else {
             return Ok(Step::More);
@@ -107,12 +122,7 @@ impl Walker {
             return Ok(control(&header, unread));
         }
         self.begin(&header)?;
-        let passed = self.pass(unread.len() - header.size);
-        Ok(Step::Data {
-            len: header.size + passed,
-            header: Some(header),
-            ends: self.left == 0 && !self.in_message,
-        })
+        Ok(self.pass(Some(header), unread.len() - header.size))
     }
 
     /// Whether all that has been passed ends with a frame: another one may be put in here.
@@ -127,17 +137,31 @@ impl Walker {
         self.left == 0 && !self.in_message
     }
 
-    /// Passes over payload; says how many bytes of what is there.
+    /// Passes over a header, if there is one, and over what there is of its payload.
     #[inline]
-    fn pass(&mut self, there: usize) -> usize {
+    fn pass(&mut self, header: Option<Header>, there: usize) -> Step {
+        let start = header.map_or(0, |header| header.size);
+        let payload = Payload {
+            start,
+            offset: self.message - self.left,
+            mask: self.mask,
+        };
         let passed = usize::try_from(self.left).map_or(there, |left| left.min(there));
         self.left -= passed as u64;
-        if self.left == 0 && self.last {
+        if self.left > 0 {
+            self.mask = self.mask.map(|mask| turn(mask, passed));
+        } else if self.last {
             self.in_message = false;
         }
-        passed
+        Step::Data {
+            len: start + passed,
+            header,
+            payload,
+            ends: self.between_messages(),
+        }
     }
 
+    #[inline]
     fn check(&self, header: &Header) -> Result<(), Violation> {
         match (self.sender, header.mask) {
             (Sender::Client, None) => return Err(Violation::Unmasked),
@@ -156,6 +180,7 @@ impl Walker {
         Ok(())
     }
 
+    #[inline]
     fn begin(&mut self, header: &Header) -> Result<(), Violation> {
         let continues = header.opcode == Opcode::Continuation;
         match (self.in_message, continues) {
@@ -173,6 +198,7 @@ impl Walker {
         self.in_message = true;
         self.last = header.fin;
         self.left = header.length;
+        self.mask = header.mask;
         Ok(())
     }
 }

@@ -24,7 +24,9 @@ fn seen(mut walker: Walker, bytes: &[u8], chunk: usize) -> Result<String, Violat
         while start < end {
             match walker.step(&bytes[start..end])? {
                 Step::More => break,
-                Step::Data { len, header, ends } => {
+                Step::Data {
+                    len, header, ends, ..
+                } => {
                     seen.extend(header.map(|header| match header.opcode {
                         Opcode::Text => 'T',
                         Opcode::Binary => 'B',
@@ -147,7 +149,8 @@ fn a_frame_that_says_it_is_huge_is_passed_as_it_comes() {
             Ok(Step::Data {
                 len: 1000,
                 header: None,
-                ends: false
+                ends: false,
+                ..
             })
         ));
         assert!(!walker.at_boundary());
