@@ -1,0 +1,101 @@
+//! What it costs to walk frames, and to look into them where a policy asks for it.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros, and a bench may panic"
+)]
+
+use std::hint::black_box;
+
+use bulkhead_sidecar::protocol::websocket::codec::{
+    Opcode, Sender, Step, Utf8, Walker, apply_mask, write_message,
+};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// Bytes that a read gives at the most.
+const READ: usize = 16 * 1024;
+
+const SENDERS: [(Sender, &str); 2] = [(Sender::Client, "client"), (Sender::Server, "server")];
+
+/// Text frames with payloads of `size`, as many whole ones as there is room for, and at least one.
+fn frames(sender: Sender, size: usize) -> (Vec<u8>, u64) {
+    let mask = (sender == Sender::Client).then_some(0xDEAD_BEEF);
+    let payload = vec![b'x'; size];
+    let (mut stream, mut count) = (Vec::new(), 0);
+    while count == 0 || stream.len() + size + 14 <= READ {
+        write_message(&mut stream, Opcode::Text, &[], &payload, mask);
+        count += 1;
+    }
+    (stream, count)
+}
+
+/// Walks what reads of `read` bytes give; says how many messages have ended.
+fn walk(walker: &mut Walker, stream: &[u8], read: usize) -> u64 {
+    let (mut messages, mut start, mut end) = (0, 0, 0);
+    while end < stream.len() {
+        end = stream.len().min(end + read);
+        loop {
+            match walker.step(black_box(&stream[start..end])).unwrap() {
+                Step::More => break,
+                Step::Data { len, ends, .. } => {
+                    start += len;
+                    messages += u64::from(ends);
+                }
+                Step::Control(control) => start += control.len,
+            }
+        }
+    }
+    messages
+}
+
+/// The time shown is of all frames; divide by the elements, or read the throughput.
+fn walking(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("walk");
+    for (sender, name) in SENDERS {
+        for size in [0, 125, 1024, READ] {
+            let (stream, count) = frames(sender, size);
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(format!("{name}/{count}x{size}"), |bencher| {
+                let mut walker = Walker::new(sender, Some(1 << 20), false);
+                bencher.iter(|| walk(&mut walker, &stream, usize::MAX >> 1));
+            });
+        }
+        let (stream, count) = frames(sender, READ);
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(
+            format!("{name}/{count}x{READ}_in_reads_of_1460"),
+            |bencher| {
+                let mut walker = Walker::new(sender, Some(1 << 20), false);
+                bencher.iter(|| walk(&mut walker, &stream, 1460));
+            },
+        );
+    }
+    group.finish();
+}
+
+fn payloads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("payload");
+    let mask = [0xDE, 0xAD, 0xBE, 0xEF];
+    for size in [125, READ] {
+        group.throughput(Throughput::Bytes(size as u64));
+        let mut bytes = vec![b'x'; size];
+        group.bench_function(format!("unmask/{size}"), |bencher| {
+            bencher.iter(|| apply_mask(black_box(&mut bytes), black_box(mask), 1));
+        });
+        for (name, text) in [("ascii", "x"), ("greek", "κ")] {
+            let text = text.repeat(size / text.len()).into_bytes();
+            group.bench_function(format!("utf8_{name}/{size}"), |bencher| {
+                bencher.iter(|| Utf8::default().check(black_box(&text)));
+            });
+            let mut masked = text.clone();
+            apply_mask(&mut masked, mask, 0);
+            group.bench_function(format!("utf8_masked_{name}/{size}"), |bencher| {
+                bencher.iter(|| Utf8::default().check_masked(black_box(&masked), mask));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, walking, payloads);
+criterion_main!(benches);
