@@ -1,10 +1,11 @@
 //! What the application is told beside what the client said, and what is nobody's business behind this hop.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, COOKIE, FORWARDED, HOST, ORIGIN, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -43,10 +44,30 @@ pub struct Identity<'a> {
     pub token: Option<&'a str>,
 }
 
-/// Takes away what concerns one hop only (RFC 9110, section 7.6.1), of a request or of an answer.
+/// What a client cannot name in `Connection` to have it taken away: what is meant for the application is no option of one hop (RFC 9110,
+/// section 7.6.1), and who wants it gone wants the application to take the request for another one. Likewise all that begins with
+/// [`CONTENT`] or [`WEB_SOCKET`].
+const FOR_THE_APPLICATION: [HeaderName; 8] = [
+    HOST,
+    AUTHORIZATION,
+    COOKIE,
+    ORIGIN,
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+];
+/// `Content-Length`, `Content-Type` and their like.
+const CONTENT: &str = "content-";
+/// `Sec-WebSocket-Key` and its like.
+const WEB_SOCKET: &str = "sec-websocket-";
+
+/// Takes away what concerns one hop only (RFC 9110, section 7.6.1), of a request or of an answer. `Trailer` stays, because trailers are
+/// passed on.
 pub fn without_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = list(headers, CONNECTION)
         .filter_map(|name| name.parse().ok())
+        .filter(|name| !is_for_the_application(name))
         .collect();
     let trailers = list(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     for name in [
@@ -56,7 +77,6 @@ pub fn without_hop_by_hop(headers: &mut HeaderMap) {
         PROXY_AUTHORIZATION,
         PROXY_CONNECTION,
         TE,
-        TRAILER,
         TRANSFER_ENCODING,
         UPGRADE,
     ] {
@@ -69,6 +89,11 @@ pub fn without_hop_by_hop(headers: &mut HeaderMap) {
         // Who reads this hop's trailers reads the next one's too (RFC 9110, section 6.5.1).
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+fn is_for_the_application(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    FOR_THE_APPLICATION.contains(name) || text.starts_with(CONTENT) || text.starts_with(WEB_SOCKET)
 }
 
 /// Tells the application who the request is for and where it comes from. Whatever the client said of the former is taken away.
@@ -86,7 +111,10 @@ pub fn tell_application(headers: &mut HeaderMap, peer: IpAddr, identity: Option<
             }
         }
         if let Some(token) = token {
-            headers.insert(CONTEXT, value(token));
+            let mut token = value(token);
+            // HTTP/2 is not to keep it in its table of headers (RFC 7541, section 7.1.3).
+            token.set_sensitive(true);
+            headers.insert(CONTEXT, token);
         }
     }
     forwarded(headers, peer);
@@ -95,12 +123,24 @@ pub fn tell_application(headers: &mut HeaderMap, peer: IpAddr, identity: Option<
 fn strip_ours(headers: &mut HeaderMap) {
     let ours: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().starts_with(OURS))
+        .filter(|name| is_ours(name))
         .cloned()
         .collect();
     for name in ours {
         headers.remove(name);
     }
+}
+
+/// Whether an application may take the header for one of ours: WSGI, Rack, CGI and their kin write every name in capitals and
+/// underscores, and cannot tell `x_bulkhead_user` from `x-bulkhead-user` any more; some do so with every character that is no letter.
+fn is_ours(name: &HeaderName) -> bool {
+    let begins = name.as_str().as_bytes().get(..OURS.len());
+    begins.is_some_and(|begins| {
+        let same = |(found, ours): (&u8, u8)| {
+            *found == ours || (ours == b'-' && !found.is_ascii_alphanumeric())
+        };
+        begins.iter().zip(OURS.bytes()).all(same)
+    })
 }
 
 /// Appended to, because what a proxy before this one has written is true as well.
@@ -133,7 +173,8 @@ fn value(text: &str) -> HeaderValue {
         if plain {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // A String takes everything.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     // Printable ASCII is a header's value.
@@ -154,38 +195,88 @@ mod tests {
         headers
     }
 
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     #[test]
     fn what_concerns_one_hop_ends_here() {
         let mut headers = headers(&[
             ("connection", "close, X-Secret"),
-            ("connection", "keep-alive"),
+            ("connection", "keep-alive, ,not a name"),
             ("x-secret", "1"),
+            ("x-secret", "2"),
             ("keep-alive", "timeout=5"),
             ("proxy-authorization", "Basic eA=="),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-connection", "keep-alive"),
             ("te", "trailers, deflate"),
+            ("trailer", "x-checksum"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("accept", "*/*"),
             ("host", "chat.example"),
         ]);
         without_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "host", "te"]);
+        assert_eq!(names(&headers), ["accept", "host", "te", "trailer"]);
         assert_eq!(headers[TE], "trailers");
     }
 
     #[test]
+    fn a_client_cannot_have_taken_away_what_the_application_goes_by() {
+        let kept = [
+            "authorization",
+            "content-length",
+            "content-type",
+            "cookie",
+            "forwarded",
+            "host",
+            "origin",
+            "sec-websocket-key",
+            "sec-websocket-version",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        let mut all: Vec<(&str, &str)> = kept.iter().map(|name| (*name, "1")).collect();
+        all.extend(kept.iter().map(|name| ("connection", *name)));
+        let mut headers = headers(&all);
+        without_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), kept);
+    }
+
+    #[test]
     fn what_a_client_says_of_itself_under_our_names_is_taken_away() {
-        let mut headers = headers(&[
-            ("X-Bulkhead-User", "root"),
-            ("x-bulkhead-user", "root"),
-            ("x-bulkhead-anything", "1"),
-            ("x-bulkheads", "stays"),
-        ]);
+        let ours = [
+            "X-Bulkhead-User",
+            "x-bulkhead-user",
+            "x-bulkhead-context",
+            "x-bulkhead-anything",
+            "x-bulkhead-",
+            "X_Bulkhead_User",
+            "x_bulkhead-user",
+            "x-bulkhead_user",
+            "x.bulkhead.user",
+            "x~bulkhead|user",
+        ];
+        let theirs = [
+            "x-bulkhead",
+            "x-bulkheads",
+            "xx-bulkhead-user",
+            "x-bulk-head-user",
+            "xabulkheadauser",
+        ];
+        let mut list: Vec<(&str, &str)> = ours.iter().map(|name| (*name, "root")).collect();
+        list.extend(theirs.iter().map(|name| (*name, "stays")));
+        let mut headers = headers(&list);
         tell_application(&mut headers, "::ffff:10.0.0.9".parse().unwrap(), None);
-        assert!(!headers.contains_key(USER) && !headers.contains_key("x-bulkhead-anything"));
-        assert!(headers.contains_key("x-bulkheads"));
+        let mut left: Vec<&str> = names(&headers);
+        left.retain(|name| !name.starts_with("x-forwarded-"));
+        let mut expected = theirs;
+        expected.sort_unstable();
+        assert_eq!(left, expected);
         assert_eq!(headers[FORWARDED_FOR], "10.0.0.9");
     }
 

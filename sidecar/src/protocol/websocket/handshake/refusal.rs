@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::identity::{Rejection, RejectionReason};
@@ -125,12 +128,17 @@ impl Refusal {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
+        // Caches keep a 404 for a while (RFC 9110, section 15.1).
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after() {
             headers.insert(RETRY_AFTER, after.as_secs().into());
         }
         match self {
             Self::Version => {
+                // RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             }
             Self::Identity(rejection) if self.status() == StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, challenge(rejection.reason));
@@ -194,6 +202,7 @@ mod tests {
     fn a_client_is_told_which_version_and_how_to_show_who_it_is() {
         let version = Refusal::Version.response();
         assert_eq!(version.headers()[SEC_WEBSOCKET_VERSION], "13");
+        assert_eq!(version.headers()[UPGRADE], "websocket");
         let missing = identity(RejectionReason::Missing).response();
         assert_eq!(missing.headers()[WWW_AUTHENTICATE], "Bearer");
         let expired = identity(RejectionReason::Expired).response();

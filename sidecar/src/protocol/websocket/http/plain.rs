@@ -2,17 +2,21 @@
 
 use bulkhead_crds::kinds::PlainHttp;
 use http::header::HOST;
+use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 
-use super::super::handshake::{Identity, Refusal, tell_application, without_hop_by_hop};
+use super::super::handshake::{
+    Identity, Refusal, is_named_preflight, tell_application, without_hop_by_hop,
+};
 use super::application::Unanswered;
 use super::body::Body;
 use super::caller::caller;
 use super::front::Front;
 use crate::force::WebSocketForce;
+use crate::identity::UserContext;
 
 /// Passes a request on and its answer back.
 ///
@@ -42,15 +46,7 @@ async fn prepared(
     request: Request<Incoming>,
 ) -> Result<Request<Incoming>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let mut context = None;
-    if force.settings.plain_http != PlainHttp::Ignore {
-        let mut caller = caller(force, &mut parts).await?;
-        if force.settings.plain_http == PlainHttp::Require {
-            caller.check_origin(force, &parts)?;
-            caller = caller.or_refused(force)?;
-        }
-        context = caller.context;
-    }
+    let context = context(force, &mut parts).await?;
     let token = context
         .as_ref()
         .and_then(|context| force.issue(context, None));
@@ -73,6 +69,31 @@ async fn prepared(
         parts.version = Version::HTTP_11;
     }
     Ok(Request::from_parts(parts, body))
+}
+
+/// For whom the request is, as far as the policy asks.
+async fn context(
+    force: &WebSocketForce,
+    parts: &mut Parts,
+) -> Result<Option<UserContext>, Refusal> {
+    match force.settings.plain_http {
+        PlainHttp::Ignore => Ok(None),
+        // Two cookies of one name are nobody, and a request that the application may answer all the same.
+        PlainHttp::Attach => {
+            let caller = caller(force, parts).await.ok();
+            Ok(caller.and_then(|caller| caller.context))
+        }
+        PlainHttp::Require => {
+            let allowed = force.settings.allowed_origins.as_deref();
+            let is_preflight = is_named_preflight(parts, allowed);
+            let caller = caller(force, parts).await?;
+            if is_preflight {
+                return Ok(caller.context);
+            }
+            caller.check_origin(force, parts)?;
+            Ok(caller.or_refused(force)?.context)
+        }
+    }
 }
 
 /// The address within the application. Connections are kept by authority, and there is one application.

@@ -30,6 +30,9 @@ use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
 use crate::worker::mailbox::Letter;
 
+/// Whether sockets survive their connection: not yet.
+const RESUMES: bool = false;
+
 /// What the application is asked, and what its answer is checked against.
 struct Question {
     request: Request<Empty<Bytes>>,
@@ -119,8 +122,7 @@ fn question(
     context: Option<&UserContext>,
 ) -> Result<Question, Refusal> {
     let headers = &mut parts.headers;
-    let offer = Offer::of(headers);
-    offer.check()?;
+    let offer = Offer::of(headers, RESUMES)?;
     let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
     let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
     let settings = &force.settings;
