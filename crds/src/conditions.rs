@@ -101,7 +101,7 @@ reasons!(
         HeadlessService,
         /// A taken-over port is open on the node.
         HostPort,
-        /// A NetworkPolicy admits the application's port, and not the sidecar's.
+        /// A NetworkPolicy admits the application's port, or keeps a generated one from closing it.
         NetworkPolicy,
         /// A container's environment sets a timeout of its own.
         ApplicationTimeouts,

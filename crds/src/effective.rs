@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
     AuthMode, Compression, IdentitySource, Jwt, ListenTls, Missed, Mode, OnDisconnect, OptOut,
-    PlainHttp, PoolMode, Protocol, RowLevelSecurity, SecretKeyRef, SecretRef, SignedContext,
-    SlowConsumer, SqlScope, Tier, TlsMode, TokenSource, Trusted, WhenFull,
+    PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SecretKeyRef, SecretRef,
+    SignedContext, SlowConsumer, SqlScope, Tier, TlsMode, TokenSource, Trusted, WhenFull,
 };
 use crate::names::{optional_duration, plain_duration};
 
 /// The path of [`EffectivePolicy::missed`].
 pub(crate) const MISSED: &str = "injection.missed";
+/// The path of [`EffectivePolicy::network_policy`].
+pub(crate) const NETWORK_POLICY: &str = "injection.networkPolicy";
 
 /// One policy resolved for one environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,9 @@ pub struct EffectivePolicy {
     /// What becomes of a pod that was made while nothing could inject it; none where it came by a snapshot, for sidecars have no part in it.
     #[serde(skip)]
     pub missed: Option<Missed>,
+    /// What closes the application's own port to the network; none where it came by a snapshot, for sidecars have no part in it.
+    #[serde(skip)]
+    pub network_policy: Option<PortClosing>,
     /// What `upstream.host` and `jwks.uri` may reach although it is barred by itself.
     pub allowed_upstreams: Vec<String>,
     /// Where each field's value came from.

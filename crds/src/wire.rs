@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::effective::{EffectivePolicy, MISSED};
+use crate::effective::{EffectivePolicy, MISSED, NETWORK_POLICY};
 
 /// The version that this build reads and writes.
 pub const VERSION: u32 = 1;
@@ -65,7 +65,10 @@ impl Snapshot {
     #[must_use]
     pub fn of(mut policy: EffectivePolicy) -> Self {
         policy.missed = None;
-        policy.origins.0.remove(MISSED);
+        policy.network_policy = None;
+        for path in [MISSED, NETWORK_POLICY] {
+            policy.origins.0.remove(path);
+        }
         Self {
             version: VERSION,
             revision: revision(&policy),

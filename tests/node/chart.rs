@@ -369,6 +369,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("patch", "events"),
     ("patch", "pods/status"),
     ("create", "pods/eviction"),
+    // Policies that take ports over: the suite of reconciling.
+    ("create", "networkpolicies"),
+    ("patch", "networkpolicies"),
+    ("delete", "networkpolicies"),
     ("get", "secrets"),
     ("create", "secrets"),
     ("patch", "secrets"),

@@ -11,8 +11,8 @@ use crate::effective::{
 use crate::kinds::{
     AuthMode, Breaker, Compression, Database, Execution, Identity, IdentitySource, IsolationPolicy,
     IsolationPolicySpec, Jwks, Jwt, Listen, Missed, Mode, OnDisconnect, OptOut, PlainHttp, Pool,
-    PoolMode, RowLevelSecurity, SecretKeyRef, SignedContext, SlowConsumer, SqlScope, Tier,
-    Timeouts, TlsMode, TokenPlace, TokenSource, Upstream, WebSocket, WhenFull,
+    PoolMode, PortClosing, RowLevelSecurity, SecretKeyRef, SignedContext, SlowConsumer, SqlScope,
+    Tier, Timeouts, TlsMode, TokenPlace, TokenSource, Upstream, WebSocket, WhenFull,
 };
 use crate::names;
 use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY};
@@ -76,6 +76,7 @@ pub(super) fn fill(
             .unwrap_or_default(),
         opt_out: injection.opt_out.unwrap_or(opt_out),
         missed: Some(injection.missed.unwrap_or(Missed::Report)),
+        network_policy: Some(injection.network_policy.unwrap_or(PortClosing::Generate)),
         allowed_upstreams: spec.allowed_upstreams.unwrap_or_default(),
         origins,
         name,

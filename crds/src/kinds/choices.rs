@@ -205,6 +205,16 @@ choice!(
     }
 );
 
+choice!(
+    /// What closes the port that the application itself listens on, once the sidecar has taken its name over.
+    PortClosing {
+        /// A NetworkPolicy that the operator makes.
+        Generate,
+        /// Nothing of Bulkhead's.
+        None,
+    }
+);
+
 impl Protocol {
     /// The port that the protocol's servers listen on unless told otherwise.
     #[must_use]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Missed, OptOut};
+use super::{Missed, OptOut, PortClosing};
 
 /// What injection adds to the application's containers.
 #[serde_with::skip_serializing_none]
@@ -30,4 +30,8 @@ pub struct Injection {
     /// evict it too, one at a time and through disruption budgets, so that its controller makes it anew with the sidecar. A pod without a
     /// controller that replaces it, a Job's, and one that is older than the policy are never evicted. Default: `Report`.
     pub missed: Option<Missed>,
+    /// What keeps clients from the port of the application whose name a WebSocket listener takes over (`listen.takesOver`): `Generate` has the
+    /// operator make a NetworkPolicy, in mode `Enforce`, that admits everything to injected pods but that port, unless another NetworkPolicy
+    /// is over them already; with `None` the application has to listen on 127.0.0.1. Default: `Generate`.
+    pub network_policy: Option<PortClosing>,
 }

@@ -21,8 +21,8 @@ mod websocket;
 
 pub use choices::{
     AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut,
-    PlainHttp, PoolMode, Protocol, RowLevelSecurity, SlowConsumer, SqlScope, Tier, TlsMode,
-    TokenPlace, WhenFull,
+    PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SlowConsumer, SqlScope, Tier,
+    TlsMode, TokenPlace, WhenFull,
 };
 pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamTls};
 pub use environment::{

@@ -67,6 +67,9 @@ pub struct InjectionTemplateSpec {
     /// Named ports that the sidecar takes over from the application's containers.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub take_ports: Option<Vec<TakenPort>>,
+    /// The value of the pod's label `bulkhead.dev/taken-over`, by which a NetworkPolicy closes the ports behind those names. Default: no label.
+    #[schemars(length(min = 1, max = 63))]
+    pub taken_over: Option<String>,
 }
 
 /// A named port that the sidecar takes over.

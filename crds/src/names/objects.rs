@@ -16,6 +16,9 @@ pub const POLICY: &str = "bulkhead.dev/policy";
 pub const INJECT: &str = "bulkhead.dev/inject";
 /// Annotation of an injected pod: `POLICY@HASH`, the template that it was injected from.
 pub const INJECTED: &str = "bulkhead.dev/injected";
+/// Label of an injected pod whose application's ports are taken over: which policy's, and which numbers, as a hash. A NetworkPolicy closes
+/// those ports to pods that bear it, and so to no pod that was not injected.
+pub const TAKEN_OVER: &str = "bulkhead.dev/taken-over";
 /// Annotation of an injected pod: the revision that the kubelet was last poked for, so that it renews the pod's volumes at once.
 pub const REVISION: &str = "bulkhead.dev/revision";
 /// Annotation of a Secret: the names of the policies that may mount it, apart by commas; `*` is every policy of its namespace.
@@ -55,6 +58,12 @@ pub const VALIDATE_WEBHOOK: &str = "bulkhead-validate";
 #[must_use]
 pub fn snapshot(policy: &str) -> String {
     format!("bulkhead-{policy}")
+}
+
+/// The NetworkPolicy that closes the ports behind [`TAKEN_OVER`] with the value `mark`.
+#[must_use]
+pub fn network_policy(policy: &str, mark: &str) -> String {
+    format!("bulkhead-{policy}-{mark}")
 }
 
 /// The key of a snapshot of this wire version, which is the file's name in the pod too.

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, MISSED, Origin,
+    EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, MISSED,
+    NETWORK_POLICY, Origin,
 };
 use crate::kinds::{Jwks, SecretKeyRef, SecretRef};
 use crate::names;
@@ -67,6 +68,9 @@ pub fn explain(policy: &EffectivePolicy) -> Vec<ExplainRow> {
     rows.add("injection.optOut", policy.opt_out);
     if let Some(missed) = policy.missed {
         rows.add(MISSED, missed);
+    }
+    if let Some(network_policy) = policy.network_policy {
+        rows.add(NETWORK_POLICY, network_policy);
     }
     rows.list("allowedUpstreams", Some(&policy.allowed_upstreams));
     rows.rows

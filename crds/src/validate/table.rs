@@ -114,6 +114,11 @@ pub static RULES: &[Rule] = &[
         Warning,
         Effective(injection::evict_in_enforce),
     ),
+    rule(
+        "PortLeftOpen",
+        Warning,
+        Effective(injection::port_left_open),
+    ),
     rule("InjectedTimeout", Warning, Effective(application::injected)),
     rule(
         "EnvironmentsFarApart",

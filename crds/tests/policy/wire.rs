@@ -52,14 +52,20 @@ fn equal_content_has_an_equal_revision_and_other_content_another() {
 
 #[test]
 fn what_concerns_the_operator_alone_is_not_on_the_way() {
-    let of = |missed| {
-        let policy = policy_but(&[("mode", "Audit"), ("injection", missed)]);
+    let of = |injection| {
+        let policy = policy_but(&[("mode", "Audit"), ("injection", injection)]);
         Snapshot::of(resolve(&policy, "staging").expect("resolves"))
     };
-    let (evicts, reports) = (of("{missed: Evict}"), of("{}"));
-    assert_eq!(evicts, reports, "sidecars need not be told");
-    let text = evicts.to_json().expect("has a JSON form");
-    assert!(!text.contains("missed"), "{text}");
+    let nothing = of("{}");
+    for (field, written) in [
+        ("missed", "{missed: Evict}"),
+        ("networkPolicy", "{networkPolicy: None}"),
+    ] {
+        let asks = of(written);
+        assert_eq!(asks, nothing, "sidecars need not be told");
+        let text = asks.to_json().expect("has a JSON form");
+        assert!(!text.contains(field), "{text}");
+    }
 }
 
 #[test]

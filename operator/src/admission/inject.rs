@@ -127,7 +127,15 @@ fn left_alone(pod: &Value, template: &InjectionTemplate) -> Option<SkippedReason
 
 /// Presence is what counts, not the place: somebody else's webhook may have put its own container before ours.
 fn is_injected(pod: &Value, template: &InjectionTemplate) -> bool {
-    annotation(pod, objects::INJECTED) == mark(template) && has_sidecar(pod, "initContainers")
+    annotation(pod, objects::INJECTED) == mark(template)
+        && has_sidecar(pod, "initContainers")
+        && taken_over(pod) == template.spec.taken_over.as_deref().unwrap_or_default()
+}
+
+/// The label of a pod whose ports are taken over, or nothing.
+fn taken_over(pod: &Value) -> &str {
+    let label = pod["metadata"]["labels"].get(objects::TAKEN_OVER);
+    label.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether a container of that name is not ours: an application's, or a native sidecar that no annotation of ours tells of.
@@ -165,7 +173,25 @@ fn injected(pod: &Value, template: &InjectionTemplate) -> Value {
         pod["metadata"]["annotations"] = json!({});
     }
     pod["metadata"]["annotations"][objects::INJECTED] = mark(template).into();
+    label(&mut pod, spec.taken_over.as_deref().unwrap_or_default());
     pod
+}
+
+/// The label by which a NetworkPolicy closes what is taken over; it goes where nothing is any more.
+fn label(pod: &mut Value, mark: &str) {
+    if taken_over(pod) == mark {
+        return;
+    }
+    let labels = &mut pod["metadata"]["labels"];
+    if !labels.is_object() {
+        *labels = json!({});
+    }
+    if mark.is_empty() {
+        let others = labels.as_object_mut();
+        others.map(|labels| labels.remove(objects::TAKEN_OVER));
+    } else {
+        labels[objects::TAKEN_OVER] = mark.into();
+    }
 }
 
 /// A volume of the pod's that has the name of one of ours is one of ours, of an older template.

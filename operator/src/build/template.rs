@@ -87,6 +87,7 @@ pub fn template(rendering: &Rendering<'_>) -> InjectionTemplate {
     let env = some(application_env(rendering));
     let mounts = some(volumes.application);
     let take_ports = some(take_ports);
+    let taken_over = ports::mark(rendering);
     let hash = hash(&(
         &sidecar,
         &volumes.pod,
@@ -94,6 +95,7 @@ pub fn template(rendering: &Rendering<'_>) -> InjectionTemplate {
         &env,
         &mounts,
         &take_ports,
+        &taken_over,
     ));
     let name = rendering.policy.name_any();
     let spec = InjectionTemplateSpec {
@@ -110,6 +112,7 @@ pub fn template(rendering: &Rendering<'_>) -> InjectionTemplate {
         env,
         mounts,
         take_ports,
+        taken_over,
     };
     let mut template = InjectionTemplate::new(&name, spec);
     template.metadata.namespace = Some(namespace(rendering).to_owned());

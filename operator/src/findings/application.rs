@@ -8,7 +8,7 @@ use bulkhead_crds::names::objects::CONTAINER;
 use bulkhead_crds::validate::application_env;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
-use super::{TakenOver, renamed};
+use super::TakenOver;
 
 /// A port of the application that is open on the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl HostPort {
     #[must_use]
     pub fn is(&self, taken: &TakenOver) -> bool {
         taken.name == self.name
-            || renamed(&taken.name) == self.name
+            || taken.renamed == self.name
             || taken.application.contains(&self.container)
     }
 }

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::DegradedReason;
+use bulkhead_crds::kinds::template::TakenPort;
+
+use crate::build::{Serves, closes, taken};
 
 /// One way round a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,23 +37,14 @@ pub struct Exposed {
 pub struct TakenOver {
     /// The container port's name, which moves to the sidecar.
     pub name: String,
+    /// What the application's port is called from then on.
+    pub renamed: String,
     /// The sidecar's port.
     pub sidecar: i32,
     /// The numbers at which the application itself listens.
     pub application: BTreeSet<i32>,
-}
-
-/// The prefix of the name that a taken-over port entry has in an injected pod.
-const RENAMED: &str = "bh-app-";
-/// The longest name of a container port.
-const PORT_NAME: usize = 15;
-
-/// The name that a port entry of the application has once the sidecar has taken its name over.
-#[must_use]
-pub fn renamed(name: &str) -> String {
-    let whole = format!("{RENAMED}{name}");
-    let cut: String = whole.chars().take(PORT_NAME).collect();
-    cut.trim_end_matches('-').to_owned()
+    /// The one of those from which clients are to be kept, by a generated NetworkPolicy where nobody else's does.
+    pub closed: Option<i32>,
 }
 
 /// The ports that a policy takes over, with the numbers that `ports` (name to number, one map for each pod or workload) gives them.
@@ -58,25 +52,26 @@ pub fn renamed(name: &str) -> String {
 pub fn taken_over<'a>(
     policy: &EffectivePolicy,
     ports: impl IntoIterator<Item = &'a BTreeMap<String, i32>>,
+    serves: Serves,
 ) -> Vec<TakenOver> {
     let ports: Vec<_> = ports.into_iter().collect();
-    let sockets = policy.web_sockets.iter();
-    sockets
-        .filter_map(|socket| {
-            let name = socket.takes_over.clone()?;
-            let moved = renamed(&name);
+    let taken = taken::ports(policy).into_iter();
+    taken
+        .map(|(socket, TakenPort { name, renamed })| {
             let of_pod = |ports: &&BTreeMap<String, i32>| {
-                ports.get(&moved).or_else(|| ports.get(&name)).copied()
+                ports.get(&renamed).or_else(|| ports.get(&name)).copied()
             };
             let mut application: BTreeSet<i32> = ports.iter().filter_map(of_pod).collect();
             application.insert(socket.upstream_port.into());
             // In an injected pod the old name may be the sidecar's own port already.
             application.remove(&socket.port.into());
-            Some(TakenOver {
+            TakenOver {
                 name,
+                renamed,
                 sidecar: socket.port.into(),
                 application,
-            })
+                closed: closes(policy, serves).then(|| socket.upstream_port.into()),
+            }
         })
         .collect()
 }
@@ -122,9 +117,19 @@ pub(crate) mod fixtures {
         BTreeMap::from([("app".to_owned(), "chat".to_owned())])
     }
 
-    /// What it takes over of a pod whose `http` is port 8000.
+    /// What it takes over of a pod whose `http` is port 8000, in a release whose networks nobody closes.
     pub(crate) fn taken() -> Vec<TakenOver> {
-        taken_over(&chat(), [&BTreeMap::from([("http".to_owned(), 8000)])])
+        let ports = BTreeMap::from([("http".to_owned(), 8000)]);
+        let mut taken = taken_over(&chat(), [&ports], Serves::THIS_RELEASE);
+        taken.iter_mut().for_each(|it| it.closed = None);
+        taken
+    }
+
+    /// The same, where clients are to be kept from it.
+    pub(crate) fn closed() -> Vec<TakenOver> {
+        let mut taken = taken();
+        taken.iter_mut().for_each(|it| it.closed = Some(8000));
+        taken
     }
 }
 
@@ -136,17 +141,38 @@ mod tests {
     fn a_taken_over_port_keeps_the_application_s_number() {
         let before = BTreeMap::from([("http".to_owned(), 8001)]);
         let after = BTreeMap::from([("bh-app-http".to_owned(), 8002), ("http".to_owned(), 8080)]);
-        let taken = taken_over(&fixtures::chat(), [&before, &after]);
+        let taken = taken_over(&fixtures::chat(), [&before, &after], Serves::THIS_RELEASE);
         assert_eq!(taken.len(), 1);
         assert_eq!(taken[0].sidecar, 8080);
         assert_eq!(taken[0].application, BTreeSet::from([8000, 8001, 8002]));
     }
 
     #[test]
-    fn a_renamed_port_fits_into_fifteen_letters() {
-        assert_eq!(renamed("http"), "bh-app-http");
-        assert_eq!(renamed("websocket-public"), "bh-app-websocke");
-        assert_eq!(renamed("abcdefg-x"), "bh-app-abcdefg");
+    fn two_long_names_are_told_apart_as_the_template_does() {
+        let policy = fixtures::policy(serde_json::json!({
+            "selector": {}, "identity": {"source": "Trusted"}, "webSockets": [
+                {"name": "a", "listen": {"port": 8080, "takesOver": "websocket-open"}, "upstream": {"port": 8000}},
+                {"name": "b", "listen": {"port": 8081, "takesOver": "websocket-shut"}, "upstream": {"port": 8001}}]
+        }));
+        let injected = [
+            ("bh-app-websocke", 8002),
+            ("bh-app-webso-2", 8003),
+            ("websocket-open", 8080),
+            ("websocket-shut", 8081),
+        ];
+        let injected = injected
+            .map(|(name, number)| (name.to_owned(), number))
+            .into();
+        let taken = taken_over(&policy, [&injected], Serves::THIS_RELEASE);
+        let found: Vec<_> = taken
+            .iter()
+            .map(|it| (it.renamed.as_str(), &it.application))
+            .collect();
+        let (open, shut) = (BTreeSet::from([8000, 8002]), BTreeSet::from([8001, 8003]));
+        assert_eq!(
+            found,
+            [("bh-app-websocke", &open), ("bh-app-webso-2", &shut)]
+        );
     }
 
     #[test]

@@ -13,9 +13,12 @@ pub mod watch;
 use std::collections::BTreeMap;
 
 use bulkhead_crds::kinds::InjectionTemplate;
+use bulkhead_crds::names::objects::POLICY;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
+
+use crate::findings::network_policies::is_ours;
 
 pub use facts::{PodFacts, Workload};
 
@@ -164,13 +167,12 @@ impl Index {
     #[must_use]
     pub fn policies_with_objects(&self) -> Vec<String> {
         let templates = self.templates.values().map(|object| object.name_any());
-        let snapshots = self.snapshots.values().filter_map(|object| {
-            object
-                .annotations()
-                .get(bulkhead_crds::names::objects::POLICY)
-                .cloned()
-        });
-        let mut names: Vec<String> = templates.chain(snapshots).collect();
+        let snapshots = self.snapshots.values().map(ResourceExt::annotations);
+        let network_policies = self.network_policies.values();
+        let ours = network_policies.filter(|object| is_ours(object));
+        let marked = snapshots.chain(ours.map(ResourceExt::annotations));
+        let named = marked.filter_map(|annotations| annotations.get(POLICY).cloned());
+        let mut names: Vec<String> = templates.chain(named).collect();
         names.sort();
         names.dedup();
         names

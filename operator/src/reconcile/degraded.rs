@@ -8,6 +8,7 @@ use bulkhead_crds::kinds::Mode;
 
 use super::judge::listed;
 use super::programmed::Force;
+use crate::build::Serves;
 use crate::findings::{self, TakenOver};
 use crate::index::{Index, PodFacts};
 
@@ -50,7 +51,7 @@ pub fn of_surroundings(
         cluster_domain,
         index.services.values(),
     ));
-    found.extend(findings::network_policies::stale(
+    found.extend(findings::network_policies::around(
         &taken,
         &labels,
         index.network_policies.values(),
@@ -62,6 +63,17 @@ pub fn of_surroundings(
         ));
     }
     found.into_iter().map(WayRound::from).collect()
+}
+
+/// What is told where the API server does not take the NetworkPolicy that closes the application's own port, and says this.
+#[must_use]
+pub fn unclosed(said: &str) -> WayRound {
+    WayRound {
+        reason: DegradedReason::NetworkPolicy,
+        message: format!(
+            "the API server does not take the NetworkPolicy that would close the application's own port, which therefore answers past the sidecar: {said}; let it be made, or write `injection: {{networkPolicy: None}}` and have the application listen on 127.0.0.1"
+        ),
+    }
 }
 
 /// The ways round a policy that its pods themselves open.
@@ -165,7 +177,11 @@ fn taken_over(
 ) -> Vec<TakenOver> {
     let template = index.templates.get(force.policy);
     let takes = template.and_then(|template| template.spec.take_ports.as_ref());
-    let mut taken = findings::taken_over(policy, pods.iter().map(|pod| &pod.ports));
+    let mut taken = findings::taken_over(
+        policy,
+        pods.iter().map(|pod| &pod.ports),
+        Serves::THIS_RELEASE,
+    );
     taken.retain(|port| {
         takes
             .iter()

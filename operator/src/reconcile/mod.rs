@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. What is judged is pure and
-//! stands in [`judge`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
+//! stands in [`judge`], [`closing`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
 //! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] and `evict` alone.
 
 mod evict;
@@ -19,6 +19,7 @@ mod namespace;
 mod pass;
 mod tell;
 
+pub mod closing;
 pub mod credentials;
 pub mod degraded;
 pub mod dereference;
@@ -46,6 +47,7 @@ use bulkhead_crds::names::objects::{MANAGER, OWNED};
 use futures_util::stream::{SelectAll, Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher::Config;
@@ -194,6 +196,10 @@ async fn owned(context: &Context) -> Result<BTreeSet<String>, kube::Error> {
         found.extend(list.items.iter().filter_map(|object| object.namespace()));
     }
     for api in apis::<ConfigMap>(context) {
+        let list = api.list_metadata(&labelled).await?;
+        found.extend(list.items.iter().filter_map(|object| object.namespace()));
+    }
+    for api in apis::<NetworkPolicy>(context) {
         let list = api.list_metadata(&labelled).await?;
         found.extend(list.items.iter().filter_map(|object| object.namespace()));
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::AcceptedReason;
-use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, Selector};
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, PortClosing, Selector};
 use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
 use bulkhead_crds::wire::{self, Snapshot};
 use kube::ResourceExt as _;
 
+use super::closing::{self, Wish};
 use super::credentials::{Needs, SeenTo};
 use super::dereference::{self, SecretFacts, Secrets, named};
 use super::error::Error;
@@ -22,11 +23,14 @@ use super::share::{self, Divisor};
 use super::sidecars::{Expected, Sidecars};
 use super::{Context, View, evict, tell};
 use crate::build;
-use crate::index::Index;
+use crate::index::{Index, PodFacts};
 use crate::metrics::Reconciled;
 
 /// How long what is known of a Secret is believed: when all is well, and when one was missing or did not allow the policy.
 const BELIEVED: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(5));
+
+/// When a NetworkPolicy that the API server refused is tried again.
+const REFUSED: Duration = Duration::from_secs(60);
 
 /// What is kept of a namespace between passes.
 #[derive(Debug, Default)]
@@ -67,6 +71,8 @@ pub(super) struct InForce {
     pub(super) revision: String,
     /// What its limits are divided by.
     pub(super) pods: u32,
+    /// Why the application's own port could not be closed to the network, where that was wanted.
+    pub(super) unclosed: Option<String>,
 }
 
 impl InForce {
@@ -155,7 +161,9 @@ pub(super) async fn pass(
         let mut uids = view.policies.iter().filter_map(|policy| policy.uid());
         uids.any(|present| present == *uid)
     });
-    passed.again = again(memory, now);
+    let refused = in_force.values().any(|force| force.unclosed.is_some());
+    let asked_again = refused.then(|| now + REFUSED);
+    passed.again = again(memory, now).into_iter().chain(asked_again).min();
     Ok(passed)
 }
 
@@ -274,6 +282,10 @@ async fn put_in_force(
     pods: u32,
     passed: &mut Passed,
 ) -> Result<InForce, Error> {
+    let wish = wish(index, verdict, effective);
+    let plan = closing::plan(&verdict.name(), wish, index);
+    let closed = publish::close(&context.client, &effective.namespace, &plan).await?;
+    passed.written |= closed.written;
     let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
     let publication = Publication {
         snapshot,
@@ -288,6 +300,36 @@ async fn put_in_force(
         template: publication.template.spec.hash,
         revision: publication.revision,
         pods,
+        unclosed: closed.refused,
+    })
+}
+
+/// What an accepted policy wants of its application's own ports. Where it has no pods yet, one that it will have bears what it asks for.
+fn wish<'a>(index: &'a Index, verdict: &'a Verdict, effective: &EffectivePolicy) -> Wish<'a> {
+    let serves = build::Serves::THIS_RELEASE;
+    if !build::closes(effective, serves) {
+        return Wish::Open;
+    }
+    let mut pods: Vec<_> = selected(index, verdict).map(|pod| &pod.labels).collect();
+    if pods.is_empty() {
+        pods.extend(&verdict.policy.spec.selector.match_labels);
+    }
+    Wish::Closed {
+        current: build::network_policy(effective, serves),
+        pods,
+    }
+}
+
+/// The pods that have not ended and are a policy's, by their labels.
+fn selected<'a>(index: &'a Index, verdict: &'a Verdict) -> impl Iterator<Item = &'a PodFacts> {
+    let selector = &verdict.policy.spec.selector;
+    index.pods.values().filter(move |pod| {
+        pod.is_living
+            && selector.matches(&pod.labels)
+            && !verdict
+                .excluding
+                .iter()
+                .any(|other| other.matches(&pod.labels))
     })
 }
 
@@ -301,6 +343,9 @@ async fn keep_or_withdraw(
     passed: &mut Passed,
 ) -> Result<Option<InForce>, Error> {
     if verdict.keeps() {
+        let plan = closing::plan(&verdict.name(), Wish::Kept, index);
+        let closed = publish::close(&context.client, &view.namespace, &plan).await?;
+        passed.written |= closed.written;
         return Ok(kept(index, verdict));
     }
     let name = verdict.name();
@@ -320,29 +365,25 @@ fn kept(index: &Index, verdict: &Verdict) -> Option<InForce> {
         .as_ref()?
         .get(&objects::snapshot_key(wire::VERSION))?;
     let snapshot = Snapshot::from_json(text).ok()?;
+    let mut effective = snapshot.policy().clone();
+    // Not in the snapshot, for it is nothing to sidecars.
+    let is_closed = closing::of(&name, index).next().is_some();
+    effective.network_policy = is_closed.then_some(PortClosing::Generate);
     Some(InForce {
-        effective: snapshot.policy().clone(),
+        effective,
         selector: template.spec.selector.clone(),
         excluding: template.spec.excluding.clone().unwrap_or_default(),
         template: template.spec.hash.clone(),
         revision: snapshot.revision().to_owned(),
         pods: 1,
+        unclosed: None,
     })
 }
 
 /// By how many pods the policy's limits are divided now.
 fn divisor(index: &Index, memory: &mut Memory, verdict: &Verdict, now: Duration) -> u32 {
-    let selector = &verdict.policy.spec.selector;
-    let mine = index.pods.values().filter(|pod| {
-        pod.is_living
-            && selector.matches(&pod.labels)
-            && !verdict
-                .excluding
-                .iter()
-                .any(|other| other.matches(&pod.labels))
-    });
     let (mut ready, mut living) = (0, 0);
-    for pod in mine {
+    for pod in selected(index, verdict) {
         living += 1;
         ready += u32::from(pod.is_ready && !pod.is_deleting);
     }

@@ -1,7 +1,8 @@
 //! Writes what a policy comes to into the cluster, and takes it away again.
 //!
 //! Everything is applied by one field manager, and only where it differs from what is there: nothing is written because time has passed.
-//! The snapshot comes before the template, and goes after it: a pod that is injected finds what it mounts.
+//! What closes ports and the snapshot come before the template, and go after it: a pod that is injected finds what it mounts, and is never
+//! there before what keeps clients from its application's own port.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -12,11 +13,13 @@ use bulkhead_crds::names::objects::{self, MANAGER, OWNED, POLICY, REVISION};
 use bulkhead_crds::wire::{self, Snapshot, WireError};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::closing::{self, Plan, Wish};
 use crate::index::Index;
 
 /// What a policy comes to, ready to be written.
@@ -93,12 +96,47 @@ pub async fn publish(
     Ok(written)
 }
 
+/// What came of a [`Plan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Whether anything was written.
+    pub written: bool,
+    /// Why the API server does not take the NetworkPolicy: a quota, or somebody's admission policy. Everything else goes on without it.
+    pub refused: Option<String>,
+}
+
+/// Writes and takes away NetworkPolicies.
+///
+/// # Errors
+/// Those of the API server, but not that it refuses to take one.
+pub async fn close(client: &Client, namespace: &str, plan: &Plan) -> Result<Closed, kube::Error> {
+    let mut closed = Closed::default();
+    if let Some(wanted) = &plan.apply {
+        match apply(client, wanted).await {
+            Ok(()) => closed.written = true,
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
+                closed.refused = Some(status.message);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let api = Api::<NetworkPolicy>::namespaced(client.clone(), namespace);
+    for name in &plan.delete {
+        delete(&api, name).await?;
+        closed.written = true;
+    }
+    Ok(closed)
+}
+
 fn differs(present: &ConfigMap, wanted: &ConfigMap) -> bool {
     present.data != wanted.data || lacks_metadata(present, wanted)
 }
 
 /// Whether a label or an annotation of ours is missing or another; what others have added is theirs.
-fn lacks_metadata(present: &impl kube::ResourceExt, wanted: &impl kube::ResourceExt) -> bool {
+pub(super) fn lacks_metadata(
+    present: &impl kube::ResourceExt,
+    wanted: &impl kube::ResourceExt,
+) -> bool {
     let lacks = |present: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
         wanted
             .iter()
@@ -123,7 +161,7 @@ where
     Ok(())
 }
 
-/// Takes a policy's objects away: the template at once, and the snapshot when no living pod mounts it. Says whether all of it is gone.
+/// Takes a policy's objects away: the template at once, and the rest when no living pod needs it. Says whether all of it is gone.
 ///
 /// # Errors
 /// Those of the API server.
@@ -137,9 +175,11 @@ pub async fn withdraw(
         let api = Api::<InjectionTemplate>::namespaced(client.clone(), namespace);
         delete(&api, policy).await?;
     }
+    let plan = closing::plan(policy, Wish::Outlived, index);
+    close(client, namespace, &plan).await?;
     let name = objects::snapshot(policy);
     if index.snapshots.get(&name).is_none() {
-        return Ok(true);
+        return Ok(!plan.stays);
     }
     if is_mounted(index, policy) {
         return Ok(false);
@@ -149,7 +189,7 @@ pub async fn withdraw(
         &name,
     )
     .await?;
-    Ok(true)
+    Ok(!plan.stays)
 }
 
 /// Whether a pod that has not ended runs with a policy's snapshot; one that is about to end still does.

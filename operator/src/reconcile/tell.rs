@@ -104,6 +104,7 @@ fn observed(
         index,
         &context.settings.cluster_domain,
     ));
+    exposed.extend(in_force.unclosed.as_deref().map(degraded::unclosed));
     let (degraded, ways) = degraded::condition(exposed);
     Observed {
         conditions: vec![

@@ -59,6 +59,7 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
         inject_env: std::collections::BTreeMap::new(),
         opt_out: OptOut::Allowed,
         missed: None,
+        network_policy: None,
         allowed_upstreams: Vec::new(),
         origins: Origins::default(),
     }

@@ -103,10 +103,10 @@ async fn holds(spec: &str, serves: Serves) -> Value {
     let by_engine = dry_run(&client, &namespace, "pods", &pod).await.unwrap();
     let by_server = create(&client, &namespace, "pods", &sent()).await.unwrap();
     assert_eq!(by_server["spec"], by_engine["spec"]);
-    assert_eq!(
-        by_server["metadata"]["annotations"],
-        by_engine["metadata"]["annotations"]
-    );
+    for field in ["labels", "annotations"] {
+        let (server, engine) = (&by_server["metadata"], &by_engine["metadata"]);
+        assert_eq!(server[field], engine[field]);
+    }
     by_server
 }
 
@@ -126,6 +126,8 @@ async fn a_policy_that_asks_for_everything_has_all_of_it_in_the_pod() {
     assert_eq!(spec["hostAliases"][1]["hostnames"][0], "cache.example.org");
     let application = &spec["containers"][0];
     assert_eq!(application["ports"][1]["name"], "bh-app-http");
+    let label = &pod["metadata"]["labels"]["bulkhead.dev/taken-over"];
+    assert!(label.is_string(), "{label}");
     let env: Vec<_> = application["env"].as_array().unwrap().iter().collect();
     assert_eq!(env[1]["name"], "PGSSLROOTCERT", "{env:?}");
     let mounts = application["volumeMounts"].as_array().unwrap();

@@ -34,6 +34,9 @@ fn volumes(policy: &str) -> Value {
     ])
 }
 
+/// What the label of a pod says whose ports the full template takes over.
+pub const MARK: &str = "0123456789ab";
+
 /// The template of a policy that selects the pods of the application of the same name. It takes nothing over and changes no container.
 pub fn bare(policy: &str) -> Value {
     let (args, image) = (
@@ -77,6 +80,7 @@ pub fn full(policy: &str) -> Value {
     let spec = &mut template["spec"];
     spec["takePorts"] =
         json!([{"name": "http", "renamed": "bh-app-http"}, {"name": "ws", "renamed": "bh-app-ws"}]);
+    spec["takenOver"] = json!(MARK);
     spec["hostAliases"] = json!([
         {"ip": "127.0.0.1", "hostnames": ["db.internal", "db"]},
         {"ip": "127.0.0.2", "hostnames": ["cache.internal"]},

@@ -1,6 +1,6 @@
 //! Policies that break one rule each.
 
-use super::parts::{JWT, SCRAM, SECOND, SOCKET, TRUST, TRUSTED};
+use super::parts::{JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUST, TRUSTED};
 
 /// A rule, and changes to the sound policy that break it.
 pub(super) type Case = (&'static str, &'static [(&'static str, &'static str)]);
@@ -309,6 +309,10 @@ pub(super) const BROKEN: &[Case] = &[
             ("mode", "Audit"),
             ("environments", "[{name: production, mode: Enforce}]"),
         ],
+    ),
+    (
+        "PortLeftOpen",
+        &[TAKING_OVER, ("injection", "{networkPolicy: None}")],
     ),
     (
         "InjectedTimeout",

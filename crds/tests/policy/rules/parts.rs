@@ -4,6 +4,10 @@ pub(super) const SOCKET: (&str, &str) = (
     "webSockets",
     "[{name: chat, upstream: {port: 8000}, timeouts: {handshake: 20s}}]",
 );
+pub(super) const TAKING_OVER: (&str, &str) = (
+    "webSockets",
+    "[{name: chat, listen: {takesOver: http}, upstream: {port: 8000}, timeouts: {handshake: 20s}}]",
+);
 pub(super) const SECOND: &str = "{name: second, protocol: PostgreSQL, listen: {port: 6544}, upstream: {host: db.internal, database: other, credentialsSecretRef: {name: chat-db}}}";
 pub(super) const JWT: (&str, &str) = (
     "identity",

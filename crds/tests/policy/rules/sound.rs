@@ -1,6 +1,6 @@
 //! Policies that come close, and break none.
 
-use super::parts::{JWT, SCRAM, SECOND, SOCKET, TRUSTED};
+use super::parts::{JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUSTED};
 
 /// Close to the line, and on its right side.
 pub(super) const SOUND: &[&[(&str, &str)]] = &[
@@ -66,6 +66,13 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
     )],
     &[("injection", "{missed: Evict}"), ("mode", "Audit")],
     &[("injection", "{missed: Report}")],
+    &[TAKING_OVER],
+    &[
+        TAKING_OVER,
+        ("mode", "Audit"),
+        ("injection", "{networkPolicy: None}"),
+    ],
+    &[SOCKET, ("injection", "{networkPolicy: None}")],
     &[(
         "inject/env",
         "{PGHOST: 127.0.0.1, GRACEFUL_SHUTDOWN_TIMEOUT: '30'}",

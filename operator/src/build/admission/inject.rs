@@ -26,6 +26,17 @@ fn injected() -> String {
     )
 }
 
+/// The label of a pod whose ports are taken over, or nothing.
+fn marked() -> String {
+    format!(
+        "object.metadata.?labels[?'{}'].orValue('')",
+        objects::TAKEN_OVER
+    )
+}
+
+/// What that label of a pod that is injected now says.
+const MARK: &str = "params.spec.?takenOver.orValue('')";
+
 /// What the annotation of a pod that is injected now says.
 const REVISION: &str = "params.spec.policy + '@' + params.spec.hash";
 
@@ -44,7 +55,10 @@ fn conditions() -> Value {
             "expression": format!("!object.spec.containers.exists(c, c.name == '{name}') && ({injected} != '' || !{holds})"),
         },
         // Presence and not position: others may have come before it since, and it is asked again after them.
-        {"name": "not-injected", "expression": format!("!({injected} == {REVISION} && {holds})")},
+        {
+            "name": "not-injected",
+            "expression": format!("!({injected} == {REVISION} && {holds} && {} == {MARK})", marked()),
+        },
     ])
 }
 
@@ -145,6 +159,7 @@ fn mutation() -> String {
         format!(
             "[JSONPatch{{op: 'add', path: '/metadata/annotations/' + jsonpatch.escapeKey('{annotation}'), value: {REVISION}}}]"
         ),
+        mark(),
         "variables.stale.map(i, JSONPatch{op: 'remove', path: '/spec/initContainers/' + string(i)})".to_owned(),
         format!("({INIT}.size() > 0 ? [] : [JSONPatch{{op: 'add', path: '/spec/initContainers', value: []}}])"),
         format!(
@@ -157,6 +172,17 @@ fn mutation() -> String {
         "variables.changes.map(p, JSONPatch{op: 'add', path: p.path, value: p.value})".to_owned(),
     ]
     .join(" + ")
+}
+
+/// The label follows the template: it is gone where nothing is taken over any more.
+fn mark() -> String {
+    let (label, marked) = (objects::TAKEN_OVER, marked());
+    let path = format!("'/metadata/labels/' + jsonpatch.escapeKey('{label}')");
+    format!(
+        "({MARK} == {marked} ? [] : {MARK} == '' ? [JSONPatch{{op: 'remove', path: {path}}}] : \
+         (object.metadata.?labels.hasValue() ? [] : [JSONPatch{{op: 'add', path: '/metadata/labels', value: {{}}}}]) \
+         + [JSONPatch{{op: 'add', path: {path}, value: {MARK}}}])"
+    )
 }
 
 /// A template's volume takes the place of one of the same name.

@@ -118,7 +118,7 @@ const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
     (
         "networking.k8s.io",
         "networkpolicies",
-        "list watch",
+        "list watch create patch delete",
         "",
         Scope::Watched,
     ),

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::examine::{Circumstances, Policy, located};
 use super::report::Located;
-use crate::build;
+use crate::build::{self, Serves};
 use crate::cli::manifests::Manifest;
 use crate::cli::objects::{PodTemplate, pod_template};
 use crate::findings::{
@@ -36,7 +36,7 @@ pub(super) fn policy(
         .iter()
         .map(|it| application::named_ports(&it.spec))
         .collect();
-    let taken = taken_over(effective, &ports);
+    let taken = taken_over(effective, &ports, Serves::THIS_RELEASE);
     for selected in &specs {
         findings.extend(of_workload(effective, &taken, selected, circumstances));
         findings.extend(opt_out(effective, selected, circumstances));
@@ -63,7 +63,7 @@ pub(super) fn policy(
     }
     // They add up, so they are judged together.
     let over = typed::<NetworkPolicy>(&near, ("networking.k8s.io", "NetworkPolicy"));
-    for one in network_policies::stale(&taken, &pods, over.iter().map(|(_, it)| it)) {
+    for one in network_policies::around(&taken, &pods, over.iter().map(|(_, it)| it)) {
         let of = over.iter().find(|(it, _)| it.name() == one.name);
         if let Some((manifest, _)) = of {
             tell(manifest, vec![one]);

@@ -1,7 +1,9 @@
 //! Names and ports: host aliases that move to the sidecar, ports that are taken over, and what asked for them.
 
+use bulkhead_crds::names::objects::TAKEN_OVER;
 use serde_json::{Value, json};
 
+use super::super::templates::MARK;
 use super::sidecar::told;
 use super::{Row, changed};
 
@@ -113,6 +115,13 @@ fn aliases() -> Vec<Row> {
     ]
 }
 
+/// A pod with a label that says what was taken over.
+fn labelled(app: &str, mark: &str) -> Value {
+    changed(app, |pod| {
+        pod["metadata"]["labels"][TAKEN_OVER] = json!(mark)
+    })
+}
+
 fn ports() -> Vec<Row> {
     vec![
         Row::injected(
@@ -121,7 +130,10 @@ fn ports() -> Vec<Row> {
             changed("chat", |pod| {
                 pod["spec"]["containers"] = json!([{"name": "app", "image": "a.test/b:1"}]);
             }),
-            |pod| assert_eq!(pod["spec"]["containers"][0]["ports"], Value::Null),
+            |pod| {
+                assert_eq!(pod["spec"]["containers"][0]["ports"], Value::Null);
+                assert_eq!(pod["labels"], json!({"app": "chat", TAKEN_OVER: MARK}));
+            },
         ),
         Row::injected(
             "a port on its node, by a name that is taken over",
@@ -138,6 +150,25 @@ fn ports() -> Vec<Row> {
                 );
             },
         ),
+        Row::injected(
+            "the label of another template that took other ports over",
+            "chat",
+            labelled("chat", "ffffffffffff"),
+            |pod| assert_eq!(pod["labels"][TAKEN_OVER], MARK),
+        ),
+        Row::injected(
+            "the label, and a policy that takes nothing over",
+            "bare",
+            labelled("bare", MARK),
+            |pod| assert_eq!(pod["labels"], json!({"app": "bare"})),
+        ),
+        Row::injected(
+            "an empty label, and a policy that takes nothing over",
+            "bare",
+            labelled("bare", ""),
+            |pod| assert_eq!(pod["labels"], json!({"app": "bare", TAKEN_OVER: ""})),
+        ),
+        Row::untouched("the label, and no policy", labelled("nobody", MARK)),
         Row::injected(
             "two containers with ports of names that are taken over",
             "chat",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::templates::{container, push};
+use super::super::templates::{MARK, container, push};
 use super::{Row, changed};
 
 /// The names of the init containers.
@@ -63,6 +63,12 @@ fn stale(revision: &str, told: &[&str]) -> Value {
             json!([{"name": "bulkhead-policy", "configMap": {"name": "bulkhead-old"}}]);
         pod["spec"]["hostAliases"] = json!([{"ip": "127.0.0.1", "hostnames": ["db.internal"]}]);
     })
+}
+
+/// A pod whose label says what is taken over, as the template has it.
+fn marked(mut pod: Value) -> Value {
+    pod["metadata"]["labels"]["bulkhead.dev/taken-over"] = json!(MARK);
+    pod
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -253,7 +259,13 @@ fn older() -> Vec<Row> {
         ),
         Row::untouched(
             "the sidecar that it would be given, whatever has come before it since",
+            marked(stale("chat@h1", &["--grace=9s"])),
+        ),
+        Row::injected(
+            "that sidecar, without the label by which what it takes over is closed",
+            "chat",
             stale("chat@h1", &["--grace=9s"]),
+            |pod| assert_eq!(sidecar(pod)["image"], "bulkhead.test/sidecar:1"),
         ),
     ]
 }
