@@ -66,8 +66,9 @@ pub fn unlisted<'a>(
                     kind: "Service".to_owned(),
                     path: format!("spec.ports[{index}].port"),
                     message: format!(
-                        "port {} of `{name}` has no entry in the policy's databases, and the selected pods reach `{name}` by the \
-                         sidecar alone: add an entry for it, or give that port a Service of its own",
+                        "port {} of `{name}` has no entry in the policy's databases, and to the selected pods `{name}` is the sidecar, which \
+                         does not listen there: add an entry if a database is behind it, else give that port a Service of another name; or \
+                         lead the application to the sidecar by `inject.env`, and `{name}` keeps its address",
                         port.port
                     ),
                     name: name.clone(),
@@ -128,9 +129,13 @@ fn target_number(port: &ServicePort) -> Option<i32> {
 
 fn headless(taken: &[TakenOver], service: &Service) -> Option<Exposed> {
     let address = service.spec.as_ref()?.cluster_ip.as_deref()?;
-    let numbers: BTreeSet<i32> = taken.iter().flat_map(|it| it.application.clone()).collect();
-    let numbers: Vec<String> = numbers.iter().map(i32::to_string).collect();
-    (address == "None").then(|| Exposed {
+    let open = taken.iter().flat_map(|it| {
+        let numbers = it.application.iter();
+        numbers.filter(|number| it.closed != Some(**number))
+    });
+    let numbers: BTreeSet<String> = open.map(i32::to_string).collect();
+    let numbers: Vec<String> = numbers.into_iter().collect();
+    (address == "None" && !numbers.is_empty()).then(|| Exposed {
         reason: DegradedReason::HeadlessService,
         kind: "Service".to_owned(),
         name: service.name_any(),
@@ -145,7 +150,7 @@ fn headless(taken: &[TakenOver], service: &Service) -> Option<Exposed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{chat, labels, policy, taken};
+    use super::super::fixtures::{chat, closed, labels, policy, taken};
     use super::*;
 
     fn service(spec: serde_json::Value) -> Service {
@@ -219,6 +224,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].reason, DegradedReason::HeadlessService);
         assert!(found[0].message.contains("8000"), "{}", found[0].message);
+        // A port that is closed to the network answers nobody.
+        assert!(around(&closed(), &[&labels()], [&headless]).is_empty());
         // Where no port is taken over there is nothing to go round.
         assert!(around(&[], &[&labels()], [&headless]).is_empty());
     }
