@@ -7,6 +7,7 @@
 //!        ├─ policy     the policy file that the sidecar is given
 //!        ├─ sidecar ── logs, metrics
 //!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
+//! websocket: applications and clients that speak it, and the sidecar between them
 //! cluster:   a real Kubernetes control plane
 //! processes: whatever was started ends with the test process, however that ends
 //! wait:      conditions with a bound, instead of sleeps
@@ -42,6 +43,7 @@ pub mod tokens;
 pub mod tools;
 pub mod volume;
 pub mod wait;
+pub mod websocket;
 pub mod wire;
 
 /// The longest that a test waits for anything that ought to happen.

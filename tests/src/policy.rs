@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// The database entry's name in every test policy.
 pub const DATABASE: &str = "main";
+/// The WebSocket entry's name in every test policy that has one.
+pub const SOCKETS: &str = "chat";
 /// The environment for which the sidecar resolves every test policy.
 pub const ENVIRONMENT: &str = "testing";
 
@@ -51,6 +53,18 @@ impl Policy {
                 }],
             },
         }))
+    }
+
+    /// The policy without databases, and with a WebSocket entry called [`SOCKETS`] into which `text` is merged.
+    #[must_use]
+    pub fn web_socket(mut self, text: &str) -> Self {
+        self.0["spec"]["databases"] = json!([]);
+        let mut entry = json!({"name": SOCKETS, "listen": {}, "upstream": {}});
+        if !text.is_empty() {
+            merge(&mut entry, yaml(text));
+        }
+        self.0["spec"]["webSockets"] = json!([entry]);
+        self
     }
 
     /// Merges `text` into `spec`.
@@ -129,6 +143,11 @@ impl Policy {
             if at == 0 {
                 fill(&mut entry["upstream"]["database"], json!(database));
             }
+        }
+        let sockets = self.0["spec"].get_mut("webSockets");
+        for entry in sockets.and_then(Value::as_array_mut).into_iter().flatten() {
+            fill(&mut entry["listen"]["port"], json!(listen));
+            fill(&mut entry["upstream"]["port"], json!(upstream));
         }
         self
     }

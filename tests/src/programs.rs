@@ -94,7 +94,9 @@ fn built_beside_this(name: &str) -> PathBuf {
 #[must_use]
 pub fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(make_python).clone()
+    PYTHON
+        .get_or_init(|| make_python(PYTHON_FOLDER, &PYTHON_PACKAGES))
+        .clone()
 }
 
 /// The folder of what is made once for this machine, outside of the tree: `BULKHEAD_CACHE`, or `bulkhead` in the user's cache.
@@ -111,22 +113,66 @@ pub fn cache() -> PathBuf {
     })
 }
 
+/// A Python with WebSocket servers and clients: websockets, Starlette on uvicorn, hypercorn for HTTP/2. Made once, as [`python`] is.
+///
+/// # Panics
+/// When Python or one of them cannot be had; the message says which command would have made it.
+#[must_use]
+pub fn python_for_the_web() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON
+        .get_or_init(|| make_python(WEB_FOLDER, &WEB_PACKAGES))
+        .clone()
+}
+
+/// Node, and the folder in which it finds the package `ws`, installed once into the cache.
+///
+/// # Panics
+/// When Node or the package cannot be had; the message says which command would have installed it.
+#[must_use]
+pub fn node() -> (PathBuf, PathBuf) {
+    static NODE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    NODE.get_or_init(make_node).clone()
+}
+
+/// curl, a client of HTTP/1.1 and of HTTP/2 without TLS.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn curl() -> PathBuf {
+    in_path("curl")
+        .unwrap_or_else(|| panic!("curl is missing; install it with `apt-get install -y curl`"))
+}
+
 /// The releases of the Python packages that the suites are written against. `format-nongpl` checks URIs.
 const PYTHON_PACKAGES: [&str; 3] = [
     "psycopg[binary]==3.3.*",
     "asyncpg==0.32.*",
     "jsonschema[format-nongpl]==4.26.*",
 ];
+/// Where they are installed, in the cache.
+const PYTHON_FOLDER: &str = "python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26";
 
-fn make_python() -> PathBuf {
+/// The same for WebSockets and HTTP.
+const WEB_PACKAGES: [&str; 4] = [
+    "websockets==17.*",
+    "uvicorn==0.54.*",
+    "starlette==1.10.*",
+    "hypercorn==0.18.*",
+];
+/// Where they are installed, in the cache.
+const WEB_FOLDER: &str = "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18";
+
+/// The release of Node's package `ws`.
+const NODE_WS: &str = "ws@8.23.0";
+
+fn make_python(folder: &str, packages: &[&str]) -> PathBuf {
     let cache = cache();
-    std::fs::create_dir_all(&cache).unwrap();
-    let folder = cache.join("python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26");
+    let folder = cache.join(folder);
     let python = folder.join("bin/python");
+    let _lock = locked(&cache, "python.lock");
     let ready = folder.join("ready");
-    // Two test processes may start at once on a machine that has neither.
-    let lock = std::fs::File::create(cache.join("python.lock")).unwrap();
-    lock.lock().unwrap();
     if !ready.exists() {
         run(
             Command::new("python3").args(["-m", "venv"]).arg(&folder),
@@ -135,12 +181,51 @@ fn make_python() -> PathBuf {
         run(
             Command::new(&python)
                 .args(["-m", "pip", "install", "--quiet"])
-                .args(PYTHON_PACKAGES),
+                .args(packages),
             "a package index must be within reach",
         );
-        std::fs::write(&ready, PYTHON_PACKAGES.join("\n")).unwrap();
+        std::fs::write(&ready, packages.join("\n")).unwrap();
     }
     python
+}
+
+fn make_node() -> (PathBuf, PathBuf) {
+    const ADVICE: &str = "install Node with `apt-get install -y nodejs npm`";
+    let cache = cache();
+    let node = in_path("node").unwrap_or_else(|| panic!("node is missing; {ADVICE}"));
+    let folder = cache.join(format!("node-{}", NODE_WS.replace('@', "-")));
+    let modules = folder.join("node_modules");
+    let _lock = locked(&cache, "node.lock");
+    let ready = folder.join("ready");
+    if !ready.exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        run(
+            Command::new("npm")
+                .args(["install", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .arg("--prefix")
+                .arg(&folder)
+                .arg(NODE_WS),
+            ADVICE,
+        );
+        std::fs::write(&ready, NODE_WS).unwrap();
+    }
+    (node, modules)
+}
+
+/// Two test processes may start at once on a machine that has nothing yet.
+fn locked(cache: &Path, name: &str) -> std::fs::File {
+    std::fs::create_dir_all(cache).unwrap();
+    let lock = std::fs::File::create(cache.join(name)).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+/// The folder of the programs that a suite brings along.
+#[must_use]
+pub fn of_suite(suite: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(suite)
+        .join("programs")
 }
 
 fn run(command: &mut Command, advice: &str) {

@@ -1,0 +1,22 @@
+//! Applications and clients that speak WebSocket, with the sidecar between them.
+//!
+//! ```text
+//! client ── Asking, Answer, Peer ──→ stage: the sidecar ──→ application: written in the test, byte by byte
+//!        └─ programs (Python, Node)                     └─→ servers: websockets, Starlette on uvicorn, ws on Node …
+//! ```
+//!
+//! [`frames`] is a codec of its own: what the sidecar is held to must not be its own code.
+
+pub mod application;
+pub mod client;
+pub mod frames;
+pub mod peer;
+pub mod servers;
+pub mod stage;
+
+pub use application::Application;
+pub use client::{Answer, Asking};
+pub use frames::Frame;
+pub use peer::Peer;
+pub use servers::{Kind, Server};
+pub use stage::SocketStage;

@@ -1,0 +1,11 @@
+//! The suite for WebSockets, and for everything else that comes through the application's port: one file a behaviour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking, in its helpers too"
+)]
+
+mod echo;
+mod told;

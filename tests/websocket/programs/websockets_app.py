@@ -1,0 +1,43 @@
+"""An application on Python's `websockets`: echoes; at /headers it says first what it was asked.
+
+Usage: websockets_app.py PORT FILE. PORT 0 lets the kernel choose; the port is written into FILE once it listens.
+"""
+import asyncio
+import json
+import os
+import sys
+
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+
+def tell(port):
+    with open(sys.argv[2] + ".new", "w") as file:
+        file.write(str(port))
+    os.rename(sys.argv[2] + ".new", sys.argv[2])
+
+
+async def echo(socket):
+    request = socket.request
+    if request.path.startswith("/headers"):
+        await socket.send(json.dumps({"path": request.path, "headers": list(request.headers.raw_items())}))
+    try:
+        async for message in socket:
+            await socket.send(message)
+    except ConnectionClosed:
+        pass
+
+
+def select(socket, offered):
+    return next((it for it in offered if it == "chat"), None)
+
+
+async def main():
+    server = await serve(
+        echo, "127.0.0.1", int(sys.argv[1]), max_size=None, ping_interval=None, select_subprotocol=select, backlog=1024
+    )
+    tell(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+asyncio.run(main())
