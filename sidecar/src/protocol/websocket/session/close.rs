@@ -107,6 +107,8 @@ impl Session {
                 code: self.client.closed.unwrap_or(Close::ABNORMAL),
                 initiator: Initiator::Client,
             }),
+            // Half a frame has gone to the client: nothing can be said behind it.
+            Direction::Down if !self.application.walker.at_boundary() => Err(gone),
             Direction::Down => {
                 let reason = "the application has ended without a Close frame";
                 self.close(Close::BAD_GATEWAY, reason, Initiator::Application);

@@ -1,11 +1,16 @@
 //! What is done when its time has come, each with a close code and a reason that names the field of the policy.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::super::codec::Close;
 use super::clocks::{Due, MESSAGE_LIMIT};
 use super::{Ending, Initiator, Session};
 use crate::telemetry::TimeoutKind;
+
+/// For how long a client that sends too fast is only slowed down.
+const MOST_DELAY: Duration = Duration::from_secs(30);
 
 impl Session {
     pub(super) fn due(&mut self, due: Due) -> Result<(), Ending> {
@@ -34,11 +39,24 @@ impl Session {
                     initiator: Initiator::Sidecar,
                 });
             }
-            Due::Released => self.clocks.held_until = None,
+            Due::Released => self.let_go(),
             Due::Drain => self.drain_now(),
             Due::Unclosed => return Err(self.unclosed()),
         }
         Ok(())
+    }
+
+    /// The client's next message may pass. Who is never done with what they may not send is closed.
+    fn let_go(&mut self) {
+        self.clocks.held_until = None;
+        self.read_at = Instant::now();
+        let since = self
+            .slowed
+            .map_or(Duration::ZERO, |slowed| self.read_at - slowed);
+        if since > MOST_DELAY {
+            let reason = self.named("limits.messagesPerSecond");
+            self.close(Close::POLICY, &reason, Initiator::Sidecar);
+        }
     }
 
     fn time_out(&mut self, kind: TimeoutKind, code: u16, field: &'static str) {

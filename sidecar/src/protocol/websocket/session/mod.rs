@@ -57,6 +57,8 @@ pub struct Session {
     read_at: Instant,
     /// Whether the client's next message has been counted against its user's rate.
     paid: bool,
+    /// Since when the client has had more to say than it may.
+    slowed: Option<Instant>,
     /// Bytes that stand in the user's ledger for this socket.
     held: usize,
     /// How it will have ended, where the sidecar ends it.
@@ -167,6 +169,7 @@ impl Session {
             turns: 0,
             read_at: now,
             paid: false,
+            slowed: None,
             held: 0,
             closing: None,
             closed_first: None,

@@ -6,8 +6,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::super::codec::Step;
+use bulkhead_crds::kinds::SlowConsumer;
+
+use super::super::codec::{Close, Step};
 use super::{Direction, Ending, Session, sides};
+use crate::relay::BUFFER_BYTES;
+use crate::telemetry::Initiator;
 
 /// What walking led to.
 enum Walked {
@@ -75,18 +79,36 @@ impl Session {
         match written {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(direction)),
-            Poll::Pending => {
-                if direction == Direction::Down && self.clocks.stalled.is_none() {
-                    self.clocks.stalled = Some(Instant::now());
-                }
-                Poll::Pending
-            }
+            Poll::Pending if direction == Direction::Down => self.client_is_slow(),
+            Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The client takes nothing at the moment. The application waits with it, unless the policy has its messages kept for the client up to
+    /// a limit.
+    fn client_is_slow(&mut self) -> Poll<Result<(), Ending>> {
+        self.clocks.stalled.get_or_insert_with(Instant::now);
+        self.account();
+        let force = self.entry.force_now();
+        let settings = &force.settings;
+        if settings.slow_consumer != SlowConsumer::Close || self.application.ended {
+            return Poll::Pending;
+        }
+        if self.user.held() + BUFFER_BYTES as u64 <= settings.buffer_per_user {
+            let inbox = &mut self.application.inbox;
+            inbox.reserve(inbox.len() + BUFFER_BYTES);
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(Ending {
+            code: Close::TRY_AGAIN_LATER,
+            initiator: Initiator::Sidecar,
+        }))
     }
 
     /// Looks at what the sender has sent, as far as it goes, and clears it for the receiver.
     fn walk(&mut self, direction: Direction) -> Walked {
         let mut messages = 0;
+        let before = self.sides(direction).0.cleared;
         let walked = loop {
             let (from, to) = sides(&mut self.client, &mut self.application, direction);
             if from.unread().is_empty() {
@@ -96,8 +118,9 @@ impl Session {
             if from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
                 break Walked::On;
             }
-            if to.told || from.closed.is_some() {
-                // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted.
+            if (to.told && to.own.is_empty()) || from.closed.is_some() {
+                // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
+                // that was begun goes on.
                 if self.discard(direction) {
                     continue;
                 }
@@ -130,7 +153,7 @@ impl Session {
             self.entry.metrics.messages(direction.label(), messages);
         }
         match walked {
-            Walked::Short if self.sides(direction).0.cleared > 0 => Walked::On,
+            Walked::Short if self.sides(direction).0.cleared > before => Walked::On,
             other => other,
         }
     }
@@ -141,7 +164,8 @@ impl Session {
             return true;
         }
         let rate = self.entry.force_now().settings.messages_per_second;
-        match self.user.may_send(rate, Instant::now()) {
+        // As of the last read, which is the same but for a few microseconds.
+        match self.user.may_send(rate, self.read_at) {
             Ok(()) => {
                 self.paid = true;
                 self.clocks.held_until = None;
@@ -149,6 +173,7 @@ impl Session {
             }
             Err(until) => {
                 self.clocks.held_until = Some(until);
+                self.slowed.get_or_insert(self.read_at);
                 false
             }
         }
@@ -163,7 +188,13 @@ impl Session {
         if from.ended {
             return Poll::Pending;
         }
-        let read = ready!(from.inbox.poll_fill(&mut from.stream, cx));
+        let Poll::Ready(read) = from.inbox.poll_fill(&mut from.stream, cx) else {
+            if direction == Direction::Up {
+                // It has no more to say than it may.
+                self.slowed = None;
+            }
+            return Poll::Pending;
+        };
         let count = read.unwrap_or_default();
         if count == 0 {
             from.ended = true;

@@ -28,7 +28,7 @@ spec:
     listen: {port: 8080}
     upstream: {port: 8000}
     timeouts: {ping: 10s, pong: 5s, idle: 1m, maxLifetime: 1h}
-    limits: {messageBytes: 1Ki, messagesPerSecond: 10}
+    limits: {messageBytes: 1Ki, messagesPerSecond: 10, slowConsumer: SLOW}
 ";
 
 /// One socket, and both its ends.
@@ -41,18 +41,18 @@ struct Stage {
     session: JoinHandle<()>,
 }
 
-fn policy(more: &str) -> EffectivePolicy {
-    let text = format!("{POLICY}{more}");
+fn policy(slow_consumer: &str) -> EffectivePolicy {
+    let text = POLICY.replace("SLOW", slow_consumer);
     let policy = bulkhead_crds::load(&text).unwrap();
     bulkhead_crds::resolve(&policy, "testing").unwrap()
 }
 
 fn stage() -> Stage {
-    stage_of("")
+    stage_of("Wait")
 }
 
-fn stage_of(more: &str) -> Stage {
-    let policy = Arc::new(policy(more));
+fn stage_of(slow_consumer: &str) -> Stage {
+    let policy = Arc::new(policy(slow_consumer));
     let secrets = Arc::new(Secrets::new(None));
     let resolver = Resolver::system();
     let force = Force::build("1".into(), &policy, &secrets, &resolver, None).unwrap();
@@ -358,6 +358,77 @@ async fn a_drain_lets_a_message_end_and_asks_the_client_to_come_again() {
     assert_eq!(got, message[4..]);
     let (code, reason) = closed(&mut stage.client).await;
     assert_eq!(code, 1012, "{reason}");
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn who_is_never_done_with_what_they_may_not_send_is_closed() {
+    let mut stage = stage();
+    let many: Vec<u8> = (0..1000).flat_map(|_| text(true, "x")).collect();
+    stage.client.write_all(&many).await.unwrap();
+    let start = Instant::now();
+    let (code, reason) = closed(&mut stage.client).await;
+    assert_eq!(code, 1008);
+    assert!(
+        reason.starts_with("webSockets[chat].limits.messagesPerSecond = 10"),
+        "{reason}"
+    );
+    assert!(start.elapsed() > Duration::from_secs(29));
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_close_of_ours_never_stands_in_a_frame_of_the_applications() {
+    let mut stage = stage();
+    let message = text(false, &"x".repeat(1000));
+    stage.application.write_all(&message[..500]).await.unwrap();
+    let mut got = vec![0; 500];
+    within(stage.client.read_exact(&mut got)).await.unwrap();
+    stage
+        .client
+        .write_all(&text(false, "no mask"))
+        .await
+        .unwrap();
+    // The application hears of it at once; the client when the frame is over.
+    assert_eq!(closed(&mut stage.application).await.0, 1001);
+    stage.application.write_all(&message[500..]).await.unwrap();
+    stage
+        .application
+        .write_all(&text(false, "too late"))
+        .await
+        .unwrap();
+    let mut got = vec![0; message.len() - 500];
+    within(stage.client.read_exact(&mut got)).await.unwrap();
+    assert_eq!(got, message[500..]);
+    assert_eq!(closed(&mut stage.client).await.0, 1002);
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_application_that_dies_within_a_frame_ends_the_socket_at_once() {
+    let mut stage = stage();
+    stage
+        .application
+        .write_all(&text(false, "half")[..3])
+        .await
+        .unwrap();
+    let mut got = [0; 3];
+    within(stage.client.read_exact(&mut got)).await.unwrap();
+    drop(stage.application);
+    assert!(Stage::end_of(&mut stage.client).await.is_empty());
+    within(stage.session).await.unwrap();
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_slow_client_is_closed_at_its_users_ledger_where_the_policy_says_so() {
+    let mut stage = stage_of("Close");
+    let message = frame(0x82, false, &[7; 60_000]);
+    let feeding = async {
+        loop {
+            if stage.application.write_all(&message).await.is_err() {
+                break;
+            }
+        }
+    };
+    within(feeding).await;
+    within(stage.session).await.unwrap();
 }
 
 #[tokio::test(flavor = "local")]
