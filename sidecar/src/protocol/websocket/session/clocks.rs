@@ -21,8 +21,10 @@ pub(super) struct Clocks {
     pub(super) heard: Instant,
     /// When either side last sent a message's bytes.
     pub(super) busy: Instant,
-    /// When the ping was sent that nothing has answered yet.
-    pub(super) pinged: Option<Instant>,
+    /// The ping that nothing has answered yet.
+    pub(super) ping: Ping,
+    /// Whether the client is not read, because it sends too fast or the application takes nothing: its pong would not be heard.
+    pub(super) deaf: bool,
     /// Since when the client has taken nothing of what waits for it.
     pub(super) stalled: Option<Instant>,
     /// The end of the socket's age, jittered.
@@ -35,6 +37,17 @@ pub(super) struct Clocks {
     pub(super) drains: Option<Instant>,
     /// When a close that is under way is given up.
     pub(super) closes: Option<Instant>,
+}
+
+/// A ping of the sidecar's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ping {
+    /// None is under way.
+    Answered,
+    /// It stands behind what the client has not taken: its time has not begun.
+    Waits,
+    /// It was sent then.
+    Sent(Instant),
 }
 
 /// What is due.
@@ -66,7 +79,8 @@ impl Clocks {
         Self {
             heard: now,
             busy: now,
-            pinged: None,
+            ping: Ping::Answered,
+            deaf: false,
             stalled: None,
             lifetime: None,
             expires: None,
@@ -79,7 +93,17 @@ impl Clocks {
     /// The client has sent something, which is as good as a pong.
     pub(super) const fn hear(&mut self, now: Instant) {
         self.heard = now;
-        self.pinged = None;
+        if matches!(self.ping, Ping::Sent(_)) {
+            self.ping = Ping::Answered;
+        }
+    }
+
+    /// The client is read, or not. What came meanwhile counts from now.
+    pub(super) const fn listen(&mut self, listens: bool, now: Instant) {
+        if self.deaf && listens {
+            self.hear(now);
+        }
+        self.deaf = !listens;
     }
 
     /// What comes next, and when.
@@ -87,10 +111,11 @@ impl Clocks {
         if let Some(at) = self.closes {
             return Some((at, Due::Unclosed));
         }
-        let ping = match (self.pinged, settings.ping) {
-            (Some(pinged), _) => Some((pinged + settings.pong, Due::NoPong)),
-            (None, Some(ping)) => Some((self.heard + ping, Due::Ping)),
-            (None, None) => None,
+        let ping = match (self.ping, settings.ping) {
+            _ if self.deaf => None,
+            (Ping::Sent(at), _) => Some((at + settings.pong, Due::NoPong)),
+            (Ping::Answered, Some(ping)) => Some((self.heard + ping, Due::Ping)),
+            (Ping::Waits, _) | (Ping::Answered, None) => None,
         };
         // A ping cannot be sent behind bytes that the client does not take, so these have the same limit.
         let patience = settings.ping.map_or(STALLED, |ping| ping + settings.pong);

@@ -120,9 +120,10 @@ impl Session {
     /// The receiver takes nothing any more.
     pub(super) fn receiver_lost(&mut self, direction: Direction) -> Result<(), Ending> {
         match direction {
+            // It may have said why before it went: that is still to be read.
             Direction::Up => {
-                self.application.ended = true;
-                self.stream_ended(Direction::Down)
+                self.application.deaf = true;
+                Ok(())
             }
             Direction::Down => Err(self.closing.unwrap_or(Ending {
                 code: Close::ABNORMAL,

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::codec::{Close, Control, Opcode, Step, Violation, write_ping};
-use super::clocks::CLOSE_LIMIT;
+use super::clocks::{CLOSE_LIMIT, Ping};
 use super::{Direction, Initiator, Session};
 
 /// What a ping of the sidecar carries, so that its pong is known: nobody else sends this by accident.
@@ -12,10 +12,13 @@ const PING: [u8; 8] = *b"bulkhead";
 impl Session {
     /// Deals with a control frame that stands at the front of what the sender has sent.
     pub(super) fn control(&mut self, direction: Direction, control: &Control) {
+        let is_ours = direction == Direction::Up && self.unanswered;
         let (from, _) = self.sides(direction);
         match control.opcode {
-            Opcode::Pong if direction == Direction::Up && *control.payload() == PING => {
+            Opcode::Pong if is_ours && *control.payload() == PING => {
+                // One answer may stand for several pings (RFC 6455, section 5.5.3).
                 from.swallow(control.len);
+                self.unanswered = false;
             }
             Opcode::Close => match Close::parse(control.payload()) {
                 Ok(close) => {
@@ -33,10 +36,16 @@ impl Session {
 
     /// Asks the client whether it is there.
     pub(super) fn ping(&mut self) {
-        if self.client.own.is_empty() && !self.client.told {
-            write_ping(self.client.own.writer(), &PING);
+        write_ping(self.client.own.writer(), &PING);
+        self.clocks.ping = Ping::Waits;
+    }
+
+    /// Frames of our own have reached the client, a ping perhaps among them.
+    pub(super) fn told_client(&mut self) {
+        if self.clocks.ping == Ping::Waits {
+            self.clocks.ping = Ping::Sent(Instant::now());
+            self.unanswered = true;
         }
-        self.clocks.pinged = Some(Instant::now());
     }
 
     /// Takes what has come from a sender to whose receiver nothing more is given, up to its Close frame. Whether there was any.

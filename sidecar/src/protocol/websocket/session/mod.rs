@@ -42,7 +42,8 @@ use close::Ending;
 pub struct Session {
     worker: Rc<Worker>,
     entry: Rc<SocketEntry>,
-    /// The revision under which it was opened; its limits are those of the revision in force.
+    /// The revision under which it was opened, and whose timeouts and size of messages it keeps. How much its user may send is the
+    /// revision's that is in force.
     force: Arc<WebSocketForce>,
     user_id: Option<UserId>,
     user: Rc<UserSockets>,
@@ -55,6 +56,8 @@ pub struct Session {
     turns: u8,
     /// When a peer last sent anything.
     read_at: Instant,
+    /// Whether a ping of ours has gone whose pong has not come.
+    unanswered: bool,
     /// Whether the client's next message has been counted against its user's rate.
     paid: bool,
     /// Since when the client has had more to say than it may.
@@ -85,6 +88,8 @@ struct Side {
     closed: Option<u16>,
     /// Whether our Close frame to it stands in `own`, or has gone.
     told: bool,
+    /// Whether it takes nothing any more; what it has sent before is read all the same.
+    deaf: bool,
     /// Whether its stream has ended.
     ended: bool,
 }
@@ -168,6 +173,7 @@ impl Session {
             timer: LazyTimer::default(),
             turns: 0,
             read_at: now,
+            unanswered: false,
             paid: false,
             slowed: None,
             held: 0,
@@ -283,6 +289,7 @@ impl Side {
             own: Outbox::new(worker.slab.clone()),
             closed: None,
             told: false,
+            deaf: false,
             ended: false,
         }
     }

@@ -27,18 +27,29 @@ impl Session {
     /// Moves what can be moved in one direction. Ready when that ends the socket.
     pub(super) fn poll_pump(&mut self, direction: Direction, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
-            if let Err(ending) = ready!(self.poll_write(direction, cx)) {
+            let Poll::Ready(written) = self.poll_write(direction, cx) else {
+                return self.waits(direction);
+            };
+            if let Err(ending) = written {
                 return Poll::Ready(ending);
             }
             match self.walk(direction) {
                 Walked::On => continue,
-                Walked::Held => return Poll::Pending,
+                Walked::Held => return self.waits(direction),
                 Walked::Short => {}
             }
             if let Err(ending) = ready!(self.poll_read(direction, cx)) {
                 return Poll::Ready(ending);
             }
         }
+    }
+
+    /// The sender is not read for now.
+    const fn waits(&mut self, direction: Direction) -> Poll<Ending> {
+        if matches!(direction, Direction::Up) {
+            self.clocks.listen(false, self.read_at);
+        }
+        Poll::Pending
     }
 
     /// Gives the receiver what was cleared, straight from the sender's buffer, and frames of our own between two of the sender's.
@@ -48,14 +59,18 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Ending>> {
         let (from, to) = sides(&mut self.client, &mut self.application, direction);
+        let mut told = false;
         let written = loop {
-            if to.ended {
+            if to.deaf || to.ended {
                 from.drop_cleared();
                 to.own.discard();
             }
             if to.own.is_begun() || (from.is_between_frames() && !to.own.is_empty()) {
                 match to.own.poll_flush(&mut to.stream, cx) {
-                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Ok(())) => {
+                        told = true;
+                        continue;
+                    }
                     other => break other,
                 }
             }
@@ -76,6 +91,9 @@ impl Session {
                 Poll::Pending => break Poll::Pending,
             }
         };
+        if told && direction == Direction::Down {
+            self.told_client();
+        }
         match written {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(direction)),
@@ -91,7 +109,9 @@ impl Session {
         self.account();
         let force = self.entry.force_now();
         let settings = &force.settings;
-        if settings.slow_consumer != SlowConsumer::Close || self.application.ended {
+        // Frames of our own wait for the next gap that the client comes to, not for one that is read ahead.
+        let waits = settings.slow_consumer != SlowConsumer::Close || !self.client.own.is_empty();
+        if waits || self.application.ended {
             return Poll::Pending;
         }
         if self.user.held() + BUFFER_BYTES as u64 <= settings.buffer_per_user {
@@ -139,10 +159,7 @@ impl Session {
                     self.clocks.busy = self.read_at;
                     self.paid &= direction == Direction::Down;
                 }
-                Ok(Step::Control(control)) => {
-                    self.paid &= direction == Direction::Down;
-                    self.control(direction, &control);
-                }
+                Ok(Step::Control(control)) => self.control(direction, &control),
                 Err(violation) => {
                     self.violated(direction, &violation);
                     break Walked::On;
@@ -153,14 +170,20 @@ impl Session {
             self.entry.metrics.messages(direction.label(), messages);
         }
         match walked {
-            Walked::Short if self.sides(direction).0.cleared > before => Walked::On,
+            // What was cleared goes first.
+            Walked::Short | Walked::Held if self.sides(direction).0.cleared > before => Walked::On,
             other => other,
         }
     }
 
-    /// Whether the client's next message may pass. Each is paid for once, when its first byte is looked at.
+    /// Whether the client's next message may pass. Each is paid for once, when its first byte is looked at; control frames are free.
     fn may_send(&mut self) -> bool {
-        if self.paid || !self.client.walker.between_messages() {
+        let is_control = self
+            .client
+            .unread()
+            .first()
+            .is_some_and(|first| first & 0x8 != 0);
+        if self.paid || is_control || !self.client.walker.between_messages() {
             return true;
         }
         let rate = self.entry.force_now().settings.messages_per_second;
@@ -187,6 +210,9 @@ impl Session {
         let (from, _) = sides(&mut self.client, &mut self.application, direction);
         if from.ended {
             return Poll::Pending;
+        }
+        if direction == Direction::Up && self.clocks.deaf {
+            self.clocks.listen(true, Instant::now());
         }
         let Poll::Ready(read) = from.inbox.poll_fill(&mut from.stream, cx) else {
             if direction == Direction::Up {

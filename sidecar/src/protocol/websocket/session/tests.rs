@@ -365,14 +365,19 @@ async fn who_is_never_done_with_what_they_may_not_send_is_closed() {
     let mut stage = stage();
     let many: Vec<u8> = (0..1000).flat_map(|_| text(true, "x")).collect();
     stage.client.write_all(&many).await.unwrap();
-    let start = Instant::now();
+    let (mut application, _) = tokio::io::split(stage.application);
+    spawn_local(async move { tokio::io::copy(&mut application, &mut tokio::io::sink()).await });
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    let mut early = [0; 1];
+    let nothing =
+        tokio::time::timeout(Duration::from_millis(1), stage.client.read(&mut early)).await;
+    assert!(nothing.is_err(), "it is only slowed down");
     let (code, reason) = closed(&mut stage.client).await;
     assert_eq!(code, 1008);
     assert!(
         reason.starts_with("webSockets[chat].limits.messagesPerSecond = 10"),
         "{reason}"
     );
-    assert!(start.elapsed() > Duration::from_secs(29));
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
@@ -399,6 +404,47 @@ async fn a_close_of_ours_never_stands_in_a_frame_of_the_applications() {
     within(stage.client.read_exact(&mut got)).await.unwrap();
     assert_eq!(got, message[500..]);
     assert_eq!(closed(&mut stage.client).await.0, 1002);
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_is_not_read_is_not_blamed_for_its_silence() {
+    let mut stage = stage();
+    let message = frame(0x82, true, &[7; 1000]);
+    let (mut client, mut sender) = stage.client.split();
+    // Nine at once, so that no rate holds them, and more than the application's socket takes.
+    let fill = async {
+        loop {
+            for _ in 0..9 {
+                sender.write_all(&message).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let silent = tokio::time::timeout(Duration::from_secs(50), fill).await;
+    assert!(
+        silent.is_err(),
+        "the application takes nothing, so nothing ends"
+    );
+    let mut got = [0; 64];
+    let heard = tokio::time::timeout(Duration::from_millis(1), client.read(&mut got)).await;
+    assert!(heard.is_err(), "nobody was pinged or closed: {heard:?}");
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_an_application_said_before_it_went_is_heard_although_it_takes_nothing_any_more() {
+    let mut stage = stage();
+    let words = [text(false, "last"), frame(0x88, false, b"\x0f\xa1why")].concat();
+    stage.application.write_all(&words).await.unwrap();
+    drop(stage.application);
+    for _ in 0..3 {
+        stage
+            .client
+            .write_all(&text(true, "too late"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(next(&mut stage.client).await.1, b"last");
+    assert_eq!(closed(&mut stage.client).await, (4001, "why".into()));
 }
 
 #[tokio::test(flavor = "local")]
