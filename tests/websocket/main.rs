@@ -7,5 +7,8 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod cold_start;
 mod echo;
+mod refusals;
+mod tokens;
 mod told;
