@@ -204,7 +204,7 @@ async fn admit_client(
     login: Login,
 ) {
     let metrics = &worker.process.metrics;
-    match admit(force, login).await {
+    match admit(force, login, &worker.process.live).await {
         Ok((admitted, rejection)) => {
             if let Some(rejection) = rejection {
                 metrics.identity_rejection(rejection.reason);

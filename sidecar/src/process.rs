@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::admin::{Inventory, UserRow};
 use crate::factory::fairness::Limiter;
 use crate::force::{DatabaseForce, Force};
+use crate::identity::LiveSockets;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::worker::mailbox::{Letter, Sender};
 
@@ -18,6 +19,8 @@ use crate::worker::mailbox::{Letter, Sender};
 pub struct Process {
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// The sockets that are open.
+    pub live: LiveSockets,
     mailboxes: Vec<Sender>,
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
     users: AtomicU32,
@@ -34,6 +37,7 @@ impl Process {
     pub fn new(metrics: Arc<Metrics>, mailboxes: Vec<Sender>) -> Self {
         Self {
             metrics,
+            live: LiveSockets::default(),
             mailboxes,
             limiters: Mutex::default(),
             users: AtomicU32::new(0),

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
-use crate::identity::{Presented, Rejection, RejectionReason, UserContext};
+use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
 use crate::stream::Stream;
@@ -62,7 +62,7 @@ pub fn application_name(login: &Login) -> &str {
     named.map_or("", |(_, value)| value)
 }
 
-/// Decides whose client this is, and under which role it works.
+/// Decides whose client this is, and under which role it works; `live` are the sockets that it may work for.
 ///
 /// # Errors
 /// Why it is not served. In mode `Audit` a client without a valid context is served as `unattributed`; the rejection comes
@@ -70,9 +70,10 @@ pub fn application_name(login: &Login) -> &str {
 pub async fn admit(
     force: &DatabaseForce,
     login: Login,
+    live: &LiveSockets,
 ) -> Result<(Admitted, Option<Rejection>), Box<(Login, Refusal)>> {
     let (role, suffix) = named_role(force, &login.user);
-    let identified = identify(force, &login, suffix.as_deref()).await;
+    let identified = identify(force, &login, suffix.as_deref(), live).await;
     let identified = identified.map_err(|rejection| Rejection {
         hint: rejection.hint.replace("ROLE", &role),
         ..rejection
@@ -111,6 +112,7 @@ async fn identify(
     force: &DatabaseForce,
     login: &Login,
     suffix: Option<&str>,
+    live: &LiveSockets,
 ) -> Result<Identified, Rejection> {
     let presented = Presented {
         token: login.context_token.as_ref().map(Redacted::expose),
@@ -124,7 +126,7 @@ async fn identify(
     };
     let verified = match (login.asserted_user.as_deref(), suffix) {
         (Some(asserted), Some(suffix)) if asserted != suffix => Err(two_users()),
-        _ => force.verifier.verify(&presented).await,
+        _ => force.verifier.verify_live(&presented, live).await,
     };
     match verified {
         Ok(context) if shared => Ok(as_owner(Owner::Shared, Some(context), None)),

@@ -22,6 +22,7 @@ mod isolation;
 mod issued_certificate;
 mod live_policy;
 mod logs;
+mod lost_socket;
 mod malformed;
 mod many_users;
 mod pinning;

@@ -13,7 +13,7 @@ use bulkhead_crds::kinds::Jwks;
 use bulkhead_crds::names::objects::{CONTEXT_KEYS, JWKS_KEY, SIGNING_KEY};
 use thiserror::Error;
 
-use super::claims::{Expected, LEEWAY};
+use super::claims::{Expected, LEEWAY, date};
 use super::endpoint::Endpoint;
 use super::fetch::Fetcher;
 use super::issue::Issuer;
@@ -22,7 +22,7 @@ use super::keys::{JwksError, KeySet, Signed};
 use super::rejection::Refusal;
 use super::signing::{NoRandomness, SigningKeyError};
 use super::token::{Algorithm, Token};
-use super::user::UserContext;
+use super::user::{UserContext, Verified};
 use crate::secrets::{SecretError, Secrets};
 
 /// Why a policy's identity settings cannot be used. The text names the field.
@@ -77,6 +77,8 @@ pub enum IdentityError {
 pub(super) struct Authority {
     keys: Keys,
     expected: Expected,
+    /// Whether its tokens are the sidecars' own.
+    house: bool,
 }
 
 /// Where the keys are.
@@ -126,8 +128,11 @@ impl Authority {
             leeway: jwt.leeway.map_or(LEEWAY, |leeway| leeway.get()),
             reject_placeholders: identity.reject_placeholders,
         };
-        let keys = Keys::new(&jwt.jwks, "identity.jwt.jwks", Kinds::All, secrets)?;
-        Ok(Self { keys, expected })
+        Ok(Self {
+            keys: Keys::new(&jwt.jwks, "identity.jwt.jwks", Kinds::All, secrets)?,
+            expected,
+            house: false,
+        })
     }
 
     /// Bulkhead itself: the namespace's context keys. Where they are not `needed` they count if they are there.
@@ -156,7 +161,11 @@ impl Authority {
                 )?
             }
         };
-        Ok(Self { keys, expected })
+        Ok(Self {
+            keys,
+            expected,
+            house: false,
+        })
     }
 
     /// This sidecar and those beside it: whatever signs what `issuer` vouches for.
@@ -173,6 +182,7 @@ impl Authority {
         Ok(Self {
             keys: Keys::Inline(Arc::new(keys)),
             expected: Expected::of_context_tokens(policy, identity),
+            house: true,
         })
     }
 
@@ -182,12 +192,24 @@ impl Authority {
         match keys.verify(token)? {
             Signed::UnknownKey => Ok(Outcome::UnknownKey),
             Signed::By(key_id) => {
-                let verified = self.expected.check(&token.claims()?, key_id, now)?;
+                let verified = Verified {
+                    of_house: self.house,
+                    ..self.expected.check(&token.claims()?, key_id, now)?
+                };
                 Ok(Outcome::Verified(
                     UserContext::new(verified),
                     keys.generation(),
                 ))
             }
+        }
+    }
+
+    /// The context of a token of the house as it was when it was issued, whatever the time is now.
+    pub(super) fn as_issued(&self, token: &Token<'_>) -> Option<UserContext> {
+        let issued = date(&token.claims().ok()?, "iat").ok()??;
+        match self.verify(token, issued) {
+            Ok(Outcome::Verified(context, _)) if self.house => Some(context),
+            _ => None,
         }
     }
 

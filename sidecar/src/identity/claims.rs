@@ -63,6 +63,7 @@ impl Expected {
             token_id: label(claims, "jti")?,
             key_id,
             expires_at: Some(expires_at),
+            of_house: false,
         })
     }
 
@@ -233,7 +234,7 @@ fn pointed<'a>(claims: &'a Map<String, Value>, pointer: &str) -> Option<&'a Valu
 }
 
 /// A NumericDate (RFC 7519, section 2): seconds since 1970, whole or not; up to the year 9999.
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<SystemTime>, Refusal> {
+pub(super) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<SystemTime>, Refusal> {
     const YEAR_9999: f64 = 253_402_300_799.0;
     let seconds = match claims.get(name) {
         None | Some(Value::Null) => return Ok(None),

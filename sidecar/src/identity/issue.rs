@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulkhead_crds::effective::EffectivePolicy;
@@ -17,15 +16,12 @@ use super::authority::IdentityError;
 use super::claims::{Expected, LEEWAY};
 use super::jwk::Kinds;
 use super::keys::KeySet;
-use super::signing::{NoRandomness, SigningKey};
+use super::signing::{NoRandomness, SigningKey, random_id};
 use super::user::UserContext;
 use crate::secrets::Secrets;
 
 /// How long a token is good for new connections.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
-
-/// Random bytes of a token's own id.
-const ID_BYTES: usize = 16;
 
 /// What a token says of itself, so that no other kind of token is ever taken for one (RFC 8725, section 3.11).
 const TYPE: &str = "bulkhead-context+jwt";
@@ -108,7 +104,7 @@ impl Issuer {
             run_id: context.run_id().map(|id| &**id),
             request_id: context.request_id().map(|id| &**id),
             sid: session.or(context.session_id().map(|id| &**id)),
-            jti: &token_id()?,
+            jti: &random_id()?,
             iat: issued,
             nbf: issued,
             exp: (issued + LIFETIME.as_secs()).min(ends.unwrap_or(u64::MAX)),
@@ -178,12 +174,6 @@ fn published(json: &[u8]) -> Vec<Value> {
             Value::Object(PUBLIC.into_iter().filter_map(member).collect::<Map<_, _>>())
         })
         .collect()
-}
-
-fn token_id() -> Result<String, NoRandomness> {
-    let mut bytes = [0; ID_BYTES];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn seconds(moment: SystemTime) -> u64 {

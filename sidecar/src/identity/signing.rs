@@ -40,6 +40,16 @@ pub enum SigningKeyError {
 #[error("the system has no randomness to give")]
 pub struct NoRandomness;
 
+/// Random bytes of an id that nobody can guess.
+const ID_BYTES: usize = 16;
+
+/// An id that nobody has and nobody can guess: 128 random bits in base64url.
+pub(super) fn random_id() -> Result<String, NoRandomness> {
+    let mut bytes = [0; ID_BYTES];
+    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
 /// A key that signs.
 pub(super) struct SigningKey {
     pair: Ed25519KeyPair,

@@ -50,6 +50,8 @@ pub(super) struct Verified {
     pub(super) token_id: Option<Arc<str>>,
     pub(super) key_id: Option<Arc<str>>,
     pub(super) expires_at: Option<SystemTime>,
+    /// Whether a sidecar has signed the token, and says so of `session_id`.
+    pub(super) of_house: bool,
 }
 
 /// Chosen once for a process, so that nobody outside can pick ids that all fall to one worker.
@@ -67,6 +69,7 @@ impl Verified {
             token_id: None,
             key_id: None,
             expires_at: None,
+            of_house: false,
         }
     }
 }
@@ -157,6 +160,12 @@ impl UserContext {
     #[must_use]
     pub fn session_id(&self) -> Option<&Arc<str>> {
         self.verified.session_id.as_ref()
+    }
+
+    /// The socket that a sidecar has made the token for.
+    #[must_use]
+    pub fn socket_id(&self) -> Option<&Arc<str>> {
+        self.session_id().filter(|_| self.verified.of_house)
     }
 
     /// The token's own id (claim `jti`).

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::claims;
 use super::endpoint::Endpoint;
 use super::issue::Issuer;
+use super::live::LiveSockets;
 use super::rejection::{Refusal, Rejection, RejectionReason, shown};
 use super::token::Token;
 use super::user::{UserContext, Verified};
@@ -137,6 +138,32 @@ impl Verifier {
                 Stop::Refused(refusal) => refusal.under(self.source),
                 Stop::NeedsKeys => self.unknown_key(presented).under(self.source),
             })
+    }
+
+    /// The same; and a context token of this sidecar's own is good beyond its time as long as the socket lives that it was made for.
+    ///
+    /// # Errors
+    /// See [`Rejection`].
+    pub async fn verify_live(
+        &self,
+        presented: &Presented<'_>,
+        live: &LiveSockets,
+    ) -> Result<UserContext, Rejection> {
+        let verified = self.verify(presented).await;
+        match verified {
+            Err(rejection) if rejection.reason == RejectionReason::Expired => {
+                self.of_live_socket(presented, live).ok_or(rejection)
+            }
+            verified => verified,
+        }
+    }
+
+    fn of_live_socket(&self, presented: &Presented<'_>, live: &LiveSockets) -> Option<UserContext> {
+        let token = Token::parse(presented.token?).ok()?;
+        let context = self.authority_of(&token).ok()?.as_issued(&token)?;
+        let user = context.user_id();
+        let is_named = presented.user.is_none_or(|named| named == user.as_str());
+        (is_named && live.is_open(context.socket_id()?, user)).then_some(context)
     }
 
     /// Fetches the key sets that live at addresses, unless that was done a moment ago. Before the first client is accepted,

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::TlsMode;
@@ -22,7 +22,7 @@ use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
 use crate::factory::server::{Owned, Server, Spare};
 use crate::force::{DatabaseForce, Force};
-use crate::identity::UserId;
+use crate::identity::{Issuer, Presented, UserContext, UserId, Verifier};
 use crate::policy::fixtures;
 use crate::process::Process;
 use crate::protocol::postgres::handshake::{Login, ProtocolVersion};
@@ -164,13 +164,53 @@ impl Stage {
 
     /// A client of this user's, as it stands after its login.
     pub(crate) fn client(&self, user: &str) -> (Peer, JoinHandle<()>) {
+        self.client_with(user, None)
+    }
+
+    /// A socket of this user's that is open.
+    pub(crate) fn open_socket(&self, user: &str) -> Arc<str> {
+        self.worker
+            .open_socket(&UserId::parse(user).unwrap())
+            .unwrap()
+    }
+
+    /// The time of day.
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// The same as [`Self::client`], with the context token that a socket was given when it was opened.
+    pub(crate) fn client_of_socket(
+        &self,
+        user: &str,
+        socket: &str,
+        opened: SystemTime,
+    ) -> (Peer, JoinHandle<()>) {
+        let secrets = Secrets::new(None);
+        let issuer = Issuer::new(&self.policy, &secrets).unwrap();
+        let verifier = Verifier::new(&self.policy, &secrets, Some(&issuer)).unwrap();
+        let bare = Presented {
+            token: None,
+            user: Some(user),
+        };
+        let trusted = verifier.verify_now(&bare, opened).unwrap();
+        let token = issuer.issue(&trusted, Some(socket), opened).unwrap();
+        let signed = Presented {
+            token: Some(&token),
+            user: None,
+        };
+        let context = verifier.verify_now(&signed, opened).unwrap();
+        self.client_with(user, Some(context))
+    }
+
+    fn client_with(&self, user: &str, context: Option<UserContext>) -> (Peer, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let admitted = Box::new(Admitted {
             entry: Arc::clone(&self.entry.force().name),
             login: login(Stream::Unix(ours)),
             database: "app".to_owned(),
             owner: owner(user),
-            context: None,
+            context,
             role: "app".to_owned(),
         });
         let task = spawn_local(session::serve(Rc::clone(&self.worker), admitted));

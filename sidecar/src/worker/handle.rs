@@ -20,6 +20,10 @@ pub enum Signal {
     GiveWay = 8,
     /// The pod is not ready any more: WebSockets go, each at a moment of its own. Databases stay.
     Leave = 16,
+    /// The WebSocket that the work is for has ended, and `isolation.onDisconnect` says Cancel: end now.
+    Lost = 32,
+    /// The same, and it says Drain: end at the next chance.
+    Orphaned = 64,
 }
 
 /// The outside of one session.
@@ -69,9 +73,11 @@ impl Handle {
         let pending = self.signals.get();
         for signal in [
             Signal::Stop,
+            Signal::Lost,
             Signal::GiveWay,
             Signal::Drain,
             Signal::Leave,
+            Signal::Orphaned,
             Signal::Cancel,
         ] {
             if pending & signal as u8 != 0 {
@@ -87,12 +93,14 @@ impl Handle {
         None
     }
 
-    /// Ready when the session is told something that ends a wait: to stop, which it stays told, or to cancel, which is taken.
+    /// Ready when the session is told something that ends a wait: to end now, which it stays told, or to cancel, which is taken.
     /// A drain waits.
     pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
         let pending = self.signals.get();
-        if pending & Signal::Stop as u8 != 0 {
-            return Poll::Ready(Signal::Stop);
+        for signal in [Signal::Stop, Signal::Lost] {
+            if pending & signal as u8 != 0 {
+                return Poll::Ready(signal);
+            }
         }
         if pending & Signal::Cancel as u8 != 0 {
             self.signals.set(pending & !(Signal::Cancel as u8));

@@ -35,6 +35,8 @@ pub enum Letter {
         entry: Arc<str>,
         /// Whose.
         user: UserId,
+        /// The id of the socket that was to come.
+        socket: Option<Arc<str>>,
     },
     /// A socket whose user lives on that worker.
     Socket(Box<Upgraded>),

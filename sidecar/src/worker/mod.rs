@@ -8,6 +8,7 @@ pub mod entry;
 pub(crate) mod fixtures;
 mod guesses;
 pub mod handle;
+mod live;
 pub mod mailbox;
 mod reclaim;
 mod sockets;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 pub use entry::Entry;
 pub use handle::{Handle, Signal};
+pub use live::Joined;
 
 use crate::admin::UserRow;
 use crate::factory::handover;
@@ -66,6 +68,8 @@ pub struct Worker {
     /// The clients of each user who is connected.
     users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
+    /// The sockets of its users that are open, by the id that their tokens carry.
+    live: RefCell<HashMap<Arc<str>, Rc<live::LiveSocket>, foldhash::fast::RandomState>>,
     guesses: Guesses,
 }
 
@@ -91,6 +95,7 @@ impl Worker {
             factories: RefCell::default(),
             users: RefCell::default(),
             sessions: RefCell::new(Slots::new()),
+            live: RefCell::default(),
             guesses: Guesses::default(),
         }
     }

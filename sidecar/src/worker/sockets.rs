@@ -28,14 +28,25 @@ impl Worker {
             found.release(&user);
             return Err(NoSeat::Sockets);
         }
+        let socket = self.open_socket(&user);
         let process = Arc::clone(&self.process);
-        Ok(Seat::new(process, self.index, Arc::clone(entry), user))
+        Ok(Seat::new(
+            process,
+            self.index,
+            Arc::clone(entry),
+            user,
+            socket,
+        ))
     }
 
     /// Takes a seat back that nobody came for.
-    pub fn give_seat_back(&self, entry: &str, user: &UserId) {
+    pub fn give_seat_back(&self, entry: &str, user: &UserId, socket: Option<&str>) {
         self.leave_user(user);
         if let Some(entry) = self.socket_entry(entry) {
+            if let Some(socket) = socket {
+                let on_disconnect = entry.force_now().policy.isolation.on_disconnect;
+                self.close_socket(socket, on_disconnect);
+            }
             if let Some(sockets) = entry.known(user) {
                 sockets.give_back();
             }

@@ -221,7 +221,14 @@ async fn a_session_without_a_key_cannot_be_cancelled() {
 async fn signals_are_taken_one_by_one_the_most_urgent_first() {
     let handle = Handle::default();
     let cx = std::task::Context::from_waker(std::task::Waker::noop());
-    for signal in [Signal::Cancel, Signal::Stop, Signal::Drain] {
+    let all = [
+        Signal::Cancel,
+        Signal::Orphaned,
+        Signal::Lost,
+        Signal::Stop,
+        Signal::Drain,
+    ];
+    for signal in all {
         handle.send(signal);
     }
     assert_eq!(
@@ -229,7 +236,14 @@ async fn signals_are_taken_one_by_one_the_most_urgent_first() {
         std::task::Poll::Ready(Signal::Stop)
     );
     let taken: Vec<_> = std::iter::from_fn(|| handle.take(&cx)).collect();
-    assert_eq!(taken, [Signal::Stop, Signal::Drain, Signal::Cancel]);
+    let by_urgency = [
+        Signal::Stop,
+        Signal::Lost,
+        Signal::Drain,
+        Signal::Orphaned,
+        Signal::Cancel,
+    ];
+    assert_eq!(taken, by_urgency);
     assert!(handle.poll_interrupted(&cx).is_pending());
 }
 

@@ -105,7 +105,11 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             // Whoever asked has gone: the seat is given back when the answer is dropped.
             drop(reply.send(worker.keep_seat(&entry, user)));
         }
-        Letter::SeatGivenBack { entry, user } => worker.give_seat_back(&entry, &user),
+        Letter::SeatGivenBack {
+            entry,
+            user,
+            socket,
+        } => worker.give_seat_back(&entry, &user, socket.as_deref()),
         Letter::Socket(upgraded) => worker.take_socket(upgraded),
         Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),

@@ -262,3 +262,48 @@ fn keys_that_cannot_be_used_are_named_and_shown_to_nobody() {
     assert!(!issuer.key_set().contains(secret));
     assert!(!format!("{issuer:?}").contains(secret));
 }
+
+#[tokio::test]
+async fn a_token_of_a_socket_is_good_as_long_as_the_socket_lives() {
+    let provider = Signer::ed25519("idp");
+    let policy = policy(POLICY, jwt_identity(inline(&[provider.jwk()])));
+    let secrets = Secrets::new(None);
+    let issuer = Issuer::new(&policy, &secrets).unwrap();
+    let verifier = Verifier::new(&policy, &secrets, Some(&issuer)).unwrap();
+    let live = LiveSockets::default();
+    let [alices, bobs] =
+        ["alice", "bob"].map(|user| live.open(&UserId::parse(user).unwrap()).unwrap());
+    let opened = SystemTime::now() - Duration::from_secs(3600);
+    let of_socket = |socket| issuer.issue(&alice(), socket, opened).unwrap();
+    let ours = of_socket(Some(&*alices));
+    let reason = |verified: Result<UserContext, Rejection>| verified.err().map(|it| it.reason);
+    let live_of = async |presented| reason(verifier.verify_live(&presented, &live).await);
+
+    // Given its time is over, and its socket is open: it is good where sockets are asked.
+    assert_eq!(
+        reason(verifier.verify(&token(&ours)).await),
+        Some(RejectionReason::Expired)
+    );
+    assert_eq!(live_of(token(&ours)).await, None);
+    let named = |user| Presented {
+        user: Some(user),
+        ..token(&ours)
+    };
+    assert_eq!(live_of(named("alice")).await, None);
+
+    // Not under another name, for another's socket or none, from another signer, or with another signature.
+    let expired = Some(RejectionReason::Expired);
+    assert_eq!(live_of(named("bob")).await, expired);
+    let others = [Some(&*bobs), Some("elsewhere"), None].map(of_socket);
+    for other in &others {
+        assert_eq!(live_of(token(other)).await, expired);
+    }
+    let theirs = provider.token(&claims_with(json!({"exp": 1, "iat": 0, "sid": &*alices})));
+    assert_eq!(live_of(token(&theirs)).await, expired);
+    let (signed, signature) = ours.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    assert_ne!(live_of(token(&forged)).await, None);
+
+    live.close(&alices);
+    assert_eq!(live_of(token(&ours)).await, expired);
+}

@@ -31,18 +31,26 @@ pub struct Seat {
     home: usize,
     entry: Arc<str>,
     user: UserId,
+    socket: Option<Arc<str>>,
     taken: bool,
 }
 
 impl Seat {
     /// A seat that the worker `home` has kept.
     #[must_use]
-    pub const fn new(process: Arc<Process>, home: usize, entry: Arc<str>, user: UserId) -> Self {
+    pub const fn new(
+        process: Arc<Process>,
+        home: usize,
+        entry: Arc<str>,
+        user: UserId,
+        socket: Option<Arc<str>>,
+    ) -> Self {
         Self {
             process,
             home,
             entry,
             user,
+            socket,
             taken: false,
         }
     }
@@ -53,10 +61,16 @@ impl Seat {
         self.home
     }
 
+    /// The id of the socket that is to come, for its context token.
+    #[must_use]
+    pub fn socket(&self) -> Option<&str> {
+        self.socket.as_deref()
+    }
+
     /// The socket has come: from now on it says itself when it leaves.
-    pub fn take(mut self) -> UserId {
+    pub fn take(mut self) -> (UserId, Option<Arc<str>>) {
         self.taken = true;
-        self.user.clone()
+        (self.user.clone(), self.socket.take())
     }
 }
 
@@ -66,6 +80,7 @@ impl Drop for Seat {
             let letter = Letter::SeatGivenBack {
                 entry: Arc::clone(&self.entry),
                 user: self.user.clone(),
+                socket: self.socket.take(),
             };
             self.process.send(self.home, letter);
         }

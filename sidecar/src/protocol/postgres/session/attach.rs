@@ -20,7 +20,7 @@ use crate::factory::server::{Owned, Server};
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::upstream::ConnectError;
-use crate::worker::Signal;
+use crate::worker::{Joined, Signal};
 
 /// Parameters that are never a client's to carry from one server connection to the next.
 const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
@@ -68,6 +68,7 @@ impl Session {
             outcome = self.acquire(found) => outcome,
             signal = interrupted => match signal {
                 Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
+                Signal::Lost => return Err(self.socket_lost()),
                 _ => return Err(Ending::drained()),
             },
         };
@@ -142,7 +143,8 @@ impl Session {
         }
     }
 
-    /// A context that has expired begins nothing new; a transaction that is open may finish.
+    /// A context that has expired begins nothing new, unless the WebSocket lives that it was made for; a transaction that is open may
+    /// finish.
     fn check_context(&self) -> Result<(), Box<ErrorResponse>> {
         if !self.context_has_expired() {
             return Ok(());
@@ -158,7 +160,9 @@ impl Session {
 
     fn context_has_expired(&self) -> bool {
         self.context.as_ref().is_some_and(|context| {
-            context.expires_at().is_some() && context.is_expired(SystemTime::now())
+            context.expires_at().is_some()
+                && !self.socket.as_ref().is_some_and(Joined::is_open)
+                && context.is_expired(SystemTime::now())
         })
     }
 

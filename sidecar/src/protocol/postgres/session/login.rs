@@ -105,6 +105,7 @@ fn open(
             slot: 0,
             factory,
             context,
+            socket: None,
             client: login.stream,
             inbox: Inbox::new(worker.slab.clone()),
             outbox: Outbox::new(worker.slab.clone()),
@@ -128,7 +129,7 @@ fn open(
             timer: LazyTimer::default(),
             turns: 0,
             lost_words: None,
-            draining: false,
+            draining: None,
         },
     })
 }
@@ -138,6 +139,8 @@ impl Unregistered {
         let mut session = self.session;
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
+        let context = session.context.as_ref();
+        session.socket = context.and_then(|context| worker.join_socket(context, &session.handle));
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
             session.handle.set_key(key);
         }

@@ -37,11 +37,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bulkhead_crds::kinds::PoolMode;
+use bulkhead_crds::kinds::{OnDisconnect, PoolMode};
 
 use super::codec::ProtocolError;
 use super::error_response::{ErrorResponse, Severity, SqlState};
 use crate::deadline::LazyTimer;
+use crate::execution::ExecutionState;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
@@ -50,7 +51,7 @@ use crate::relay::{Inbox, Outbox};
 use crate::session::Admitted;
 use crate::stream::Stream;
 use crate::work::Work;
-use crate::worker::{Entry, Handle, Signal, Worker};
+use crate::worker::{Entry, Handle, Joined, Signal, Worker};
 use aborted::Local;
 use attach::Attached;
 use backend::Rest;
@@ -71,6 +72,8 @@ pub struct Session {
     /// The revision under which the present work began.
     force: Arc<DatabaseForce>,
     context: Option<UserContext>,
+    /// The WebSocket that the work is for, where its context says so.
+    socket: Option<Joined>,
     client: Stream,
     inbox: Inbox,
     outbox: Outbox,
@@ -105,7 +108,8 @@ pub struct Session {
     turns: u8,
     /// The last words of a server that has said goodbye and not gone yet.
     lost_words: Option<Box<[u8]>>,
-    draining: bool,
+    /// Why it ends as soon as it has no work open, where it does.
+    draining: Option<Signal>,
 }
 
 /// Turns of the loop after which the timer is looked at first.
@@ -207,7 +211,8 @@ impl Session {
         match signal {
             Signal::Cancel => self.cancel_on_request(),
             Signal::Stop => return Err(Ending::drained()),
-            Signal::Drain => self.draining = true,
+            Signal::Lost => return Err(self.socket_lost()),
+            Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
             // Told to WebSockets alone.
             Signal::GiveWay | Signal::Leave => {}
         }
@@ -220,10 +225,37 @@ impl Session {
             let stays = self.pinned || self.parameters_pinned;
             owned.server.backend.is_idle() && (stays || self.rest.left == 0)
         });
-        if self.draining && idle && self.local.is_normal() && self.outbox.is_empty() {
-            return Err(Ending::drained());
+        if let Some(signal) = self.draining
+            && idle
+            && self.local.is_normal()
+            && self.outbox.is_empty()
+        {
+            return Err(self.ended_by(signal));
         }
         Ok(Flow::Continue)
+    }
+
+    /// The WebSocket has ended that the work was for, and the work ends with it.
+    fn socket_lost(&mut self) -> Ending {
+        self.work.end(ExecutionState::Cancelled);
+        self.ended_by(Signal::Lost)
+    }
+
+    /// What the client is told of an end that a signal brings.
+    fn ended_by(&self, signal: Signal) -> Ending {
+        let how = match signal {
+            Signal::Lost => OnDisconnect::Cancel,
+            Signal::Orphaned => OnDisconnect::Drain,
+            _ => return Ending::drained(),
+        };
+        let policy = &self.force.policy;
+        let setting = policy.name_field("isolation.onDisconnect", format_args!("{how:?}"));
+        Ending::fatal(
+            SqlState::ADMIN_SHUTDOWN,
+            format!(
+                "terminating connection because the WebSocket that it worked for has ended: {setting}"
+            ),
+        )
     }
 
     /// Writes what is due, then reads whichever side may be read: never one whose bytes the other side has not taken.
@@ -239,8 +271,11 @@ impl Session {
             self.outbox.discard();
         }
         let client_takes = self.outbox.is_empty();
-        if self.draining && client_takes && self.drain_if_idle().is_err() {
-            return Poll::Ready(Event::Signal(Signal::Drain));
+        if let Some(signal) = self.draining
+            && client_takes
+            && self.drain_if_idle().is_err()
+        {
+            return Poll::Ready(Event::Signal(signal));
         }
         // A side that is always readable must not keep a deadline from being noticed.
         self.turns = self.turns.wrapping_add(1);

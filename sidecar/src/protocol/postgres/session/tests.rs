@@ -6,6 +6,7 @@ mod lost;
 mod overdue;
 mod parameters;
 mod silence;
+mod socket;
 mod statements;
 
 use std::time::Duration;

@@ -25,7 +25,11 @@ pub(super) struct Caller {
 ///
 /// # Errors
 /// The request carries two tokens, or what no token can be.
-pub(super) async fn caller(force: &WebSocketForce, parts: &mut Parts) -> Result<Caller, Refusal> {
+pub(super) async fn caller(
+    front: &Front,
+    force: &WebSocketForce,
+    parts: &mut Parts,
+) -> Result<Caller, Refusal> {
     let found = find_token(parts, &force.settings.tokens)?;
     let place = found.as_ref().map(|found| found.place);
     if force.policy.isolation.tier == Tier::Shared {
@@ -35,10 +39,9 @@ pub(super) async fn caller(force: &WebSocketForce, parts: &mut Parts) -> Result<
             place,
         });
     }
-    let verified = force
-        .verifier
-        .verify(&presented(force, found.as_ref()))
-        .await;
+    let presented = presented(force, found.as_ref());
+    let live = &front.worker.process.live;
+    let verified = force.verifier.verify_live(&presented, live).await;
     let (context, rejection) = match verified {
         Ok(context) => (Some(context), None),
         Err(rejection) => (None, Some(rejection)),

@@ -46,7 +46,7 @@ async fn prepared(
     request: Request<Incoming>,
 ) -> Result<Request<Incoming>, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let context = context(force, &mut parts).await?;
+    let context = context(front, force, &mut parts).await?;
     let token = context
         .as_ref()
         .and_then(|context| force.issue(context, None));
@@ -73,6 +73,7 @@ async fn prepared(
 
 /// For whom the request is, as far as the policy asks.
 async fn context(
+    front: &Front,
     force: &WebSocketForce,
     parts: &mut Parts,
 ) -> Result<Option<UserContext>, Refusal> {
@@ -80,13 +81,13 @@ async fn context(
         PlainHttp::Ignore => Ok(None),
         // Two cookies of one name are nobody, and a request that the application may answer all the same.
         PlainHttp::Attach => {
-            let caller = caller(force, parts).await.ok();
+            let caller = caller(front, force, parts).await.ok();
             Ok(caller.and_then(|caller| caller.context))
         }
         PlainHttp::Require => {
             let allowed = force.settings.allowed_origins.as_deref();
             let is_preflight = is_named_preflight(parts, allowed);
-            let caller = caller(force, parts).await?;
+            let caller = caller(front, force, parts).await?;
             if is_preflight {
                 return Ok(caller.context);
             }

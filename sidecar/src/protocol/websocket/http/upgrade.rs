@@ -59,7 +59,8 @@ pub(super) async fn upgrade(
         Some(context) => Some(keep_seat(front, &force, context.user_id()).await?),
         None => None,
     };
-    let question = question(front, &force, parts, caller.context.as_ref())?;
+    let socket = seat.as_ref().and_then(Seat::socket);
+    let question = question(front, &force, parts, caller.context.as_ref(), socket)?;
     let stream = reached(front, &force).await?;
     let (mut answer, accepted) = match asked(front, &force, stream, question).await? {
         (answer, Some(accepted)) => (answer, accepted),
@@ -103,7 +104,7 @@ async fn identified(
     force: &WebSocketForce,
     parts: &mut Parts,
 ) -> Result<Caller, Refusal> {
-    let caller = caller(force, parts).await?;
+    let caller = caller(front, force, parts).await?;
     caller.check_origin(force, parts)?;
     let caller = caller.or_refused(force)?;
     if let Some(rejection) = &caller.rejection {
@@ -120,6 +121,7 @@ fn question(
     force: &WebSocketForce,
     mut parts: Parts,
     context: Option<&UserContext>,
+    socket: Option<&str>,
 ) -> Result<Question, Refusal> {
     let headers = &mut parts.headers;
     let offer = Offer::of(headers, RESUMES)?;
@@ -132,7 +134,7 @@ fn question(
     without_hop_by_hop(headers);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let token = context.and_then(|context| force.issue(context, None));
+    let token = context.and_then(|context| force.issue(context, socket));
     let identity = context.map(|context| Identity {
         context,
         token: token.as_deref(),

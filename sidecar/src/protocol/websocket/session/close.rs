@@ -153,6 +153,10 @@ impl Session {
         self.user.leave(&self.handle);
         self.user.hold(self.held, 0);
         self.worker.leave_session(self.slot);
+        if let Some(id) = &self.id {
+            let on_disconnect = self.entry.force_now().policy.isolation.on_disconnect;
+            self.worker.close_socket(id, on_disconnect);
+        }
         if let Some(user) = &self.user_id {
             self.entry.release(user);
             self.worker.leave_user(user);

@@ -46,6 +46,8 @@ pub struct Session {
     /// revision's that is in force.
     force: Arc<WebSocketForce>,
     user_id: Option<UserId>,
+    /// The id that its context token carries.
+    id: Option<Arc<str>>,
     user: Rc<UserSockets>,
     handle: Rc<Handle>,
     slot: usize,
@@ -125,7 +127,8 @@ impl Session {
     fn begin(worker: Rc<Worker>, entry: Rc<SocketEntry>, upgraded: Upgraded) -> Self {
         let force = entry.force();
         let settings = &force.settings;
-        let user_id = upgraded.seat.map(super::seat::Seat::take);
+        let seat = upgraded.seat.map(super::seat::Seat::take);
+        let (user_id, id) = seat.map_or((None, None), |(user, id)| (Some(user), id));
         let user = user_id
             .as_ref()
             .map_or_else(Rc::default, |user| entry.user(user));
@@ -166,6 +169,7 @@ impl Session {
             entry,
             force,
             user_id,
+            id,
             user,
             handle,
             slot,
@@ -258,8 +262,8 @@ impl Session {
             Signal::Stop => return Err(self.cut_off()),
             Signal::Drain | Signal::Leave => self.drain(),
             Signal::GiveWay => self.give_way(),
-            // Nobody has a cancel key of a WebSocket.
-            Signal::Cancel => {}
+            // Nobody has a cancel key of a WebSocket, and it works for no other one.
+            Signal::Cancel | Signal::Lost | Signal::Orphaned => {}
         }
         Ok(())
     }
