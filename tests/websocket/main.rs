@@ -7,8 +7,12 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod closes;
 mod cold_start;
+mod drain;
 mod echo;
+mod patience;
 mod refusals;
+mod slow;
 mod tokens;
 mod told;

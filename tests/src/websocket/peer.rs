@@ -64,6 +64,14 @@ impl Peer {
         wait::within("the other side to read", self.stream.write_all(bytes)).await
     }
 
+    /// Sends bytes to who reads when the test gets to it; no limit of time.
+    ///
+    /// # Panics
+    /// When the other side has closed.
+    pub async fn send_slowly(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
     /// Says that nothing more will be sent, and leaves the other direction open.
     pub async fn finish_sending(&mut self) {
         let _ = self.stream.shutdown().await;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,7 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 use super::super::entry::SocketEntry;
 use super::super::handshake::{Arrival, Refusal, arrival};
@@ -25,6 +28,9 @@ const HEADER_BYTES: usize = 64 * 1024;
 
 /// Requests at one time on one HTTP/2 connection (RFC 9113, section 6.5.2, recommends no fewer than 100).
 const STREAMS: u32 = 256;
+
+/// How long a connection without any request yet is waited for when the sidecar leaves.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// A client's connection.
 #[derive(Clone, Debug)]
@@ -53,7 +59,7 @@ pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream
         tracing::debug!(%error, "a client's socket has gone");
         return;
     }
-    let mut leaving = worker.leaving.subscribe();
+    let leaving = worker.leaving.subscribe();
     let process = std::sync::Arc::clone(&worker.process);
     let _open = process.open();
     let handshake = entry.force_now().settings.handshake;
@@ -72,14 +78,16 @@ pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES as u32)
         .max_concurrent_streams(STREAMS);
-    let service = service_fn(move |request| {
+    let asked = Notify::new();
+    let service = service_fn(|request| {
+        asked.notify_one();
         let front = front.clone();
         async move { Ok::<_, Infallible>(answer(&front, request).await) }
     });
     let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = leaving.wait_for(|leaving| *leaving) => {
+        () = turned_away(leaving, &asked, handshake) => {
             // Answers that are under way are finished, and the client takes its next request elsewhere.
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -87,6 +95,24 @@ pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream
     };
     if let Err(error) = ended {
         tracing::debug!(error, "a client's connection has ended");
+    }
+}
+
+/// The moment from which a connection takes no further request: when the sidecar leaves, or when no request has come in time.
+async fn turned_away(mut leaving: watch::Receiver<bool>, asked: &Notify, handshake: Duration) {
+    let mut left = leaving.clone();
+    let last_chance = async {
+        // Whoever has just come is told that the sidecar leaves, rather than met with the end of the connection.
+        let _ = left.wait_for(|leaving| *leaving).await;
+        tokio::time::sleep(LAST_CHANCE).await;
+    };
+    tokio::select! {
+        asked = timeout(handshake, asked.notified()) => {
+            if asked.is_ok() {
+                let _ = leaving.wait_for(|leaving| *leaving).await;
+            }
+        }
+        () = last_chance => {}
     }
 }
 
