@@ -72,7 +72,7 @@ pub struct Serves {
 impl Serves {
     /// The sidecar of this release.
     pub const THIS_RELEASE: Self = Self {
-        web_sockets: false,
+        web_sockets: true,
         protocols: &[Protocol::PostgreSQL],
     };
 }

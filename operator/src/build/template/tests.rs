@@ -417,20 +417,16 @@ fn a_taken_port_is_the_sidecar_s_by_name_and_each_renamed_one_is_another() {
 #[test]
 fn what_this_release_does_not_serve_goes_where_it_went_before() {
     let spec = "  identity: {source: Trusted}\n  databases:\n  - {name: cache, protocol: Redis, listen: {auth: {mode: Trust}, socket: /run/redis}, \
-                upstream: {host: cache.example.org}}\n  webSockets:\n  - {name: a, listen: {port: 8080, takesOver: http}, upstream: {port: 8000}}";
+                upstream: {host: cache.example.org}}";
     let ours = Case::of(spec).render().spec;
-    assert_eq!(
-        (ours.host_aliases, ours.take_ports, ours.mounts),
-        (None, None, None)
-    );
-    assert_eq!(ours.sidecar.ports.len(), 1);
+    assert_eq!((ours.host_aliases, ours.mounts), (None, None));
 
     let later = Case {
         serves: SERVING_ALL,
         ..Case::of(spec)
     };
     let later = later.render().spec;
-    assert!(later.host_aliases.is_some() && later.take_ports.is_some() && later.mounts.is_some());
+    assert!(later.host_aliases.is_some() && later.mounts.is_some());
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::telemetry::{BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind};
+use crate::telemetry::{
+    BreakerState, ConnectionOutcome, ErrorClass, Initiator, MessageDirection, ServerState,
+    TimeoutKind,
+};
 
 fn fed() -> Arc<Metrics> {
     let metrics = Metrics::new().expect("names are legal");
@@ -15,6 +18,13 @@ fn fed() -> Arc<Metrics> {
     main.server_connections(ServerState::Idle).inc();
     main.query_seconds.observe(0.003);
     main.breaker(BreakerState::Open);
+    let chat = metrics.socket("chat");
+    chat.connection(ConnectionOutcome::Unavailable);
+    chat.messages(MessageDirection::Up, 2);
+    for code in [1000, 1006, 3008, 3999, 4001, 999] {
+        chat.closed(code, Initiator::Sidecar);
+    }
+    metrics.unattributed_socket();
     metrics.unattributed(Protocol::PostgreSQL, "nightly report");
     metrics.identity_rejection(RejectionReason::Placeholder);
     metrics.executions(ExecutionState::Running).inc();
