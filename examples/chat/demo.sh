@@ -9,10 +9,12 @@ root="$(cd "$here/../.." && pwd)"
 
 cd "$root"
 sidecar="${BULKHEAD_SIDECAR:-}"
-if [ -z "$sidecar" ]; then
+chat="${BULKHEAD_EXAMPLE_CHAT:-}"
+if [ -z "$sidecar" ] || [ -z "$chat" ]; then
     title 'Building'
-    cargo build --locked --package bulkhead-sidecar --bin bulkhead-sidecar
+    cargo build --locked --package bulkhead-sidecar --package bulkhead-example-chat --bins
     sidecar="${CARGO_TARGET_DIR:-$root/target}/debug/bulkhead-sidecar"
+    chat="${CARGO_TARGET_DIR:-$root/target}/debug/bulkhead-example-chat"
 fi
 
 title 'Starting a PostgreSQL of its own, and the sidecar in front of it'
@@ -110,13 +112,43 @@ ask bob 'SELECT user_id, body FROM messages'
 expect_answer 'bob|hello from bob'
 held "the database holds $(as_admin 'SELECT count(*) FROM messages') messages; each user sees their own"
 
-title '7. What Prometheus sees of all this'
+title '7. A chat room behind the same sidecar: every socket belongs to one user'
+enter alice-ws alice
+say 'alice opens a socket before the backend has started: the handshake is held'
+start_backend
+hears alice-ws connected
+enter bob-ws bob
+hears bob-ws connected
+says alice-ws 'hello, is anybody here?'
+hears alice-ws 'alice: hello, is anybody here?'
+hears bob-ws 'alice: hello, is anybody here?'
+says bob-ws 'me'
+hears alice-ws 'bob: me'
+hears bob-ws 'bob: me'
+enter nobody ''
+hears nobody 'refused 401'
+enter placeholder null
+hears placeholder 'refused 401'
+edit_policy 'connectionsPerUser: 4' 'connectionsPerUser: 1'
+wait_for_field 'webSockets[chat].limits.connectionsPerUser' 1
+enter alice-ws2 alice
+hears alice-ws 'closed 1008 a newer connection took this place; webSockets[chat].limits.connectionsPerUser = 1'
+hears alice-ws2 connected
+says bob-ws 'still here'
+hears bob-ws 'bob: still here'
+hears alice-ws2 'bob: still here'
+for who in alice-ws alice-ws2 bob-ws nobody placeholder; do hangs_up "$who"; done
+held 'the application has no token, no ping and no limit in it, and knows who says what'
+
+title '8. What Prometheus sees of all this'
 metrics >"$work/metrics.after"
 changed 'bulkhead_factories_created_total' 3
 changed 'bulkhead_timeouts_total{kind="statement"' 2
 changed 'bulkhead_identity_rejections_total{reason="placeholder"' 2
 changed 'bulkhead_identity_rejections_total{reason="missing"' 1
 changed 'bulkhead_policy_rejections_total' 1
+changed 'bulkhead_websocket_messages_total{direction="client_to_application"' 3
+changed 'bulkhead_websocket_closes_total{code="1008",initiator="sidecar"' 1
 changed 'bulkhead_cross_user_handoffs_total' 0
 show "$("$sidecar" users --control "$work/control.sock" | cut -c 1-110)"
 

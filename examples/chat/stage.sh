@@ -15,16 +15,17 @@ broken() {
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-demo.XXXXXX")"
 chmod 755 "$work"
-postgres_pid='' sidecar_pid=''
+postgres_pid='' sidecar_pid='' backend_pid=''
 declare -A psql_pid=()
 
 stop_all() {
     local pid
     for pid in "${psql_pid[@]}"; do end TERM "$pid"; done
     [ -z "$sidecar_pid" ] || end TERM "$sidecar_pid"
+    [ -z "$backend_pid" ] || end TERM "$backend_pid"
     # INT is PostgreSQL's fast shutdown.
     [ -z "$postgres_pid" ] || end INT "$postgres_pid"
-    psql_pid=() sidecar_pid='' postgres_pid=''
+    psql_pid=() sidecar_pid='' backend_pid='' postgres_pid=''
     rm -rf "$work"
 }
 trap stop_all EXIT
@@ -91,9 +92,13 @@ as_admin() {
 start_sidecar() {
     sidecar_port="$(free_port)"
     admin_port="$(free_port)"
-    sed -e "s/port: 6543\b/port: $sidecar_port/" -e "s/port: 5432\b/port: $postgres_port/" "$here/policy.yaml" >"$work/policy.yaml"
-    grep -q "port: $sidecar_port" "$work/policy.yaml" && grep -q "port: $postgres_port" "$work/policy.yaml" ||
-        broken 'policy.yaml has other ports than this demo replaces'
+    door_port="$(free_port)"
+    backend_port="$(free_port)"
+    sed -e "s/port: 6543\b/port: $sidecar_port/" -e "s/port: 5432\b/port: $postgres_port/" \
+        -e "s/port: 8080\b/port: $door_port/" -e "s/port: 8000\b/port: $backend_port/" "$here/policy.yaml" >"$work/policy.yaml"
+    for port in "$sidecar_port" "$postgres_port" "$door_port" "$backend_port"; do
+        grep -q "port: $port" "$work/policy.yaml" || broken 'policy.yaml has other ports than this demo replaces'
+    done
     mkdir -p "$work/secrets/chat-db"
     (umask 077 && printf chat >"$work/secrets/chat-db/username" && printf '%s' "$chat_password" >"$work/secrets/chat-db/password")
     (tied TERM "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
@@ -261,4 +266,44 @@ refuse() {
     say "psql -U $1"
     quote "$(printf '%s\n' "$text" | sed -E 's/^psql: error: //; s/^connection to server [^:]*: //')"
     [[ $text == *FATAL* && $text == *HINT* ]] || broken "$1 was refused without a reason and a hint"
+}
+
+# --- the chat room: the backend behind the sidecar, and people at its door
+
+start_backend() {
+    (tied TERM env CHAT_DATABASE="host=127.0.0.1 port=$sidecar_port user=chat dbname=chat" CHAT_LISTEN="127.0.0.1:$backend_port" "$chat") \
+        >"$work/backend.log" 2>&1 &
+    backend_pid=$!
+}
+
+# enter WHO USER: opens a socket in the name of USER; what is heard there comes line by line.
+enter() {
+    local who="$1" to from
+    mkfifo "$work/$who.in" "$work/$who.out"
+    "$chat" talk "ws://127.0.0.1:$door_port/room" "$2" <"$work/$who.in" >"$work/$who.out" 2>&1 &
+    psql_pid[$who]=$!
+    exec {to}>"$work/$who.in" {from}<"$work/$who.out"
+    rm "$work/$who.in" "$work/$who.out"
+    input[$who]=$to output[$who]=$from
+}
+
+# hears WHO WHAT: the next line at that socket.
+hears() {
+    local line=''
+    IFS= read -r -t 60 -u "${output[$1]}" line || broken "$1 hears nothing, and should: $2"
+    say "$(printf '%-9s' "$1") ← $line"
+    [[ $line == "$2"* ]] || broken "$1 should have heard: $2"
+}
+says() {
+    say "$(printf '%-9s' "$1") → $2"
+    printf '%s\n' "$2" >&"${input[$1]}"
+}
+
+# hangs_up WHO
+hangs_up() {
+    local to="${input[$1]}" from="${output[$1]}"
+    kill "${psql_pid[$1]}" 2>/dev/null || true
+    exec {to}>&- {from}<&-
+    wait "${psql_pid[$1]}" 2>/dev/null || true
+    unset "psql_pid[$1]"
 }

@@ -7,13 +7,15 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The request does not say who the user is.
-    #[error("the header x-chat-user is missing, or not text")]
+    #[error(
+        "the header that says who the user is (x-chat-user, of the room x-bulkhead-user) is missing, or not text"
+    )]
     Nobody,
     /// The request is not understood.
     #[error("{0}")]
     Request(&'static str),
     /// No such path.
-    #[error("there are /messages, /report and /healthz")]
+    #[error("there are /messages, /report, /room and /healthz")]
     Path,
     /// What the sidecar or the database answered.
     #[error(transparent)]

@@ -1,8 +1,10 @@
 //! A small chat backend: many users, one PostgreSQL, one process. What an application has to do to run behind Bulkhead, and no more.
 //!
 //! ```text
-//! serve ── routes ── database    one connection a request, which says whose it is: options=-c bulkhead.user=ID
-//!              └──── failure     what the database answered, as an HTTP status
+//! serve ── routes ─┬ database    one connection a request, which says whose it is: options=-c bulkhead.user=ID
+//!                  ├ failure     what the database answered, as an HTTP status
+//!                  └ room        a WebSocket a client; the sidecar says who they are
+//! talk                           the other end of such a WebSocket, in a terminal
 //! ```
 //!
 //! There is no pool in here, no timeout and no database password: the sidecar has all three, and a policy says what they are. The
@@ -10,9 +12,13 @@
 
 pub mod database;
 pub mod failure;
+pub mod room;
 mod routes;
 pub mod serve;
+pub mod talk;
 
 pub use database::Database;
 pub use failure::Failure;
+pub use room::Room;
 pub use serve::serve;
+pub use talk::talk;

@@ -4,6 +4,7 @@
 //! GET  /messages           the user's messages                  x-chat-user: ID
 //! POST /messages           stores the body as a message         x-chat-user: ID
 //! GET  /report?seconds=N   a statement that takes N seconds     x-chat-user: ID
+//! GET  /room               the chat room, a WebSocket          x-bulkhead-user: ID, from the sidecar
 //! GET  /healthz            whether this process answers; a database that is away is no reason to restart it
 //! ```
 //!
@@ -15,7 +16,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Database, Failure};
+use crate::{Database, Failure, Room};
 
 /// Bytes of a message.
 const LONGEST_MESSAGE: usize = 16 * 1024;
@@ -25,14 +26,19 @@ const LONGEST_REPORT: f64 = 3600.0;
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub(crate) async fn answer(request: Request<Incoming>, database: &Database) -> Reply {
-    match route(request, database).await {
-        Ok((status, body)) => reply(status, &body),
-        Err(failure) => reply(
+pub(crate) async fn answer(request: Request<Incoming>, database: &Database, room: &Room) -> Reply {
+    let answered = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/room") => room.enter(request),
+        _ => route(request, database)
+            .await
+            .map(|(status, body)| reply(status, &body)),
+    };
+    answered.unwrap_or_else(|failure| {
+        reply(
             failure.status(),
             &json!({"error": failure.message(), "sqlstate": failure.sqlstate()}),
-        ),
-    }
+        )
+    })
 }
 
 async fn route(

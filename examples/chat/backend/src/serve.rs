@@ -4,14 +4,14 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
-use crate::Database;
 use crate::routes::answer;
+use crate::{Database, Room};
 
 /// How long a client may take to send the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// the policy's timeouts, and the pod's grace period.
 pub async fn serve(listener: TcpListener, database: Database, stop: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
+    let room = Room::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let stream = tokio::select! {
@@ -35,15 +36,18 @@ pub async fn serve(listener: TcpListener, database: Database, stop: impl Future<
                 }
             },
         };
-        let database = database.clone();
+        let (database, room) = (database.clone(), room.clone());
         let service = service_fn(move |request| {
-            let database = database.clone();
-            async move { Ok::<_, Infallible>(answer(request, &database).await) }
+            let (database, room) = (database.clone(), room.clone());
+            async move { Ok::<_, Infallible>(answer(request, &database, &room).await) }
         });
-        let connection = http1::Builder::new()
+        let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+        http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE)
-            .serve_connection(TokioIo::new(stream), service);
+            .header_read_timeout(PATIENCE);
+        let connection = http
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
         // A client that goes away in mid-answer is no news.
         tokio::spawn(connections.watch(connection));
     }

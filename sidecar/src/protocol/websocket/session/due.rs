@@ -93,7 +93,7 @@ impl Session {
 
     /// A newer socket of the same user takes the place of this one.
     pub(super) fn give_way(&mut self) {
-        let field = self.named("limits.connectionsPerUser");
+        let field = self.entry.force().name_setting("limits.connectionsPerUser");
         let reason = format!("a newer connection took this place; {field}");
         self.close(Close::POLICY, &reason, Initiator::Sidecar);
     }
