@@ -45,10 +45,18 @@ images: ## The images of the sidecar and the operator, as users run them: target
 	@tests/cluster/images/release
 
 .PHONY: bench
-bench: ## pgbench: direct, PgBouncer and Bulkhead in turn (QUICK=1: about 3 minutes)
+bench: ## pgbench: direct, PgBouncer and Bulkhead in turn; then what admission costs (QUICK=1: about 5 minutes)
 	@tests/setup/ensure rust cc postgresql pgbouncer python
-	cargo build --release --package bulkhead-sidecar --bins
+	cargo build --release --workspace --locked --bins
 	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
+# Arguments choose among the database's sections.
+	$(if $(BENCH_ARGS),,@$(MAKE) bench-admission)
+
+.PHONY: bench-admission
+bench-admission: ## Pods created a second with no injection, by policy and by webhook; the operator with many policies and pods
+	@tests/setup/ensure rust cc control-plane
+	cargo build --release --workspace --locked --bins
+	cargo bench --workspace --locked --bench admission
 
 .PHONY: lint
 lint: ## Formatting, clippy and docs without a warning, and the dependencies' licences, sources and advisories

@@ -4,6 +4,11 @@
 //! What must hold for any bytes is in `fuzz/websocket.rs`, which cargo-fuzz runs for as long as one likes; here it is run for as long
 //! as a test may take.
 
+#![allow(
+    clippy::panic,
+    reason = "a test reports by panicking, in what it is made of too"
+)]
+
 #[path = "../fuzz/websocket.rs"]
 mod targets;
 

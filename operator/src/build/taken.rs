@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_taken_name_is_closed_and_nothing_else() {
-        let table: [(&[(u16, &str, u16)], &[u16]); 4] = [
+        type Row<'a> = (&'a [(u16, &'a str, u16)], &'a [u16]);
+        let table: [Row<'_>; 4] = [
             (&[(8080, "http", 8000)], &[8000]),
             (&[(8080, "", 8000)], &[]),
             (

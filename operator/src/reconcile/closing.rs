@@ -14,6 +14,10 @@ use crate::index::Index;
 
 /// What a policy wants of its pods' ports.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one lives for the moment in which it is planned by"
+)]
 pub enum Wish<'a> {
     /// That they are closed: to pods that are injected now by this one, where anything is taken over now, and to older pods as before.
     Closed {
@@ -279,7 +283,10 @@ mod tests {
             pods: vec![&bare],
         };
         let over_all = theirs(&json!({}));
-        assert_eq!(planned(closed(), &index(&[over_all.clone()], &[])).0, None);
+        assert_eq!(
+            planned(closed(), &index(std::slice::from_ref(&over_all), &[])).0,
+            None
+        );
         // One that is there already would open the pods, so it goes, whatever else is wanted.
         let both = index(&[own("one"), over_all], &[MARKED_ONE]);
         for wish in [closed(), Wish::Kept, Wish::Outlived] {

@@ -35,7 +35,7 @@ impl WebSocketForce {
     #[must_use]
     pub fn name_setting(&self, field: &'static str) -> String {
         let path = format!("webSockets[{}].{field}", self.name);
-        self.policy.name_field(&path, &self.value(field))
+        self.policy.name_field(&path, self.value(field))
     }
 
     /// The context as a signed token that the application can pass on, of the socket `session` where there is one. None where the system

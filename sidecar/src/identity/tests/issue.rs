@@ -55,7 +55,7 @@ fn part(token: &str, index: usize) -> Value {
 #[test]
 fn a_token_says_everything_that_the_context_does_and_for_how_long() {
     let (public, signing) = namespace_key("ns-1");
-    let dir = with_keys("issue-claims", &[public.clone()], &signing);
+    let dir = with_keys("issue-claims", std::slice::from_ref(&public), &signing);
     let provider = Signer::ed25519("idp");
     let policy = policy(POLICY, jwt_identity(inline(&[provider.jwk()])));
     let issuer = Issuer::new(&policy, &dir.secrets()).unwrap();

@@ -42,7 +42,8 @@ fn found(
 
 #[test]
 fn each_place_is_read_as_its_standard_says() {
-    let rows: &[(&str, Headers<'_>, (TokenPlace, &str), Option<&str>)] = &[
+    type Row<'a> = (&'a str, Headers<'a>, (TokenPlace, &'a str), Option<&'a str>);
+    let rows: &[Row<'_>] = &[
         (
             "/",
             &[("authorization", "Bearer abc")],
