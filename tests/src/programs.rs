@@ -113,7 +113,8 @@ pub fn cache() -> PathBuf {
     })
 }
 
-/// A Python with WebSocket servers and clients: websockets, Starlette on uvicorn, hypercorn for HTTP/2. Made once, as [`python`] is.
+/// A Python with WebSocket servers and clients: websockets, Starlette on uvicorn, hypercorn and
+/// httpx for HTTP/2. Made once, as [`python`] is.
 ///
 /// # Panics
 /// When Python or one of them cannot be had; the message says which command would have made it.
@@ -155,14 +156,16 @@ const PYTHON_PACKAGES: [&str; 3] = [
 const PYTHON_FOLDER: &str = "python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26";
 
 /// The same for WebSockets and HTTP.
-const WEB_PACKAGES: [&str; 4] = [
+const WEB_PACKAGES: [&str; 5] = [
     "websockets==17.*",
     "uvicorn==0.54.*",
     "starlette==1.10.*",
     "hypercorn==0.18.*",
+    "httpx[http2]==0.28.*",
 ];
 /// Where they are installed, in the cache.
-const WEB_FOLDER: &str = "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18";
+const WEB_FOLDER: &str =
+    "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18-httpx-0.28";
 
 /// The release of Node's package `ws`.
 const NODE_WS: &str = "ws@8.23.0";

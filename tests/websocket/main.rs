@@ -9,9 +9,12 @@
 
 mod closes;
 mod cold_start;
+mod conformance;
 mod drain;
 mod echo;
+mod load;
 mod patience;
+mod plain;
 mod refusals;
 mod slow;
 mod tokens;
