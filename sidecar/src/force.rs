@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::identity::{IdentityError, Issuer, Verifier};
 use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls, ScramVerifier};
+use crate::protocol::websocket::events::CriticalEvents;
 use crate::secrets::{SecretError, Secrets};
 use crate::telemetry::TimeoutKind;
 use crate::upstream::{Connector, Resolver, UpstreamError};
@@ -156,6 +157,7 @@ impl Force {
                 settings: settings.clone(),
                 policy: Arc::clone(policy),
                 name: settings.name.as_str().into(),
+                events: Arc::new(CriticalEvents::new(&settings.critical_events)),
                 verifier: Arc::clone(&verifier),
                 issuer: issuer.clone(),
             })

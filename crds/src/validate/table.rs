@@ -110,6 +110,11 @@ pub static RULES: &[Rule] = &[
         Effective(web_sockets::buffer_over_memory),
     ),
     rule(
+        "CompressedUnread",
+        Warning,
+        Effective(web_sockets::compressed_unread),
+    ),
+    rule(
         "EvictInEnforce",
         Warning,
         Effective(injection::evict_in_enforce),

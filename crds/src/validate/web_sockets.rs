@@ -2,6 +2,7 @@
 
 use super::rule::{Complaints, complain, web_socket};
 use crate::effective::EffectivePolicy;
+use crate::kinds::{Compression, SlowConsumer};
 use crate::names;
 
 /// A ping keeps a quiet socket alive, if it comes in time.
@@ -40,6 +41,31 @@ pub(super) fn buffer_over_memory(policy: &EffectivePolicy) -> Complaints {
             web_socket(&one.name, "limits.bufferPerUser"),
             message,
         ));
+    }
+    complaints
+}
+
+/// What is compressed is not read.
+pub(super) fn compressed_unread(policy: &EffectivePolicy) -> Complaints {
+    let mut complaints = Vec::new();
+    for one in &policy.web_sockets {
+        let asks = [
+            (one.validate_utf8, "validateUtf8"),
+            (!one.critical_events.is_empty(), "criticalEvents"),
+            (
+                one.slow_consumer == SlowConsumer::Drop,
+                "limits.slowConsumer",
+            ),
+        ];
+        let mut fields = asks.iter().filter(|(asks, _)| *asks);
+        if one.compression == Compression::Pass
+            && let Some((_, field)) = fields.next()
+        {
+            let message = format!(
+                "is Pass, and messages that are compressed cannot be read, so that {field} does not hold for them: write Auto or Remove"
+            );
+            complaints.push(complain(web_socket(&one.name, "compression"), message));
+        }
     }
     complaints
 }

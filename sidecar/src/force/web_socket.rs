@@ -8,6 +8,7 @@ use bulkhead_crds::kinds::Mode;
 use bulkhead_crds::names;
 
 use crate::identity::{Issuer, UserContext, Verifier};
+use crate::protocol::websocket::events::CriticalEvents;
 
 /// One WebSocket entry of a revision.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct WebSocketForce {
     pub policy: Arc<EffectivePolicy>,
     /// The entry's name.
     pub name: Arc<str>,
+    /// Its critical events.
+    pub events: Arc<CriticalEvents>,
     /// Verifies user contexts.
     pub verifier: Arc<Verifier>,
     /// Signs them for the application to pass on.

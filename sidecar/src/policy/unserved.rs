@@ -78,19 +78,12 @@ fn of_web_socket(
     ) {
         found.push(("resume", "asks for lost sockets to be resumed"));
     }
-    if !socket.critical_events.is_empty() {
-        let what = "names events that are counted and never dropped";
-        found.push(("criticalEvents", what));
-    }
     if socket.execution != EffectiveExecution::default() {
         found.push(("execution", "asks for limits of the application's runs"));
     }
     if socket.slow_consumer == SlowConsumer::Drop {
         let what = "asks for messages to be left out; the application waits instead";
         found.push(("limits.slowConsumer", what));
-    }
-    if socket.validate_utf8 {
-        found.push(("validateUtf8", "asks for text messages to be checked"));
     }
     found
 }

@@ -22,6 +22,6 @@ pub use labels::{
 pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use notices::Notices;
-pub use socket::{Initiator, MessageDirection, SocketMetrics};
+pub use socket::{EventOutcome, Initiator, MessageDirection, SocketMetrics};
 pub use striped::{StripedGauge, StripedHistogram};
 pub use upstream::UpstreamMetrics;

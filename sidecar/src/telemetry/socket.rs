@@ -55,11 +55,25 @@ label!(
     }
 );
 
+label!(
+    /// What became of a critical event: `bulkhead_websocket_critical_events_total{outcome}`.
+    EventOutcome {
+        /// Written whole to the client.
+        Delivered = "delivered",
+        /// The socket ended before that.
+        Lost = "lost",
+    }
+);
+
+/// The outcome of a message whose first bytes do not tell whether it is an event.
+const UNSCANNED: &str = "unscanned";
+
 /// The families of WebSockets alone.
 #[derive(Debug)]
 pub(super) struct SocketFamilies {
     messages: IntCounterVec,
     closes: IntCounterVec,
+    critical_events: IntCounterVec,
 }
 
 /// One entry's series.
@@ -69,6 +83,7 @@ pub struct SocketMetrics {
     timeouts: [IntCounter; TimeoutKind::ALL.len()],
     messages: [IntCounter; MessageDirection::ALL.len()],
     closes: IntCounterVec,
+    critical_events: IntCounterVec,
     name: String,
     notices: Notices,
     last_client: LastClient,
@@ -93,6 +108,11 @@ impl SocketFamilies {
                 "WebSockets that have ended, by close code (1006: without a Close frame) and by who began it.",
                 &["upstream", "code", "initiator"],
             )?,
+            critical_events: counter(
+                "bulkhead_websocket_critical_events_total",
+                "Messages of the application that are critical events of the policy, by what became of them.",
+                &["upstream", "event", "outcome"],
+            )?,
         })
     }
 
@@ -109,6 +129,7 @@ impl SocketFamilies {
                 self.messages.with_label_values(&[name, direction])
             }),
             closes: self.closes.clone(),
+            critical_events: self.critical_events.clone(),
             name: name.to_owned(),
             notices: Notices::default(),
             last_client: LastClient::default(),
@@ -145,6 +166,33 @@ impl SocketMetrics {
         self.closes
             .with_label_values(&[self.name.as_str(), label, initiator.as_str()])
             .inc();
+    }
+
+    /// Makes the series of these events, so that the first of them is seen to have come.
+    pub fn expect_events(&self, events: &[String]) {
+        for event in events {
+            for outcome in EventOutcome::ALL {
+                let _ = self.event(event, outcome.as_str());
+            }
+        }
+        if !events.is_empty() {
+            let _ = self.event("", UNSCANNED);
+        }
+    }
+
+    /// Counts a critical event, by its entry in the policy.
+    pub fn critical_event(&self, event: &str, outcome: EventOutcome) {
+        self.event(event, outcome.as_str()).inc();
+    }
+
+    /// Counts a message of which its first bytes do not tell whether it is an event.
+    pub fn unscanned(&self) {
+        self.event("", UNSCANNED).inc();
+    }
+
+    fn event(&self, event: &str, outcome: &str) -> IntCounter {
+        self.critical_events
+            .with_label_values(&[self.name.as_str(), event, outcome])
     }
 
     /// A client comes, or goes.

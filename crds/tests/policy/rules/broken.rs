@@ -301,6 +301,14 @@ pub(super) const BROKEN: &[Case] = &[
         "BufferOverMemory",
         &[SOCKET, ("webSockets/0/limits/bufferPerUser", "2Mi")],
     ),
+    (
+        "CompressedUnread",
+        &[
+            SOCKET,
+            ("webSockets/0/compression", "Pass"),
+            ("webSockets/0/criticalEvents", "[done]"),
+        ],
+    ),
     ("EvictInEnforce", &[("injection", "{missed: Evict}")]),
     (
         "EvictInEnforce",

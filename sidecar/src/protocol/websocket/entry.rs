@@ -25,6 +25,7 @@ impl SocketEntry {
     /// An entry without sockets.
     #[must_use]
     pub fn new(force: Arc<WebSocketForce>, metrics: Arc<SocketMetrics>) -> Self {
+        metrics.expect_events(force.events.names());
         Self {
             application: RefCell::new(Rc::new(Application::new(force.settings.upstream_port))),
             metrics,
@@ -57,6 +58,7 @@ impl SocketEntry {
         if self.application().port() != port {
             *self.application.borrow_mut() = Rc::new(Application::new(port));
         }
+        self.metrics.expect_events(force.events.names());
         *self.force.borrow_mut() = force;
     }
 

@@ -5,12 +5,13 @@
 //!                └ upgrade: handshake → identity → seat → application → session (on the user's worker)
 //! ```
 //!
-//! [`handshake`] and [`codec`] are pure. [`http`] is the front door and the way to the application, [`session`] the relay between two
+//! [`handshake`], [`codec`] and [`events`] are pure. [`http`] is the front door and the way to the application, [`session`] the relay between two
 //! sockets that have upgraded. [`entry`] is an entry of the policy on one worker, [`user`] what one user has of it.
 
 mod bucket;
 pub mod codec;
 pub mod entry;
+pub mod events;
 pub mod handshake;
 pub mod http;
 mod seat;

@@ -137,6 +137,12 @@ impl Walker {
         self.left == 0 && !self.in_message
     }
 
+    /// Takes back the frame that was reported last, nothing of which is passed on: what was passed before it ends with a frame. The walker
+    /// is of no more use.
+    pub const fn withdraw(&mut self) {
+        self.left = 0;
+    }
+
     /// Passes over a header, if there is one, and over what there is of its payload.
     #[inline]
     fn pass(&mut self, header: Option<Header>, there: usize) -> Step {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bulkhead_crds::kinds::SlowConsumer;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
@@ -128,7 +129,9 @@ fn question(
     let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
     let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
     let settings = &force.settings;
-    let is_read = settings.validate_utf8 || !settings.critical_events.is_empty();
+    let is_read = settings.validate_utf8
+        || !settings.critical_events.is_empty()
+        || settings.slow_consumer == SlowConsumer::Drop;
     let compresses = offered_extensions(headers, settings.compression, is_read);
     offer.tell_application(headers);
     without_hop_by_hop(headers);

@@ -51,6 +51,18 @@ impl Direction {
 impl Session {
     /// Ends the socket with a code and a reason; what both sides have begun is finished first. Once only.
     pub(super) fn close(&mut self, code: u16, reason: &str, initiator: Initiator) {
+        // To the application the client is what has gone away.
+        self.close_with(code, Close::GOING_AWAY, reason, initiator);
+    }
+
+    /// The same with another code for the application.
+    pub(super) fn close_with(
+        &mut self,
+        code: u16,
+        application: u16,
+        reason: &str,
+        initiator: Initiator,
+    ) {
         if self.closing.is_some() {
             return;
         }
@@ -61,14 +73,8 @@ impl Session {
             self.client.told = true;
         }
         if !self.application.told {
-            // To the application the client is what has gone away.
             let mask = self.worker.jitter.number();
-            write_masked_close(
-                self.application.own.writer(),
-                Close::GOING_AWAY,
-                reason,
-                mask,
-            );
+            write_masked_close(self.application.own.writer(), application, reason, mask);
             self.application.told = true;
         }
     }
@@ -77,6 +83,11 @@ impl Session {
     pub(super) fn ended(&self) -> Option<Ending> {
         let silent = |side: &super::Side| side.closed.is_some() || side.ended;
         if let Some(ending) = self.closing {
+            if self.client.severed {
+                let application = &self.application;
+                let heard = application.own.is_empty() || application.ended || application.deaf;
+                return (self.application.cleared == 0 && heard).then_some(ending);
+            }
             return (self.client.own.is_empty() && silent(&self.client)).then_some(ending);
         }
         let (client, application) = (self.client.closed?, self.application.closed?);
@@ -148,6 +159,7 @@ impl Session {
 
     /// Gives back what the socket had, and ends both streams.
     pub(super) async fn finish(mut self, ending: Ending) {
+        self.lose_events();
         self.entry.metrics.closed(ending.code, ending.initiator);
         self.entry.metrics.connections.dec();
         self.user.leave(&self.handle);

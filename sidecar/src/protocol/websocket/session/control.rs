@@ -3,8 +3,10 @@
 use tokio::time::Instant;
 
 use super::super::codec::{Close, Control, Opcode, Step, Violation, write_ping};
+use super::super::events::Verdict;
 use super::clocks::{CLOSE_LIMIT, Ping};
 use super::{Direction, Initiator, Session};
+use crate::telemetry::EventOutcome;
 
 /// What a ping of the sidecar carries, so that its pong is known: nobody else sends this by accident.
 const PING: [u8; 8] = *b"bulkhead";
@@ -62,7 +64,19 @@ impl Session {
         }
         match from.walker.step(unread) {
             Ok(Step::More) => return false,
-            Ok(Step::Data { len, .. }) => from.swallow(len),
+            Ok(Step::Data {
+                len,
+                header,
+                payload,
+                ends,
+            }) => {
+                let bytes = unread.get(..len).unwrap_or_default();
+                let read = from.reading.read(header.as_ref(), payload, bytes, ends);
+                from.swallow(len);
+                if let Ok(Some(Verdict::Event(event))) = read {
+                    self.count_event(event, EventOutcome::Lost);
+                }
+            }
             Ok(Step::Control(control)) => {
                 if control.opcode == Opcode::Close {
                     let close = Close::parse(control.payload());
@@ -76,6 +90,24 @@ impl Session {
         true
     }
 
+    /// Bytes of a message cannot stand where they do, and are not passed on. Where a part of their frame has gone already, the receiver's
+    /// stream has to end without a Close frame.
+    pub(super) fn unreadable(
+        &mut self,
+        direction: Direction,
+        frame_is_whole: bool,
+        violation: &Violation,
+    ) {
+        let (from, to) = self.sides(direction);
+        if frame_is_whole {
+            from.walker.withdraw();
+        } else {
+            to.severed = true;
+            to.told = true;
+        }
+        self.violated(direction, violation);
+    }
+
     /// The sender has broken the protocol or a limit: both sides are told, and nothing more of it is read as frames.
     pub(super) fn violated(&mut self, direction: Direction, violation: &Violation) {
         let (from, _) = self.sides(direction);
@@ -84,6 +116,10 @@ impl Session {
             Violation::MessageTooBig => self.named("limits.messageBytes"),
             other => format!("{}: {other}", direction.sender_name()),
         };
-        self.close(violation.code(), &reason, Initiator::Sidecar);
+        let application = match direction {
+            Direction::Up => Close::GOING_AWAY,
+            Direction::Down => violation.code(),
+        };
+        self.close_with(violation.code(), application, &reason, Initiator::Sidecar);
     }
 }

@@ -12,8 +12,10 @@
 mod clocks;
 mod close;
 mod control;
+mod deliveries;
 mod due;
 mod pump;
+mod reading;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -36,6 +38,8 @@ use crate::telemetry::Initiator;
 use crate::worker::{Handle, Signal, Worker};
 use clocks::{Clocks, Due};
 use close::Ending;
+use deliveries::Deliveries;
+use reading::Reading;
 
 /// One socket of one user.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Session {
     paid: bool,
     /// Since when the client has had more to say than it may.
     slowed: Option<Instant>,
+    /// The application's critical events on their way.
+    deliveries: Deliveries,
     /// Bytes that stand in the user's ledger for this socket.
     held: usize,
     /// How it will have ended, where the sidecar ends it.
@@ -84,6 +90,8 @@ struct Side {
     cleared: usize,
     /// Walks what it sends.
     walker: Walker,
+    /// Reads messages of what it sends, where the policy says so.
+    reading: Reading,
     /// Frames of our own for it, which go between two of the other side's.
     own: Outbox,
     /// The code of the Close frame that it has sent.
@@ -94,6 +102,8 @@ struct Side {
     deaf: bool,
     /// Whether its stream has ended.
     ended: bool,
+    /// Whether it has been given a part of a frame whose rest it does not get: nothing can be said to it any more.
+    severed: bool,
 }
 
 /// Which way bytes go.
@@ -150,17 +160,25 @@ impl Session {
                 now.checked_add(left + settings.expiry_grace)
             });
         let deflates = upgraded.deflates;
+        // What is compressed cannot be read.
+        let checks_text = settings.validate_utf8 && !deflates;
+        let mut down = Reading::new(checks_text);
+        if !deflates {
+            down = down.looking_for(&force.events);
+        }
         let client = Side::new(
             &worker,
             upgraded.client,
             &upgraded.client_early,
             Walker::new(Sender::Client, Some(settings.message_bytes), deflates),
+            Reading::new(checks_text),
         );
         let application = Side::new(
             &worker,
             upgraded.application,
             &upgraded.application_early,
             Walker::new(Sender::Server, None, deflates),
+            down,
         );
         Self {
             client,
@@ -180,6 +198,7 @@ impl Session {
             unanswered: false,
             paid: false,
             slowed: None,
+            deliveries: Deliveries::default(),
             held: 0,
             closing: None,
             closed_first: None,
@@ -219,6 +238,12 @@ impl Session {
             if let Poll::Ready(ending) = self.poll_pump(direction, cx) {
                 return Poll::Ready(Event::End(ending));
             }
+        }
+        // What the application has said may have to be answered.
+        if !self.application.own.is_empty()
+            && let Poll::Ready(ending) = self.poll_pump(Direction::Up, cx)
+        {
+            return Poll::Ready(Event::End(ending));
         }
         self.account();
         if let Some(ending) = self.ended() {
@@ -282,7 +307,13 @@ const fn sides<'a>(
 }
 
 impl Side {
-    fn new(worker: &Worker, stream: Stream, early: &[u8], walker: Walker) -> Self {
+    fn new(
+        worker: &Worker,
+        stream: Stream,
+        early: &[u8],
+        walker: Walker,
+        reading: Reading,
+    ) -> Self {
         let mut inbox = Inbox::new(worker.slab.clone());
         inbox.preload(early);
         Self {
@@ -290,11 +321,13 @@ impl Side {
             inbox,
             cleared: 0,
             walker,
+            reading,
             own: Outbox::new(worker.slab.clone()),
             closed: None,
             told: false,
             deaf: false,
             ended: false,
+            severed: false,
         }
     }
 

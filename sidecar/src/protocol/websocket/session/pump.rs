@@ -85,14 +85,18 @@ impl Session {
                     from.cleared -= count;
                     if direction == Direction::Down {
                         self.clocks.stalled = None;
+                        self.deliveries.wrote(count);
                     }
                 }
                 Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
                 Poll::Pending => break Poll::Pending,
             }
         };
-        if told && direction == Direction::Down {
-            self.told_client();
+        if direction == Direction::Down {
+            self.count_delivered();
+            if told {
+                self.told_client();
+            }
         }
         match written {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
@@ -153,11 +157,28 @@ impl Session {
             let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
             match from.walker.step(unread) {
                 Ok(Step::More) => break Walked::Short,
-                Ok(Step::Data { len, ends, .. }) => {
+                Ok(Step::Data {
+                    len,
+                    header,
+                    payload,
+                    ends,
+                }) => {
+                    let bytes = unread.get(..len).unwrap_or_default();
+                    let read = from.reading.read(header.as_ref(), payload, bytes, ends);
+                    let verdict = match read {
+                        Ok(verdict) => verdict,
+                        Err(violation) => {
+                            self.unreadable(direction, header.is_some(), &violation);
+                            break Walked::On;
+                        }
+                    };
                     from.cleared += len;
                     messages += u64::from(ends);
                     self.clocks.busy = self.read_at;
                     self.paid &= direction == Direction::Down;
+                    if let Some(verdict) = verdict {
+                        self.carries(verdict);
+                    }
                 }
                 Ok(Step::Control(control)) => self.control(direction, &control),
                 Err(violation) => {

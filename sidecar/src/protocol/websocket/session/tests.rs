@@ -1,3 +1,6 @@
+mod events;
+mod text;
+
 use std::time::Duration;
 
 use bulkhead_crds::effective::EffectivePolicy;
@@ -41,9 +44,8 @@ struct Stage {
     session: JoinHandle<()>,
 }
 
-fn policy(slow_consumer: &str) -> EffectivePolicy {
-    let text = POLICY.replace("SLOW", slow_consumer);
-    let policy = bulkhead_crds::load(&text).unwrap();
+fn policy(text: &str) -> EffectivePolicy {
+    let policy = bulkhead_crds::load(text).unwrap();
     bulkhead_crds::resolve(&policy, "testing").unwrap()
 }
 
@@ -52,7 +54,16 @@ fn stage() -> Stage {
 }
 
 fn stage_of(slow_consumer: &str) -> Stage {
-    let policy = Arc::new(policy(slow_consumer));
+    stage_under(&POLICY.replace("SLOW", slow_consumer))
+}
+
+/// A stage whose entry says this as well.
+fn stage_that(says: &str) -> Stage {
+    stage_under(&format!("{}    {says}\n", POLICY.replace("SLOW", "Wait")))
+}
+
+fn stage_under(text: &str) -> Stage {
+    let policy = Arc::new(policy(text));
     let secrets = Arc::new(Secrets::new(None));
     let resolver = Resolver::system();
     let force = Force::build("1".into(), &policy, &secrets, &resolver, None).unwrap();
