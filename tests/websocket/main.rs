@@ -12,6 +12,7 @@ mod cold_start;
 mod conformance;
 mod drain;
 mod echo;
+mod forged;
 mod load;
 mod patience;
 mod plain;

@@ -9,7 +9,7 @@ use super::super::handshake::{Found, Refusal, admits_origin, find_token};
 use super::super::seat::{NoSeat, Seat};
 use super::front::Front;
 use crate::force::WebSocketForce;
-use crate::identity::{Presented, Rejection, UserContext, UserId};
+use crate::identity::{Presented, Rejection, RejectionReason, UserContext, UserId};
 use crate::worker::mailbox::Letter;
 
 /// For whom a request is, if for anybody, and why not.
@@ -24,13 +24,17 @@ pub(super) struct Caller {
 /// Finds and verifies the request's token. What was not believed is in the outcome, for the policy to judge.
 ///
 /// # Errors
-/// The request carries two tokens, or what no token can be.
+/// The request carries two tokens, or what no token can be, and the policy is enforced.
 pub(super) async fn caller(
     front: &Front,
     force: &WebSocketForce,
     parts: &mut Parts,
 ) -> Result<Caller, Refusal> {
-    let found = find_token(parts, &force.settings.tokens)?;
+    let found = match find_token(parts, &force.settings.tokens) {
+        Ok(found) => found,
+        Err(refusal) if force.enforces() => return Err(refusal),
+        Err(refusal) => return Ok(Caller::nobody(refusal.message())),
+    };
     let place = found.as_ref().map(|found| found.place);
     if force.policy.isolation.tier == Tier::Shared {
         return Ok(Caller {
@@ -68,12 +72,26 @@ fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<
 }
 
 impl Caller {
-    /// Whether the page that asks may use this token.
+    /// Who carries what nobody can believe.
+    const fn nobody(message: String) -> Self {
+        Self {
+            context: None,
+            rejection: Some(Rejection {
+                reason: RejectionReason::Malformed,
+                message,
+                hint: String::new(),
+            }),
+            place: None,
+        }
+    }
+
+    /// Whether the page that asks may use this token. Where the policy is not enforced, it is told that it may not, and goes on.
     ///
     /// # Errors
     /// It may not.
     pub(super) fn check_origin(
         &self,
+        front: &Front,
         force: &WebSocketForce,
         parts: &Parts,
     ) -> Result<(), Refusal> {
@@ -82,7 +100,18 @@ impl Caller {
         if admits_origin(&parts.headers, allowed, from_cookie) {
             return Ok(());
         }
-        Err(Refusal::Origin)
+        if force.enforces() {
+            return Err(Refusal::Origin);
+        }
+        let metrics = &front.entry.metrics;
+        metrics.notice("origin", |upstream, left_out| {
+            tracing::warn!(
+                upstream,
+                left_out,
+                "a page of an origin that may not uses the application; in mode Enforce it is refused"
+            );
+        });
+        Ok(())
     }
 
     /// Refuses who is nobody, where the policy is enforced.

@@ -91,7 +91,7 @@ async fn context(
             if is_preflight {
                 return Ok(caller.context);
             }
-            caller.check_origin(force, parts)?;
+            caller.check_origin(front, force, parts)?;
             Ok(caller.or_refused(force)?.context)
         }
     }

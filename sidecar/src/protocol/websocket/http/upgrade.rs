@@ -106,7 +106,7 @@ async fn identified(
     parts: &mut Parts,
 ) -> Result<Caller, Refusal> {
     let caller = caller(front, force, parts).await?;
-    caller.check_origin(force, parts)?;
+    caller.check_origin(front, force, parts)?;
     let caller = caller.or_refused(force)?;
     if let Some(rejection) = &caller.rejection {
         let metrics = &front.worker.process.metrics;
