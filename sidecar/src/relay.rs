@@ -123,10 +123,17 @@ impl Inbox {
     pub fn remove(&mut self, at: usize, count: usize) {
         let at = at.min(self.len());
         let count = count.min(self.len() - at);
-        // What stands before is what a peer has not taken yet: mostly nothing, and never more than a read or two.
-        self.buffer
-            .copy_within(self.start..self.start + at, self.start + count);
-        self.consume(count);
+        let (from, to) = (self.start + at, self.start + at + count);
+        // The shorter part is moved: what a peer has not taken yet, mostly nothing, or what has come behind.
+        if at <= self.end - to {
+            self.buffer
+                .copy_within(self.start..from, self.start + count);
+            self.consume(count);
+        } else {
+            self.buffer.copy_within(to..self.end, from);
+            self.end -= count;
+            self.consume(0);
+        }
     }
 
     /// Puts bytes that somebody else has already read in front of what comes next.

@@ -6,7 +6,7 @@
 use bulkhead_crds::effective::{
     EffectiveDatabase, EffectiveExecution, EffectivePolicy, EffectiveWebSocket, Origin,
 };
-use bulkhead_crds::kinds::{Protocol, RowLevelSecurity, SlowConsumer};
+use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
 
@@ -80,10 +80,6 @@ fn of_web_socket(
     }
     if socket.execution != EffectiveExecution::default() {
         found.push(("execution", "asks for limits of the application's runs"));
-    }
-    if socket.slow_consumer == SlowConsumer::Drop {
-        let what = "asks for messages to be left out; the application waits instead";
-        found.push(("limits.slowConsumer", what));
     }
     found
 }

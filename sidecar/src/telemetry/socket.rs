@@ -74,6 +74,7 @@ pub(super) struct SocketFamilies {
     messages: IntCounterVec,
     closes: IntCounterVec,
     critical_events: IntCounterVec,
+    dropped: IntCounterVec,
 }
 
 /// One entry's series.
@@ -87,6 +88,8 @@ pub struct SocketMetrics {
     name: String,
     notices: Notices,
     last_client: LastClient,
+    /// Messages of the application that were left out for clients that do not read.
+    pub dropped: IntCounter,
     /// Sockets that are open.
     pub connections: IntGauge,
 }
@@ -113,6 +116,11 @@ impl SocketFamilies {
                 "Messages of the application that are critical events of the policy, by what became of them.",
                 &["upstream", "event", "outcome"],
             )?,
+            dropped: counter(
+                "bulkhead_websocket_dropped_messages_total",
+                "Messages of the application that were left out for clients that do not read (limits.slowConsumer: Drop).",
+                &["upstream"],
+            )?,
         })
     }
 
@@ -130,6 +138,7 @@ impl SocketFamilies {
             }),
             closes: self.closes.clone(),
             critical_events: self.critical_events.clone(),
+            dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
             notices: Notices::default(),
             last_client: LastClient::default(),

@@ -95,11 +95,11 @@ impl Session {
     pub(super) fn unreadable(
         &mut self,
         direction: Direction,
-        frame_is_whole: bool,
+        nothing_went: bool,
         violation: &Violation,
     ) {
         let (from, to) = self.sides(direction);
-        if frame_is_whole {
+        if nothing_went {
             from.walker.withdraw();
         } else {
             to.severed = true;

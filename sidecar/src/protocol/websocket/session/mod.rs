@@ -16,6 +16,7 @@ mod deliveries;
 mod due;
 mod pump;
 mod reading;
+mod spare;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -68,6 +69,12 @@ pub struct Session {
     paid: bool,
     /// Since when the client has had more to say than it may.
     slowed: Option<Instant>,
+    /// Whether its messages are compressed.
+    deflates: bool,
+    /// Whether the user's ledger is full and the client takes nothing, so that messages are left out.
+    is_full: bool,
+    /// Whether the application's message under way is left out.
+    leaves_out: bool,
     /// The application's critical events on their way.
     deliveries: Deliveries,
     /// Bytes that stand in the user's ledger for this socket.
@@ -198,6 +205,9 @@ impl Session {
             unanswered: false,
             paid: false,
             slowed: None,
+            deflates,
+            is_full: false,
+            leaves_out: false,
             deliveries: Deliveries::default(),
             held: 0,
             closing: None,

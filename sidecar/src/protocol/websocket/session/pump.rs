@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use bulkhead_crds::kinds::SlowConsumer;
 
 use super::super::codec::{Close, Step};
+use super::spare::Spare;
 use super::{Direction, Ending, Session, sides};
 use crate::relay::BUFFER_BYTES;
 use crate::telemetry::Initiator;
@@ -99,7 +100,10 @@ impl Session {
             }
         }
         match written {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => {
+                self.is_full &= direction == Direction::Up;
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(direction)),
             Poll::Pending if direction == Direction::Down => self.client_is_slow(),
             Poll::Pending => Poll::Pending,
@@ -107,18 +111,24 @@ impl Session {
     }
 
     /// The client takes nothing at the moment. The application waits with it, unless the policy has its messages kept for the client up to
-    /// a limit.
+    /// a limit, and left out from there on or the socket closed.
     fn client_is_slow(&mut self) -> Poll<Result<(), Ending>> {
         self.clocks.stalled.get_or_insert_with(Instant::now);
         self.account();
         let force = self.entry.force_now();
         let settings = &force.settings;
         // Frames of our own wait for the next gap that the client comes to, not for one that is read ahead.
-        let waits = settings.slow_consumer != SlowConsumer::Close || !self.client.own.is_empty();
-        if waits || self.application.ended {
+        let reads_ahead = match settings.slow_consumer {
+            SlowConsumer::Wait => false,
+            // Of messages that are compressed together none can be left out.
+            SlowConsumer::Drop => !self.deflates,
+            SlowConsumer::Close => true,
+        };
+        if !reads_ahead || !self.client.own.is_empty() || self.application.ended {
             return Poll::Pending;
         }
-        if self.user.held() + BUFFER_BYTES as u64 <= settings.buffer_per_user {
+        self.is_full = self.user.held() + BUFFER_BYTES as u64 > settings.buffer_per_user;
+        if !self.is_full || settings.slow_consumer == SlowConsumer::Drop {
             let inbox = &mut self.application.inbox;
             inbox.reserve(inbox.len() + BUFFER_BYTES);
             return Poll::Ready(Ok(()));
@@ -153,6 +163,14 @@ impl Session {
             if direction == Direction::Up && !self.may_send() {
                 break Walked::Held;
             }
+            if direction == Direction::Down && self.is_full && !self.leaves_out {
+                match self.spare() {
+                    Spare::Passes => {}
+                    Spare::LeftOut => self.leaves_out = true,
+                    Spare::Waits => break Walked::Held,
+                    Spare::Unknown => break Walked::Short,
+                }
+            }
             let (from, _) = sides(&mut self.client, &mut self.application, direction);
             let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
             match from.walker.step(unread) {
@@ -163,18 +181,24 @@ impl Session {
                     payload,
                     ends,
                 }) => {
+                    let leaves_out = self.leaves_out && direction == Direction::Down;
                     let bytes = unread.get(..len).unwrap_or_default();
                     let read = from.reading.read(header.as_ref(), payload, bytes, ends);
                     let verdict = match read {
                         Ok(verdict) => verdict,
                         Err(violation) => {
-                            self.unreadable(direction, header.is_some(), &violation);
+                            let nothing_went = header.is_some() || leaves_out;
+                            self.unreadable(direction, nothing_went, &violation);
                             break Walked::On;
                         }
                     };
+                    self.clocks.busy = self.read_at;
+                    if leaves_out {
+                        self.leave_out(len, ends);
+                        continue;
+                    }
                     from.cleared += len;
                     messages += u64::from(ends);
-                    self.clocks.busy = self.read_at;
                     self.paid &= direction == Direction::Down;
                     if let Some(verdict) = verdict {
                         self.carries(verdict);

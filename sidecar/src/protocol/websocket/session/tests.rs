@@ -1,4 +1,5 @@
 mod events;
+mod spare;
 mod text;
 
 use std::time::Duration;
