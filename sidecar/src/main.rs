@@ -30,6 +30,7 @@ async fn carry_out(command: Command) -> Exit {
         Command::Run(args) => return serve(&args).await,
         Command::Check(args) => return check(&args).await,
         Command::Users(args) => cli::users(&args, &mut out).await,
+        Command::Executions(args) => cli::executions(&args, &mut out).await,
         Command::Policy(args) => cli::policy(&args, &mut out).await,
         Command::Drain(args) => cli::drain(&args, &mut out).await,
     };

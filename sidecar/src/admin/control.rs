@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::inventory::{ApplicationRow, UsersReport};
+use super::inventory::{ApplicationRow, ExecutionRow, ExecutionsReport, UsersReport};
 use super::paths;
 use super::port::{ACCEPT_PAUSE, RevisionReport};
 use super::reply::{self, Reply};
@@ -22,7 +22,7 @@ use super::{AdminError, AdminState};
 /// How long the workers may take to tell who their users are.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const KNOWN: &str = "GET /users, GET /policy, GET /revision and POST /drain";
+const KNOWN: &str = "GET /users, GET /executions, GET /policy, GET /revision and POST /drain";
 
 /// What a request to drain comes to. In a pod the application ends after its pre-stop hook has asked, and needs its databases
 /// until then; the end comes with the signal.
@@ -144,6 +144,7 @@ fn inode(path: &Path) -> Option<u64> {
 async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
     match (method, path) {
         (&Method::GET, "/users") => users(state).await,
+        (&Method::GET, "/executions") => executions(state),
         (&Method::GET, "/policy") => policy(state),
         (&Method::GET, "/revision") => reply::json(&RevisionReport::of(state)),
         (&Method::POST, "/drain") => {
@@ -151,7 +152,7 @@ async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
             state.drain.notify_one();
             reply::text(StatusCode::ACCEPTED, DRAIN_ANSWER)
         }
-        (_, "/users" | "/policy" | "/revision" | "/drain") => {
+        (_, "/users" | "/executions" | "/policy" | "/revision" | "/drain") => {
             reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("there is {KNOWN}"))
         }
         _ => reply::not_found(KNOWN),
@@ -172,6 +173,21 @@ async fn users(state: &AdminState) -> Reply {
                 connections,
             })
             .collect(),
+    })
+}
+
+fn executions(state: &AdminState) -> Reply {
+    let runs = state.metrics.unfinished_runs.snapshot().into_iter();
+    let rows = runs.map(|run| ExecutionRow {
+        user_id: run.user_id,
+        upstream: run.upstream,
+        run_id: run.run_id,
+        outcome: run.outcome.as_str().to_owned(),
+        age_seconds: run.age.as_secs(),
+        ended_seconds_ago: run.ended.elapsed().as_secs(),
+    });
+    reply::json(&ExecutionsReport {
+        unfinished: rows.collect(),
     })
 }
 

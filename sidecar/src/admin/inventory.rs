@@ -55,6 +55,30 @@ pub struct UsersReport {
     pub unattributed: Vec<ApplicationRow>,
 }
 
+/// A run of the application that has ended without having been completed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionRow {
+    /// Whose it was.
+    pub user_id: String,
+    /// The policy's name for the WebSocket entry.
+    pub upstream: String,
+    /// Its id; empty where the application has named none.
+    pub run_id: String,
+    /// How it ended: `failed`, `timed_out`, `cancelled`, `dead`.
+    pub outcome: String,
+    /// Seconds for which it had been under way.
+    pub age_seconds: u64,
+    /// Seconds since its end.
+    pub ended_seconds_ago: u64,
+}
+
+/// What `/executions` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionsReport {
+    /// The last runs that were not completed, the newest first.
+    pub unfinished: Vec<ExecutionRow>,
+}
+
 /// Answers for the engine. Asked on the control thread; the workers are asked by message, so the answer may take a moment.
 pub trait Inventory: Send + Sync + 'static {
     /// The factories of all workers, in no order.

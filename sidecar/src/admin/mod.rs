@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use inventory::{ApplicationRow, Inventory, UserRow, UsersReport};
+pub use inventory::{
+    ApplicationRow, ExecutionRow, ExecutionsReport, Inventory, UserRow, UsersReport,
+};
 pub use readiness::Readiness;
 
 use crate::policy::PolicyStore;

@@ -17,11 +17,15 @@ use tokio::task::JoinSet;
 use super::control::{ControlSocket, PolicyReport};
 use super::port::{AdminPort, RevisionReport};
 use super::server::MAX_CONNECTIONS;
-use super::{AdminError, AdminState, Inventory, Readiness, UserRow, UsersReport, client};
+use super::{
+    AdminError, AdminState, ExecutionRow, ExecutionsReport, Inventory, Readiness, UserRow,
+    UsersReport, client,
+};
 use crate::cli::{self, AskArgs, ControlArgs};
+use crate::execution::ExecutionState;
 use crate::policy::fixtures::{database, policy};
 use crate::policy::{Accepted, Diagnostic, PolicyStore, Rejection};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, UnfinishedRun};
 
 struct TwoUsers;
 
@@ -276,6 +280,44 @@ async fn the_socket_tells_the_users_and_who_comes_without_a_context() {
     assert_eq!(ids, ["alice", "bob"]);
     assert_eq!(report.unattributed[0].application_name, "nightly");
     assert_eq!(report.unattributed[0].connections, 1);
+}
+
+#[tokio::test]
+async fn the_socket_tells_the_runs_that_were_not_completed() {
+    let doors = Doors::open().await;
+    doors.state.metrics.unfinished_runs.add(UnfinishedRun {
+        user_id: "alice".to_owned(),
+        upstream: "chat".to_owned(),
+        run_id: "r-1".to_owned(),
+        outcome: ExecutionState::TimedOut,
+        age: Duration::from_secs(61),
+        ended: std::time::Instant::now(),
+    });
+    let report: ExecutionsReport = client::get(&doors.socket(), "/executions")
+        .await
+        .expect("told");
+    let expected = ExecutionRow {
+        user_id: "alice".to_owned(),
+        upstream: "chat".to_owned(),
+        run_id: "r-1".to_owned(),
+        outcome: "timed_out".to_owned(),
+        age_seconds: 61,
+        ended_seconds_ago: 0,
+    };
+    assert_eq!(report.unfinished, [expected]);
+    let args = AskArgs {
+        control: ControlArgs {
+            control: Some(doors.socket()),
+        },
+        json: false,
+    };
+    let mut out = Vec::new();
+    cli::executions(&args, &mut out).await.expect("told");
+    let text = String::from_utf8(out).expect("text");
+    assert!(
+        text.contains("alice") && text.contains("timed_out") && text.contains("61s"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub enum Command {
     Check(RunArgs),
     /// Show the users of the running sidecar.
     Users(AskArgs),
+    /// Show the application's last runs on WebSockets that were not completed.
+    Executions(AskArgs),
     /// Show the policy that the running sidecar has in force, each field with its origin.
     Policy(AskArgs),
     /// Make the running sidecar not ready from now on, and return at once. Databases stay open to the application; SIGTERM

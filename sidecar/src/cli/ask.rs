@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::{AskArgs, ControlArgs};
 use super::table::{Lean, render};
 use crate::admin::control::PolicyReport;
-use crate::admin::{AdminError, UserRow, UsersReport, client};
+use crate::admin::{AdminError, ExecutionRow, ExecutionsReport, UserRow, UsersReport, client};
 
 /// Prints the users, the busiest first, and the applications that come without a user context.
 ///
@@ -40,6 +40,47 @@ pub async fn users(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminErro
         print(out, &format!("\n{}", render(head, &rows)));
     }
     Ok(())
+}
+
+/// Prints the application's runs that have ended without having been completed, the newest first.
+///
+/// # Errors
+///
+/// [`AdminError`], when nobody answers, or not so.
+pub async fn executions(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let report: ExecutionsReport = client::get(&args.control.path(), "/executions").await?;
+    if args.json {
+        print_json(out, &report);
+    } else {
+        print(out, &execution_table(&report.unfinished));
+    }
+    Ok(())
+}
+
+fn execution_table(runs: &[ExecutionRow]) -> String {
+    let (left, right) = (Lean::Left, Lean::Right);
+    let head = [
+        ("USER", left),
+        ("UPSTREAM", left),
+        ("RUN", left),
+        ("OUTCOME", left),
+        ("AGE", right),
+        ("ENDED AGO", right),
+    ];
+    let rows: Vec<[String; 6]> = runs
+        .iter()
+        .map(|run| {
+            [
+                run.user_id.clone(),
+                run.upstream.clone(),
+                run.run_id.clone(),
+                run.outcome.clone(),
+                format!("{}s", run.age_seconds),
+                format!("{}s", run.ended_seconds_ago),
+            ]
+        })
+        .collect();
+    render(head, &rows)
 }
 
 /// Prints the policy in force, each field with its origin.

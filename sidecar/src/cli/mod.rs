@@ -14,7 +14,7 @@ mod table;
 use std::process::ExitCode;
 
 pub use args::{AskArgs, Cli, Command, ControlArgs, DEFAULT_ADMIN, RunArgs};
-pub use ask::{drain, policy, users};
+pub use ask::{drain, executions, policy, users};
 pub use check::{check, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;

@@ -3,9 +3,7 @@
 //! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
 //! then goes where it went before.
 
-use bulkhead_crds::effective::{
-    EffectiveDatabase, EffectiveExecution, EffectivePolicy, EffectiveWebSocket, Origin,
-};
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, EffectiveWebSocket, Origin};
 use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -77,9 +75,6 @@ fn of_web_socket(
         &RESUME,
     ) {
         found.push(("resume", "asks for lost sockets to be resumed"));
-    }
-    if socket.execution != EffectiveExecution::default() {
-        found.push(("execution", "asks for limits of the application's runs"));
     }
     found
 }

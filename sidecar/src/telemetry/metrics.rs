@@ -12,6 +12,7 @@ use super::labels::protocol_label;
 use super::process::Process;
 use super::socket::{self, SocketFamilies, SocketMetrics};
 use super::striped::StripedGauge;
+use super::unfinished_runs::UnfinishedRuns;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics, register};
 use crate::execution::ExecutionState;
 use crate::identity::RejectionReason;
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub policy_rejections: IntCounter,
     /// Connections without a user context, by application name.
     pub application_names: ApplicationNames,
+    /// Runs of applications that were not completed.
+    pub unfinished_runs: UnfinishedRuns,
 }
 
 impl Metrics {
@@ -80,6 +83,7 @@ impl Metrics {
                 )?,
             )?,
             application_names: ApplicationNames::default(),
+            unfinished_runs: UnfinishedRuns::default(),
             upstreams: Mutex::default(),
             socket_families: SocketFamilies::register(&registry)?,
             sockets: Mutex::default(),

@@ -13,6 +13,7 @@ mod notices;
 mod process;
 mod socket;
 mod striped;
+mod unfinished_runs;
 mod upstream;
 
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
@@ -24,4 +25,5 @@ pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use notices::Notices;
 pub use socket::{EventOutcome, Initiator, MessageDirection, SocketMetrics};
 pub use striped::{StripedGauge, StripedHistogram};
+pub use unfinished_runs::{MOST_UNFINISHED, UnfinishedRun, UnfinishedRuns};
 pub use upstream::UpstreamMetrics;

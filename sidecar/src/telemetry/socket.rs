@@ -8,6 +8,7 @@ use super::labels::{ConnectionOutcome, TimeoutKind, label};
 use super::last_client::LastClient;
 use super::notices::Notices;
 use super::upstream::{UpstreamFamilies, register};
+use crate::execution::ExecutionState;
 
 /// The label `protocol` of WebSockets.
 pub(super) const PROTOCOL: &str = "websocket";
@@ -75,6 +76,7 @@ pub(super) struct SocketFamilies {
     closes: IntCounterVec,
     critical_events: IntCounterVec,
     dropped: IntCounterVec,
+    runs: IntCounterVec,
 }
 
 /// One entry's series.
@@ -85,6 +87,7 @@ pub struct SocketMetrics {
     messages: [IntCounter; MessageDirection::ALL.len()],
     closes: IntCounterVec,
     critical_events: IntCounterVec,
+    runs: IntCounterVec,
     name: String,
     notices: Notices,
     last_client: LastClient,
@@ -116,6 +119,11 @@ impl SocketFamilies {
                 "Messages of the application that are critical events of the policy, by what became of them.",
                 &["upstream", "event", "outcome"],
             )?,
+            runs: counter(
+                "bulkhead_websocket_runs_total",
+                "Runs of the application that have ended, by how.",
+                &["upstream", "outcome"],
+            )?,
             dropped: counter(
                 "bulkhead_websocket_dropped_messages_total",
                 "Messages of the application that were left out for clients that do not read (limits.slowConsumer: Drop).",
@@ -127,6 +135,9 @@ impl SocketFamilies {
     /// The handles of one entry.
     pub(super) fn handles(&self, shared: &UpstreamFamilies, name: &str) -> SocketMetrics {
         let labels = [PROTOCOL, name];
+        for end in ExecutionState::ALL.iter().filter(|it| it.is_final()) {
+            let _ = self.runs.with_label_values(&[name, end.as_str()]);
+        }
         SocketMetrics {
             outcomes: array::from_fn(|at| {
                 shared.outcome(PROTOCOL, name, ConnectionOutcome::ALL[at])
@@ -138,6 +149,7 @@ impl SocketFamilies {
             }),
             closes: self.closes.clone(),
             critical_events: self.critical_events.clone(),
+            runs: self.runs.clone(),
             dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
             notices: Notices::default(),
@@ -202,6 +214,13 @@ impl SocketMetrics {
     fn event(&self, event: &str, outcome: &str) -> IntCounter {
         self.critical_events
             .with_label_values(&[self.name.as_str(), event, outcome])
+    }
+
+    /// Counts a run of the application that has ended so.
+    pub fn run_ended(&self, how: ExecutionState) {
+        self.runs
+            .with_label_values(&[self.name.as_str(), how.as_str()])
+            .inc();
     }
 
     /// A client comes, or goes.

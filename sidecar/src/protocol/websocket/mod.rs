@@ -5,7 +5,7 @@
 //!                └ upgrade: handshake → identity → seat → application → session (on the user's worker)
 //! ```
 //!
-//! [`handshake`], [`codec`] and [`events`] are pure. [`http`] is the front door and the way to the application, [`session`] the relay between two
+//! [`handshake`], [`codec`], [`events`] and [`runs`] are pure. [`http`] is the front door and the way to the application, [`session`] the relay between two
 //! sockets that have upgraded. [`entry`] is an entry of the policy on one worker, [`user`] what one user has of it.
 
 mod bucket;
@@ -14,6 +14,7 @@ pub mod entry;
 pub mod events;
 pub mod handshake;
 pub mod http;
+pub mod runs;
 mod seat;
 pub mod session;
 mod upgraded;

@@ -37,6 +37,14 @@ impl Entry {
             value: value.to_owned(),
         }
     }
+
+    /// The name of the event, or the value that it is known by.
+    pub(super) fn says(&self) -> &str {
+        match self {
+            Self::Json { value, .. } => value,
+            Self::SocketIo(name) => name,
+        }
+    }
 }
 
 #[cfg(test)]

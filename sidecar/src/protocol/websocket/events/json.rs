@@ -48,6 +48,18 @@ pub(super) fn find(head: &[u8], is_whole: bool, wanted: &[Wanted]) -> Verdict {
     }
 }
 
+/// The text of a string, a number or a literal that is a member of the document itself, as it is written.
+pub(super) fn member<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut cursor = Cursor {
+        bytes: head,
+        at: 0,
+        is_whole: false,
+        wanted: &[],
+        open: 0,
+    };
+    cursor.member(name).ok().flatten()
+}
+
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -107,6 +119,35 @@ impl<'a> Cursor<'a> {
             self.step_into(inner, depth)?;
             if self.ends(b'}')? {
                 return Ok(());
+            }
+        }
+    }
+
+    fn member(&mut self, wanted: &[u8]) -> Result<Option<&'a [u8]>, Stop> {
+        if self.peek()? != b'{' {
+            return Ok(None);
+        }
+        loop {
+            self.at += 1;
+            if self.peek()? != b'"' {
+                return Ok(None);
+            }
+            let name = self.string()?;
+            if self.peek()? != b':' {
+                return Err(Stop::Broken);
+            }
+            self.at += 1;
+            let first = self.peek()?;
+            if says(name, wanted) {
+                return match first {
+                    b'"' => self.string().map(Some),
+                    b'{' | b'[' => Ok(None),
+                    _ => self.literal().map(Some),
+                };
+            }
+            self.pass_over()?;
+            if self.peek()? != b',' {
+                return Ok(None);
             }
         }
     }

@@ -5,13 +5,18 @@
 
 mod entry;
 mod json;
+mod landmark;
 mod socket_io;
 
 use entry::Entry;
 use json::Wanted;
+pub use landmark::Landmark;
 
 /// As much of a message is looked at.
 pub const SCANNED_BYTES: usize = 4096;
+
+/// The longest id of a run that is told from others.
+const MOST_RUN_ID: usize = 128;
 
 /// The events of one policy entry, ready to be looked for.
 #[derive(Debug, Default)]
@@ -20,6 +25,8 @@ pub struct CriticalEvents {
     names: Vec<String>,
     wanted: Vec<Wanted>,
     socket_io: Vec<socket_io::Event>,
+    /// What each says of its run.
+    landmarks: Vec<Landmark>,
 }
 
 /// What a message is.
@@ -43,8 +50,11 @@ impl CriticalEvents {
             names: list.to_vec(),
             ..Self::default()
         };
-        for (number, entry) in list.iter().enumerate() {
-            match Entry::parse(entry) {
+        let entries: Vec<Entry> = list.iter().map(|entry| Entry::parse(entry)).collect();
+        let said: Vec<&str> = entries.iter().map(Entry::says).collect();
+        events.landmarks = landmark::landmarks(&said);
+        for (number, entry) in entries.into_iter().enumerate() {
+            match entry {
                 Entry::Json { path, value } => events.wanted.push(Wanted {
                     path,
                     value,
@@ -77,6 +87,21 @@ impl CriticalEvents {
             return socket_io::read(head, is_whole, &self.socket_io);
         }
         json::find(head, is_whole, &self.wanted)
+    }
+
+    /// What an event says of its run.
+    #[must_use]
+    pub fn landmark(&self, event: usize) -> Landmark {
+        let known = self.landmarks.get(event);
+        known.copied().unwrap_or(Landmark::Progress)
+    }
+
+    /// The run that a message names at `/run_id`, as it is written there; none where it stands behind what is looked at.
+    #[must_use]
+    pub fn run_id(head: &[u8]) -> Option<&[u8]> {
+        let head = head.get(..SCANNED_BYTES).unwrap_or(head);
+        let id = json::member(head, b"run_id")?;
+        (id.len() <= MOST_RUN_ID).then_some(id)
     }
 
     /// What a binary message is.

@@ -56,6 +56,28 @@ fn what_a_message_is() {
 }
 
 #[test]
+fn a_message_names_its_run() {
+    let rows: [(&str, Option<&str>); 10] = [
+        (r#"{"type":"done","run_id":"r-1"}"#, Some("r-1")),
+        (r#" { "run_id" : "r-1" , "type":"done"}"#, Some("r-1")),
+        (r#"{"a":[{"run_id":"no"}],"run_id":17}"#, Some("17")),
+        (r#"{"run\u005fid":"r-1"}"#, Some("r-1")),
+        (r#"{"run_id":{"a":1}}"#, None),
+        (r#"{"a":{"run_id":"no"}}"#, None),
+        (r#"["run_id","no"]"#, None),
+        (r#"{"run_id":"cut"#, None),
+        ("{}", None),
+        ("", None),
+    ];
+    for (message, expected) in rows {
+        let id = CriticalEvents::run_id(message.as_bytes());
+        assert_eq!(id, expected.map(str::as_bytes), "{message}");
+    }
+    let long = format!(r#"{{"run_id":"{}"}}"#, "x".repeat(129));
+    assert_eq!(CriticalEvents::run_id(long.as_bytes()), None);
+}
+
+#[test]
 fn what_stands_behind_the_limit_is_not_looked_at() {
     let done = events(&["done"]);
     let padded = |padding: usize| {

@@ -33,6 +33,8 @@ pub(super) struct Clocks {
     pub(super) expires: Option<Instant>,
     /// When the client's next message may pass.
     pub(super) held_until: Option<Instant>,
+    /// When a run of the application's reaches a limit.
+    pub(super) run: Option<Instant>,
     /// When the drain gets to it.
     pub(super) drains: Option<Instant>,
     /// When a close that is under way is given up.
@@ -67,6 +69,8 @@ pub(super) enum Due {
     Stalled,
     /// The client's next message may pass.
     Released,
+    /// A run of the application's has reached a limit.
+    Run,
     /// The drain has got to this socket.
     Drain,
     /// The other side has not closed in time.
@@ -85,6 +89,7 @@ impl Clocks {
             lifetime: None,
             expires: None,
             held_until: None,
+            run: None,
             drains: None,
             closes: None,
         }
@@ -126,6 +131,7 @@ impl Clocks {
             self.lifetime.map(|at| (at, Due::Lifetime)),
             self.expires.map(|at| (at, Due::Expired)),
             self.held_until.map(|at| (at, Due::Released)),
+            self.run.map(|at| (at, Due::Run)),
             self.drains.map(|at| (at, Due::Drain)),
         ]
         .into_iter()

@@ -160,6 +160,7 @@ impl Session {
     /// Gives back what the socket had, and ends both streams.
     pub(super) async fn finish(mut self, ending: Ending) {
         self.lose_events();
+        self.end_runs(ending);
         self.entry.metrics.closed(ending.code, ending.initiator);
         self.entry.metrics.connections.dec();
         self.user.leave(&self.handle);

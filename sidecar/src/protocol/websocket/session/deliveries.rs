@@ -40,7 +40,10 @@ impl Session {
     /// A message of the application's has been cleared for the client.
     pub(super) fn carries(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::Event(event) => self.deliveries.expect(event, self.application.cleared),
+            Verdict::Event(event) => {
+                self.deliveries.expect(event, self.application.cleared);
+                self.follow(event);
+            }
             Verdict::Unscanned => self.entry.metrics.unscanned(),
             Verdict::Ordinary | Verdict::Needed => {}
         }

@@ -40,6 +40,7 @@ impl Session {
                 });
             }
             Due::Released => self.let_go(),
+            Due::Run => self.expire_runs(),
             Due::Drain => self.drain_now(),
             Due::Unclosed => return Err(self.unclosed()),
         }

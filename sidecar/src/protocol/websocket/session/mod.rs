@@ -14,6 +14,7 @@ mod close;
 mod control;
 mod deliveries;
 mod due;
+mod following;
 mod pump;
 mod reading;
 mod spare;
@@ -24,10 +25,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use bulkhead_crds::effective::EffectiveExecution;
 use tokio::time::Instant;
 
 use super::codec::{Sender, Walker};
 use super::entry::SocketEntry;
+use super::runs::Runs;
 use super::upgraded::Upgraded;
 use super::user::UserSockets;
 use crate::deadline::LazyTimer;
@@ -75,6 +78,10 @@ pub struct Session {
     is_full: bool,
     /// Whether the application's message under way is left out.
     leaves_out: bool,
+    /// The application's runs, where the policy limits them.
+    runs: Option<Box<Runs>>,
+    /// The run of the user context.
+    run_id: Option<Arc<str>>,
     /// The application's critical events on their way.
     deliveries: Deliveries,
     /// Bytes that stand in the user's ledger for this socket.
@@ -173,6 +180,13 @@ impl Session {
         if !deflates {
             down = down.looking_for(&force.events);
         }
+        let mut runs = None;
+        if settings.execution != EffectiveExecution::default() && down.events().is_some() {
+            down = down.naming_runs();
+            runs = Some(Box::new(Runs::new(settings.execution)));
+        }
+        let context = upgraded.context.as_ref();
+        let run_id = context.and_then(UserContext::run_id).cloned();
         let client = Side::new(
             &worker,
             upgraded.client,
@@ -208,6 +222,8 @@ impl Session {
             deflates,
             is_full: false,
             leaves_out: false,
+            runs,
+            run_id,
             deliveries: Deliveries::default(),
             held: 0,
             closing: None,

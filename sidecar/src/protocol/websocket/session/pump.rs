@@ -200,6 +200,9 @@ impl Session {
                     from.cleared += len;
                     messages += u64::from(ends);
                     self.paid &= direction == Direction::Down;
+                    if ends && direction == Direction::Up {
+                        self.client_asked();
+                    }
                     if let Some(verdict) = verdict {
                         self.carries(verdict);
                     }

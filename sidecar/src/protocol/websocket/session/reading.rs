@@ -25,6 +25,8 @@ pub(super) struct Scan {
     head: Vec<u8>,
     /// What the message under way is, once that is known.
     verdict: Option<Verdict>,
+    /// The run that the last event has named, where anybody wants to know; empty where it has named none.
+    run_id: Option<String>,
 }
 
 impl Reading {
@@ -43,6 +45,20 @@ impl Reading {
             self.scan = Some(Box::new(Scan::new(Arc::clone(events))));
         }
         self
+    }
+
+    /// Reads which run an event belongs to as well.
+    pub(super) fn naming_runs(mut self) -> Self {
+        if let Some(scan) = &mut self.scan {
+            scan.run_id = Some(String::new());
+        }
+        self
+    }
+
+    /// The run that the last event has named; empty where it has named none.
+    pub(super) fn run_id(&self) -> &str {
+        let id = self.scan.as_ref().and_then(|scan| scan.run_id.as_deref());
+        id.unwrap_or_default()
     }
 
     /// The events that are looked for.
@@ -104,6 +120,7 @@ impl Scan {
             events,
             head: Vec::new(),
             verdict: None,
+            run_id: None,
         }
     }
 
@@ -120,7 +137,8 @@ impl Scan {
             Some(Opcode::Binary) => self.verdict = Some(self.events.binary()),
             Some(Opcode::Text) if ends => {
                 // The most frequent case: it is there as a whole.
-                self.verdict = Some(self.events.text(bytes, true));
+                let verdict = self.events.text(bytes, true);
+                self.decide(verdict, bytes);
             }
             Some(Opcode::Text) => {
                 self.verdict = None;
@@ -139,8 +157,20 @@ impl Scan {
         self.head
             .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if ends || self.head.len() > SCANNED_BYTES {
-            self.verdict = Some(self.events.text(&self.head, ends));
+            let head = std::mem::take(&mut self.head);
+            let verdict = self.events.text(&head, ends);
+            self.decide(verdict, &head);
+            self.head = head;
             self.head.clear();
+        }
+    }
+
+    fn decide(&mut self, verdict: Verdict, text: &[u8]) {
+        self.verdict = Some(verdict);
+        if let (Verdict::Event(_), Some(run_id)) = (verdict, &mut self.run_id) {
+            run_id.clear();
+            let id = CriticalEvents::run_id(text).unwrap_or_default();
+            run_id.push_str(&String::from_utf8_lossy(id));
         }
     }
 }

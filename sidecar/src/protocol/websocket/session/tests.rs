@@ -1,4 +1,5 @@
 mod events;
+mod runs;
 mod spare;
 mod text;
 

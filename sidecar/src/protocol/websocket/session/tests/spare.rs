@@ -66,7 +66,10 @@ async fn critical_events_wait_for_the_client_and_are_never_left_out() {
     let (mut client, mut application) = (stage.client, stage.application);
     let writing = spawn_local(async move {
         for number in 0..COUNT {
-            application.write_all(&numbered(number, true)).await.unwrap();
+            application
+                .write_all(&numbered(number, true))
+                .await
+                .unwrap();
         }
         application
     });
