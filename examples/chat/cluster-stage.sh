@@ -148,6 +148,29 @@ expect_status() { [ "$status" = "$1" ] || broken "the status was $status, and sh
 expect_text() { [[ $body == *"$1"* ]] || broken "the answer should have had: $1"; }
 expect_no_text() { [[ $body != *"$1"* ]] || broken "the answer should not have had: $1"; }
 
+# --- the chat room, from a pod of the cluster
+
+# talk_from NAMESPACE POD USER: opens a socket at the Service, in the name of USER.
+talk_from() {
+    talker="${3:-nobody}"
+    coproc TALK { kubectl exec -i -n "$1" "$2" -c chat-backend -- /chat-backend talk ws://chat/room "$3" 2>&1; }
+}
+says() {
+    say "$(printf '%-6s' "$talker") → $1"
+    printf '%s\n' "$1" >&"${TALK[1]}"
+}
+hears() {
+    local line=''
+    IFS= read -r -t 30 -u "${TALK[0]}" line || broken "$talker hears nothing, and should: $1"
+    say "$(printf '%-6s' "$talker") ← $line"
+    [[ $line == "$1"* ]] || broken "$talker should have heard: $1"
+}
+hangs_up() {
+    local pid="${TALK_PID:-}"
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+    [ -z "$pid" ] || wait "$pid" 2>/dev/null || true
+}
+
 # --- policies
 
 # The revision that a pod's sidecar has in force.

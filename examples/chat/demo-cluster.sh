@@ -74,7 +74,23 @@ expect_status 504
 expect_text 'timeouts.statement = 1s (environment production'
 held 'the answer names the setting, its value, and where it comes from'
 
-title '6. What the cluster says of it'
+title '6. The chat room, through the Service: every socket belongs to one user'
+for user in alice bob; do
+    talk_from chat-staging "$staging" "$user"
+    hears connected
+    says "hello from $user"
+    hears "$user: hello from $user"
+    hangs_up
+done
+talk_from chat-staging "$staging" ''
+hears 'refused 401'
+hangs_up
+talk_from chat-staging "$staging" null
+hears 'refused 401'
+hangs_up
+held 'the Service names a port, which belongs to the sidecar now; the backend hears who says what, and has no token in it'
+
+title '7. What the cluster says of it'
 for namespace in chat-staging chat-production; do
     within 30 "every pod of $namespace in sync" all_in_sync "$namespace" 2
     within 30 "the policy programmed in $namespace" condition_is "$namespace" Programmed True
@@ -86,7 +102,7 @@ show "$(kubectl describe ipol -n chat-production chat | sed -n '/^Status:/,$p')"
 explain_both
 held 'status, events and explain say the same'
 
-title '7. A policy edit, in force without a restart'
+title '8. A policy edit, in force without a restart'
 before="$(identity chat-staging)"
 revisions=()
 for pod in $(pods chat-staging); do revisions+=("$(revision chat-staging "$pod")"); done
@@ -122,7 +138,7 @@ say "$(printf '%5d' "$(($(now) - applied))") ms until kubectl get ipol said so, 
 rm -f "$work/apply.log"
 held 'the same pods, no restart, no reconnect'
 
-title '8. A policy with a mistake is refused, with the path of the field'
+title '9. A policy with a mistake is refused, with the path of the field'
 edit 'statement: 5s' 'statement: soon'
 refused 'a duration that is none' 'timeouts.statement' kubectl apply -n chat-staging -f "$work/policy.yaml"
 say 'an overlay that is sound by itself, and not with the base, is refused in staging for what it would do in production:'
@@ -133,7 +149,7 @@ expect_status 504
 expect_text 'timeouts.statement = 250ms'
 held 'what was in force is in force'
 
-title '9. The operator is away'
+title '10. The operator is away'
 scale_operator 0
 say 'no replica is left; a pod elsewhere, a pod that no policy selects, and a new pod of the application:'
 bystander default
@@ -159,7 +175,7 @@ scale_operator 2
 within 60 'injection, put back by the operator' would_be_injected chat-staging
 held 'nobody is held up, and nobody runs unprotected'
 
-title '10. Uninstall'
+title '11. Uninstall'
 uninstall_chart
 for pod in $(pods chat-staging); do
     request chat-staging "$pod" GET /messages alice
