@@ -7,10 +7,14 @@
 
 use std::hint::black_box;
 
+use bulkhead_crds::effective::EffectiveExecution;
 use bulkhead_sidecar::protocol::websocket::codec::{
     Opcode, Sender, Step, Utf8, Walker, apply_mask, write_message,
 };
+use bulkhead_sidecar::protocol::websocket::events::{CriticalEvents, Landmark};
+use bulkhead_sidecar::protocol::websocket::runs::{RunStep, Runs};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tokio::time::Instant;
 
 /// Bytes that a read gives at the most.
 const READ: usize = 16 * 1024;
@@ -97,5 +101,59 @@ fn payloads(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, walking, payloads);
+/// Looking for events in a message, and following a run: what its first event and its last one cost together is the creation and the end.
+fn events(criterion: &mut Criterion) {
+    let names = [
+        "agent_started",
+        "tool_executing",
+        "/payload/kind=done",
+        "agent_completed",
+    ];
+    let events = CriticalEvents::new(&names.map(str::to_owned));
+    let mut group = criterion.benchmark_group("events");
+    let padding = "x".repeat(READ);
+    let messages = [
+        (
+            "found",
+            r#"{"type":"agent_started","run_id":"r-1"}"#.to_owned(),
+        ),
+        (
+            "ordinary",
+            r#"{"type":"token","payload":{"text":"word"}}"#.to_owned(),
+        ),
+        (
+            "unscanned",
+            format!(r#"{{"padding":"{padding}","type":"agent_started"}}"#),
+        ),
+    ];
+    for (name, message) in &messages {
+        group.bench_function(format!("scan/{name}"), |bencher| {
+            bencher.iter(|| events.text(black_box(message.as_bytes()), true));
+        });
+    }
+    group.bench_function("run", |bencher| {
+        let mut runs = Runs::new(EffectiveExecution::default());
+        let now = Instant::now();
+        let mut steps = 0_u64;
+        bencher.iter(|| {
+            let mut tell = |_: RunStep<'_>| steps += 1;
+            runs.event(
+                black_box("run-0123456789"),
+                Landmark::Progress,
+                now,
+                &mut tell,
+            );
+            runs.event(
+                black_box("run-0123456789"),
+                Landmark::Completed,
+                now,
+                &mut tell,
+            );
+        });
+        black_box(steps);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, walking, payloads, events);
 criterion_main!(benches);
