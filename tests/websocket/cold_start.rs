@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::processes::free_port;
 use bulkhead_tests::wait;
+use bulkhead_tests::websocket::application::Asked;
 use bulkhead_tests::websocket::{Asking, Frame, Kind, Peer, Server, SocketStage};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const CLIENTS: usize = 500;
@@ -113,4 +114,47 @@ async fn an_application_that_is_restarted_is_waited_for_as_at_its_first_start() 
     let mut after = bulkhead_tests::websocket::Answer::read(peer).await.opened();
     after.send(Frame::text("back")).await;
     assert_eq!(after.message().await.as_text(), "back");
+}
+
+#[tokio::test]
+async fn clients_that_gave_up_waiting_take_nobodys_place() {
+    let port = free_port();
+    let policy = Policy::trusted()
+        .web_socket("{timeouts: {coldStart: 60s}, limits: {connectionsPerUser: 2}}");
+    let stage = SocketStage::start(policy, port).await;
+    for _ in 0..10 {
+        let stream = TcpStream::connect(("127.0.0.1", stage.port()))
+            .await
+            .unwrap();
+        let mut peer = Peer::client(stream);
+        peer.send_bytes(&Asking::upgrade("/ws").bearer("alice").bytes())
+            .await;
+        // Whether it is held, or refused because those before it have not been noticed as gone: it goes.
+    }
+    let _server = Server::at(Kind::Websockets, port).await;
+    wait::until("a place", || async {
+        stage
+            .ask(&Asking::upgrade("/ws").bearer("alice"))
+            .await
+            .status
+            == 101
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_application_that_listens_on_ipv6_alone_is_found() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stage = SocketStage::start(Policy::trusted().web_socket(""), port).await;
+    let answering = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        Asked::read(Peer::application(stream))
+            .await
+            .upgrade("")
+            .await
+    };
+    let (mut client, mut peer) = tokio::join!(stage.open("alice"), answering);
+    client.send(Frame::text("hello")).await;
+    assert_eq!(peer.next().await.as_text(), "hello");
 }

@@ -9,14 +9,19 @@
 
 mod closes;
 mod cold_start;
+mod compression;
 mod conformance;
 mod drain;
 mod echo;
 mod forged;
+mod http2;
+mod killed;
+mod live_policy;
 mod load;
 mod patience;
 mod plain;
 mod refusals;
 mod slow;
+mod streams;
 mod tokens;
 mod told;

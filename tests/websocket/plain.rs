@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::processes::free_port;
-use bulkhead_tests::programs;
-use bulkhead_tests::tools::run;
 use bulkhead_tests::websocket::{Answer, Application, Asking, Kind, Peer, Server, SocketStage};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-async fn starlette(entry: &str) -> (Server, SocketStage) {
+pub(crate) async fn starlette(entry: &str) -> (Server, SocketStage) {
     let server = Server::start(Kind::Starlette).await;
     let policy = Policy::trusted().web_socket(entry);
     let stage = SocketStage::start(policy, server.port()).await;
     (server, stage)
 }
 
-async fn connected(stage: &SocketStage) -> Peer {
+pub(crate) async fn connected(stage: &SocketStage) -> Peer {
     Peer::client(
         TcpStream::connect(("127.0.0.1", stage.port()))
             .await
@@ -27,7 +24,7 @@ async fn connected(stage: &SocketStage) -> Peer {
 }
 
 /// The headers that the application says it was given, names in lower case.
-fn headers_in(said: &Value) -> BTreeMap<String, String> {
+pub(crate) fn headers_in(said: &Value) -> BTreeMap<String, String> {
     let pairs = said["headers"].as_array().unwrap().iter();
     pairs
         .map(|pair| {
@@ -43,10 +40,6 @@ async fn whoami(stage: &SocketStage, asking: &Asking) -> (Value, BTreeMap<String
     let said: Value = serde_json::from_str(&answer.body().await).unwrap();
     let headers = headers_in(&said);
     (said, headers)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
@@ -200,86 +193,6 @@ async fn who_asks_for_the_end_of_the_connection_gets_it() {
 }
 
 #[tokio::test]
-async fn events_arrive_when_they_are_sent() {
-    let (_server, stage) = starlette("").await;
-    let mut answer = stage.ask(&Asking::request("GET", "/events")).await;
-    assert_eq!(answer.status, 200);
-    let kind = answer.header("content-type").unwrap();
-    assert!(kind.starts_with("text/event-stream"), "{kind}");
-    // The first is here before the application has been allowed to write the last.
-    answer.peer.until(b"data: first\n\n").await;
-    let release = Asking::request("POST", "/release").body("");
-    assert_eq!(stage.ask(&release).await.status, 204);
-    answer.peer.until(b"data: last\n\n").await;
-    answer.peer.until(b"0\r\n\r\n").await;
-}
-
-#[tokio::test]
-async fn an_upload_is_streamed_and_whole() {
-    // The application has the beginning while the client still has the rest,
-    let application = Application::listen().await;
-    let stage = SocketStage::start(Policy::trusted().web_socket(""), application.port()).await;
-    let mut client = connected(&stage).await;
-    let head = "POST /upload HTTP/1.1\r\nHost: chat.example\r\nContent-Length: 100000\r\n\r\n";
-    client.send_bytes(head.as_bytes()).await;
-    client.send_bytes(&[b'a'; 40_000]).await;
-    let mut asked = application.asked().await;
-    assert_eq!(asked.header("content-length").as_deref(), Some("100000"));
-    assert_eq!(asked.peer.bytes(40_000).await, [b'a'; 40_000]);
-    client.send_bytes(&[b'b'; 60_000]).await;
-    assert_eq!(asked.peer.bytes(60_000).await, [b'b'; 60_000]);
-    asked
-        .answer("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
-        .await;
-    assert_eq!(Answer::read(client).await.status, 201);
-
-    // and what arrives at a real one is what was sent, with a length or in chunks.
-    let (_server, stage) = starlette("").await;
-    let body: Vec<u8> = (0..8 << 20).map(|at: u32| (at % 253) as u8).collect();
-    let sum = hex(digest(&SHA256, &body).as_ref());
-    let chunked = {
-        let mut bytes = Asking::request("POST", "/upload")
-            .header("Transfer-Encoding", "chunked")
-            .bytes();
-        for chunk in body.chunks(100_000) {
-            bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
-            bytes.extend(chunk);
-            bytes.extend(b"\r\n");
-        }
-        bytes.extend(b"0\r\n\r\n");
-        bytes
-    };
-    let whole = Asking::request("POST", "/upload")
-        .body(body.clone())
-        .bytes();
-    for bytes in [whole, chunked] {
-        let mut peer = connected(&stage).await;
-        peer.send_bytes(&bytes).await;
-        let said: Value = serde_json::from_str(&Answer::read(peer).await.body().await).unwrap();
-        assert_eq!(said["size"], body.len());
-        assert_eq!(said["sha256"], sum);
-    }
-}
-
-#[tokio::test]
-async fn a_download_is_whole() {
-    let (_server, stage) = starlette("").await;
-    let mut answer = stage.ask(&Asking::request("GET", "/download/8")).await;
-    assert_eq!(answer.header("content-length").as_deref(), Some("8388608"));
-    let body = answer.peer.bytes(8 << 20).await;
-    assert!(
-        body.iter()
-            .enumerate()
-            .all(|(at, byte)| usize::from(*byte) == at % 256)
-    );
-    // The head alone says as much.
-    let head = Asking::request("HEAD", "/download/8").header("Connection", "close");
-    let mut answer = stage.ask(&head).await;
-    assert_eq!(answer.header("content-length").as_deref(), Some("8388608"));
-    assert_eq!(answer.peer.rest().await, b"");
-}
-
-#[tokio::test]
 async fn the_applications_own_errors_are_the_clients() {
     let (_server, stage) = starlette("").await;
     for status in [400, 401, 404, 418, 429, 500, 503] {
@@ -311,52 +224,4 @@ async fn an_application_that_is_down_is_a_503_and_one_that_says_nothing_a_502() 
     let hanging_up = async { drop(application.asked().await) };
     let (answer, ()) = tokio::join!(stage.ask(&asking), hanging_up);
     assert_eq!(answer.refused().await.0, 502);
-}
-
-#[tokio::test]
-async fn http2_without_tls_comes_through_as_http2() {
-    let server = Server::start(Kind::Hypercorn).await;
-    let stage = SocketStage::start(Policy::trusted().web_socket(""), server.port()).await;
-    let body = "x".repeat(3 << 20);
-    let sum = hex(digest(&SHA256, body.as_bytes()).as_ref());
-    for (flag, version) in [("--http2-prior-knowledge", "2"), ("--http1.1", "1.1")] {
-        let mut command = tokio::process::Command::new(programs::curl());
-        command
-            .args([
-                "--silent",
-                "--show-error",
-                "--fail",
-                flag,
-                "--data-binary",
-                "@-",
-            ])
-            .args([
-                "-H",
-                "Authorization: Bearer alice",
-                "-H",
-                "X-Bulkhead-User: mallory",
-            ])
-            .args(["-w", "\n%{http_version} %{response_code}"])
-            .arg(format!("http://127.0.0.1:{}/a/b?c", stage.port()));
-        let said = run(command, &body).await.well();
-        let (json, curls) = said.split_once('\n').unwrap();
-        assert_eq!(curls, format!("{version} 200"));
-        let said: Value = serde_json::from_str(json).unwrap();
-        assert_eq!(said["version"], version);
-        assert_eq!(said["method"], "POST");
-        assert_eq!(said["path"], "/a/b");
-        assert_eq!(said["size"], body.len());
-        assert_eq!(said["sha256"], sum);
-        let headers = headers_in(&said);
-        assert_eq!(headers["x-bulkhead-user"], "alice");
-        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
-    }
-}
-
-#[tokio::test]
-async fn many_http2_requests_at_once_each_have_their_own_user() {
-    let server = Server::start(Kind::Hypercorn).await;
-    let stage = SocketStage::start(Policy::trusted().web_socket(""), server.port()).await;
-    let said = stage.python("http2_client.py", "user").await.well();
-    assert_eq!(said.trim(), "well");
 }
