@@ -194,7 +194,7 @@ fn is_there(document: &Value, entry: &str) -> bool {
     document.pointer(pointer).is_some_and(|found| match found {
         Value::String(text) => text == value,
         Value::Array(_) | Value::Object(_) => false,
-        scalar => scalar.to_string() == value,
+        scalar => format!("{scalar}") == value,
     })
 }
 
