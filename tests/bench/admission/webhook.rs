@@ -59,8 +59,9 @@ impl Webhook {
                 .request(request)
                 .await
                 .map_err(|error| error.to_string())?;
+            // The bytes of a JSON patch, in either form that the API server reads.
             match answer["response"]["patch"] {
-                Value::String(_) => Ok(()),
+                Value::String(_) | Value::Array(_) => Ok(()),
                 _ => Err(format!("no patch: {answer}")),
             }
         }
