@@ -66,6 +66,16 @@ impl Selector {
                 .all(|requirement| requirement.matches(labels))
     }
 
+    /// Whether it matches, and none of `excluding`, the selectors of older policies, does: those come first.
+    #[must_use]
+    pub fn claims<'a>(
+        &self,
+        labels: &BTreeMap<String, String>,
+        excluding: impl IntoIterator<Item = &'a Self>,
+    ) -> bool {
+        self.matches(labels) && !excluding.into_iter().any(|older| older.matches(labels))
+    }
+
     /// The same selection in one form: two selectors that are written in another order are equal then.
     #[must_use]
     pub fn normalized(&self) -> Self {

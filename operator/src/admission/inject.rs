@@ -101,8 +101,8 @@ fn chosen<'a, T: Borrow<InjectionTemplate>>(
 ) -> Option<&'a InjectionTemplate> {
     let labels = texts(&pod["metadata"]["labels"]);
     let is_for = |template: &&InjectionTemplate| {
-        let mut excluding = template.spec.excluding.iter().flatten();
-        template.spec.selector.matches(&labels) && !excluding.any(|it| it.matches(&labels))
+        let excluding = template.spec.excluding.iter().flatten();
+        template.spec.selector.claims(&labels, excluding)
     };
     templates
         .iter()

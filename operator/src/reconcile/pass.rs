@@ -323,14 +323,10 @@ fn wish<'a>(index: &'a Index, verdict: &'a Verdict, effective: &EffectivePolicy)
 /// The pods that have not ended and are a policy's, by their labels.
 fn selected<'a>(index: &'a Index, verdict: &'a Verdict) -> impl Iterator<Item = &'a PodFacts> {
     let selector = &verdict.policy.spec.selector;
-    index.pods.values().filter(move |pod| {
-        pod.is_living
-            && selector.matches(&pod.labels)
-            && !verdict
-                .excluding
-                .iter()
-                .any(|other| other.matches(&pod.labels))
-    })
+    index
+        .pods
+        .values()
+        .filter(move |pod| pod.is_living && selector.claims(&pod.labels, &verdict.excluding))
 }
 
 /// Leaves what is in force of a policy whose edit is refused, and withdraws every other that is not accepted.

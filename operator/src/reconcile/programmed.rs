@@ -91,12 +91,7 @@ impl Force<'_> {
     /// Whether a pod is one of the policy's.
     #[must_use]
     pub fn has(&self, pod: &PodFacts) -> bool {
-        pod.counts()
-            && self.selector.matches(&pod.labels)
-            && !self
-                .excluding
-                .iter()
-                .any(|other| other.matches(&pod.labels))
+        pod.counts() && self.selector.claims(&pod.labels, self.excluding)
     }
 
     /// Counts the pods.

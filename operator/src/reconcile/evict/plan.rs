@@ -95,10 +95,7 @@ pub(super) fn is_replaced(pod: &PodFacts) -> bool {
 
 /// The policy's pods that are on their way out, or have the sidecar and are not ready yet: there is disruption enough while they are.
 fn in_the_way(force: &Force<'_>, pods: &[&PodFacts]) -> Vec<String> {
-    let is_selected = |pod: &&&PodFacts| {
-        let mut others = force.excluding.iter();
-        force.selector.matches(&pod.labels) && !others.any(|other| other.matches(&pod.labels))
-    };
+    let is_selected = |pod: &&&PodFacts| force.selector.claims(&pod.labels, force.excluding);
     let is_between = |pod: &&&PodFacts| {
         pod.is_living && (pod.is_deleting || (pod.is_injected_by(force.policy) && !pod.is_ready))
     };
