@@ -8,6 +8,9 @@ use bulkhead_tests::wait;
 use bulkhead_tests::wire::{Wire, send};
 use tokio::net::TcpStream;
 
+/// How long the sidecar may take to end.
+const END: Duration = Duration::from_secs(10);
+
 async fn until_closed_to_newcomers(stage: &Stage) {
     let port = stage.sidecar.port();
     wait::until("the listener's end", || async move {
@@ -20,12 +23,6 @@ async fn until_closed_to_newcomers(stage: &Stage) {
 async fn told_to_go(wire: &mut Wire) {
     let end = wire.until_closed().await;
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
-}
-
-/// The sidecar ends by itself, and not as one that has failed.
-fn ends_well(stage: &mut Stage) {
-    let status = stage.sidecar.wait(Duration::from_secs(10));
-    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
@@ -56,7 +53,7 @@ async fn an_open_transaction_finishes_and_then_its_client_is_told_to_go() {
     assert_eq!(end.refusal().code, "57P01", "{end:?}");
     assert_eq!(end.refusal().severity, "FATAL");
     let start = Instant::now();
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     wait::no_longer_than(Duration::from_secs(5), start);
     assert_eq!(
         admin.text("SELECT body FROM notes").await.as_deref(),
@@ -75,7 +72,7 @@ async fn idle_clients_are_told_to_go_at_once() {
     for wire in [&mut idle, &mut used] {
         told_to_go(wire).await;
     }
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     wait::no_longer_than(Duration::from_secs(5), start);
 }
 
@@ -90,7 +87,7 @@ async fn a_running_statement_finishes() {
     let answer = wire.until_ready().await;
     assert_eq!(answer.rows()[0][1].as_deref(), Some("done"));
     told_to_go(&mut wire).await;
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -110,7 +107,7 @@ async fn what_does_not_end_in_time_is_ended_and_rolled_back() {
     for wire in [&mut idle, &mut busy] {
         told_to_go(wire).await;
     }
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     assert!(start.elapsed() >= Duration::from_millis(500));
     wait::no_longer_than(Duration::from_secs(6), start);
     stage.until_no_server_session(&admin).await;
@@ -127,16 +124,10 @@ async fn the_admin_port_says_that_it_is_not_ready_any_more() {
     wire.query("BEGIN").await;
     wire.query("SELECT 1").await;
     stage.sidecar.terminate();
-    wait::until("readiness to end", || async {
-        stage
-            .sidecar
-            .get("/readyz")
-            .is_some_and(|(status, _)| status == 503)
-    })
-    .await;
+    stage.sidecar.until_unready().await;
     assert_eq!(stage.sidecar.get("/healthz").unwrap().0, 200);
     wire.query("ROLLBACK").await;
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -151,19 +142,13 @@ async fn the_drain_subcommand_ends_readiness_and_leaves_the_end_to_the_signal() 
         String::from_utf8_lossy(&asked.stdout),
         "not ready from now on; databases stay open to the application, and SIGTERM ends what is left\n"
     );
-    wait::until("readiness to end", || async {
-        stage
-            .sidecar
-            .get("/readyz")
-            .is_some_and(|(status, _)| status == 503)
-    })
-    .await;
+    stage.sidecar.until_unready().await;
     // A pre-stop hook asks while traffic still comes: it is served until the signal.
     assert_eq!(wire.query("SELECT 2").await.value().as_deref(), Some("2"));
     stage.user("newcomer").await.run("SELECT 1").await;
     stage.sidecar.terminate();
     told_to_go(&mut wire).await;
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -175,7 +160,7 @@ async fn a_sidecar_without_clients_leaves_at_once() {
     let admin = stage.admin().await;
     let start = Instant::now();
     stage.sidecar.terminate();
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     wait::no_longer_than(Duration::from_secs(3), start);
     stage.until_no_server_session(&admin).await;
 }
@@ -193,5 +178,5 @@ async fn clients_in_session_mode_are_told_to_go_between_transactions() {
     assert_eq!(wire.query("SELECT 1").await.value().as_deref(), Some("1"));
     wire.query("COMMIT").await;
     told_to_go(&mut wire).await;
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }

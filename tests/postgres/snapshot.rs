@@ -66,11 +66,7 @@ async fn the_revision_in_force_is_the_snapshots_and_every_command_works_with_it(
     said(&["drain"]);
     // A pod that ends has its databases to the end.
     pod.stage.user("bob").await.run("SELECT 1").await;
-    wait::until("readiness to end", || async {
-        let ready = pod.stage.sidecar.get("/readyz");
-        ready.is_some_and(|(status, _)| status == 503)
-    })
-    .await;
+    pod.stage.sidecar.until_unready().await;
 }
 
 #[tokio::test]

@@ -132,6 +132,24 @@ impl Sidecar {
         }
     }
 
+    /// The same on a thread of its own: what the sidecar needs for its start may be served by the caller's runtime.
+    ///
+    /// # Panics
+    /// As [`Sidecar::start`].
+    pub async fn start_aside(
+        policy: Policy,
+        upstream: u16,
+        database: &str,
+        launch: Launch,
+    ) -> Self {
+        let database = database.to_owned();
+        let start =
+            tokio::task::spawn_blocking(move || Self::start(&policy, upstream, &database, &launch));
+        start
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
     /// The port on which it listens for PostgreSQL clients.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -268,6 +286,22 @@ impl Sidecar {
         let status = self.process.wait(patience);
         self.ended = true;
         status
+    }
+
+    /// Ends by itself within `patience`, and not as one that has failed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn ends_well(&mut self, patience: Duration) {
+        assert_eq!(self.wait(patience).code(), Some(0));
+    }
+
+    /// Waits until it says that it is not ready any more.
+    pub async fn until_unready(&self) {
+        wait::until("readiness to end", || async {
+            self.get("/readyz").is_some_and(|(status, _)| status == 503)
+        })
+        .await;
     }
 
     /// Whether it runs.

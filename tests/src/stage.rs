@@ -226,14 +226,8 @@ impl Setting<'_> {
         let place = self.server.place().clone();
         let launch = self.launch();
         let upstream = self.upstream.unwrap_or(place.port);
-        let (policy, name) = (self.policy, database.clone());
-        // On a thread of its own: what the sidecar needs for its start may be served by this test's runtime.
-        let start =
-            tokio::task::spawn_blocking(move || Sidecar::start(&policy, upstream, &name, &launch));
         Stage {
-            sidecar: start
-                .await
-                .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            sidecar: Sidecar::start_aside(self.policy, upstream, &database, launch).await,
             database,
             place,
         }

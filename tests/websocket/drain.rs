@@ -7,6 +7,9 @@ use bulkhead_tests::wait;
 use bulkhead_tests::websocket::{Application, Asking, Frame, SocketStage};
 use tokio::task::JoinSet;
 
+/// How long the sidecar may take to end.
+const END: Duration = Duration::from_secs(15);
+
 async fn stage_with_grace(grace: &'static str) -> (Application, SocketStage) {
     let application = Application::listen().await;
     let policy = Policy::trusted().web_socket("");
@@ -15,12 +18,6 @@ async fn stage_with_grace(grace: &'static str) -> (Application, SocketStage) {
         .start()
         .await;
     (application, stage)
-}
-
-/// The sidecar ends by itself, and not as one that has failed.
-fn ends_well(stage: &mut SocketStage) {
-    let status = stage.sidecar.wait(Duration::from_secs(15));
-    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
@@ -45,7 +42,7 @@ async fn sockets_are_closed_with_1012_one_after_another() {
     ends.sort();
     let spread = ends[ends.len() - 1] - ends[0];
     assert!(spread > Duration::from_millis(300), "all within {spread:?}");
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -57,20 +54,14 @@ async fn a_message_in_flight_arrives_before_its_socket_goes() {
     client.send(Frame::binary(vec![1; 100]).part()).await;
     assert_eq!(peer.next().await, Frame::binary(vec![1; 100]).part());
     stage.sidecar.terminate();
-    wait::until("readiness to end", || async {
-        stage
-            .sidecar
-            .get("/readyz")
-            .is_some_and(|(status, _)| status == 503)
-    })
-    .await;
+    stage.sidecar.until_unready().await;
     peer.send(Frame::continuation("two")).await;
     client.send(Frame::continuation(vec![2; 100])).await;
     assert_eq!(client.next().await, Frame::continuation("two"));
     assert_eq!(peer.next().await, Frame::continuation(vec![2; 100]));
     let (told, _) = tokio::join!(client.closed(), peer.closed());
     assert_eq!(told.0, 1012);
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -81,13 +72,7 @@ async fn new_sockets_are_refused_and_requests_served_while_others_still_go() {
     client.send(Frame::text("begun").part()).await;
     assert_eq!(peer.next().await, Frame::text("begun").part());
     stage.sidecar.terminate();
-    wait::until("readiness to end", || async {
-        stage
-            .sidecar
-            .get("/readyz")
-            .is_some_and(|(status, _)| status == 503)
-    })
-    .await;
+    stage.sidecar.until_unready().await;
     let answer = stage.ask(&Asking::upgrade("/ws").bearer("bob")).await;
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     let (status, text) = answer.refused().await;
@@ -102,7 +87,7 @@ async fn new_sockets_are_refused_and_requests_served_while_others_still_go() {
     client.send(Frame::continuation("done")).await;
     let (told, _) = tokio::join!(client.closed(), peer.closed());
     assert_eq!(told.0, 1012);
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
 }
 
 #[tokio::test]
@@ -110,7 +95,7 @@ async fn without_sockets_the_sidecar_leaves_at_once() {
     let (_application, mut stage) = stage_with_grace("20s").await;
     let start = Instant::now();
     stage.sidecar.terminate();
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     wait::no_longer_than(Duration::from_secs(5), start);
 }
 
@@ -121,7 +106,7 @@ async fn what_does_not_go_by_itself_goes_at_the_end_of_the_grace() {
     let (client, peer) = tokio::join!(stage.open("alice"), application.opened());
     let start = Instant::now();
     stage.sidecar.terminate();
-    ends_well(&mut stage);
+    stage.sidecar.ends_well(END);
     wait::no_longer_than(Duration::from_secs(8), start);
     drop((client, peer));
 }

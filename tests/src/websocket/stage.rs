@@ -157,13 +157,8 @@ impl Setting {
             ready: true,
             arguments: Vec::new(),
         };
-        let (policy, application) = (self.policy, self.application);
-        let start =
-            tokio::task::spawn_blocking(move || Sidecar::start(&policy, application, "", &launch));
         SocketStage {
-            sidecar: start
-                .await
-                .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            sidecar: Sidecar::start_aside(self.policy, self.application, "", launch).await,
         }
     }
 }
