@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::user::Full;
 use crate::identity::UserId;
 use crate::process::Process;
 use crate::worker::mailbox::Letter;
@@ -16,12 +15,6 @@ pub enum NoSeat {
     Users,
     /// The entry or its worker is gone.
     Gone,
-}
-
-impl From<Full> for NoSeat {
-    fn from(_: Full) -> Self {
-        Self::Sockets
-    }
 }
 
 /// A seat that is kept; given back when it is dropped before the socket has come.

@@ -60,13 +60,6 @@ impl UserSockets {
             .retain(|open| !Rc::ptr_eq(open, handle));
     }
 
-    /// Signals every socket of the user.
-    pub fn signal(&self, signal: Signal) {
-        for handle in self.open.borrow().iter() {
-            handle.send(signal);
-        }
-    }
-
     /// Takes one message's worth of what the user may send in a second.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //!
 //! - `front`: one client connection, HTTP/1.1 or HTTP/2 without TLS, and what becomes of each request on it.
 //! - `caller`: for whom a request is.
+//! - `introduce`: what the application is told of it.
 //! - `upgrade`: a request for a WebSocket, up to the moment at which both sides have upgraded.
 //! - `plain`: every other request.
 //! - `application`: the way to the application.
@@ -11,6 +12,7 @@ mod application;
 mod body;
 mod caller;
 mod front;
+mod introduce;
 mod plain;
 mod upgrade;
 

@@ -1,20 +1,18 @@
 //! Requests that are no WebSockets: passed on as they come, streamed both ways, and told who they are for.
 
 use bulkhead_crds::kinds::PlainHttp;
-use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::{Request, Response, Uri, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 
-use super::super::handshake::{
-    Identity, Refusal, is_named_preflight, tell_application, without_hop_by_hop,
-};
+use super::super::handshake::{Refusal, is_named_preflight, without_hop_by_hop};
 use super::application::Unanswered;
 use super::body::Body;
 use super::caller::caller;
 use super::front::Front;
+use super::introduce::introduce;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 
@@ -47,24 +45,10 @@ async fn prepared(
 ) -> Result<Request<Incoming>, Refusal> {
     let (mut parts, body) = request.into_parts();
     let context = context(front, force, &mut parts).await?;
-    let token = context
-        .as_ref()
-        .and_then(|context| force.issue(context, None));
-    let identity = context.as_ref().map(|context| Identity {
-        context,
-        token: token.as_deref(),
-    });
-    without_hop_by_hop(&mut parts.headers);
+    introduce(front, force, &mut parts, context.as_ref(), None);
     let http2 = parts.version == Version::HTTP_2;
-    let asked = parts.uri.authority().cloned();
-    if let Some(authority) = asked.as_ref().filter(|_| !http2)
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        // An address in absolute form overrides the Host header (RFC 9112, section 3.2.2).
-        parts.headers.insert(HOST, host);
-    }
-    tell_application(&mut parts.headers, front.peer, identity);
-    parts.uri = address(&parts.uri, asked.filter(|_| http2))?;
+    let asked = parts.uri.authority().filter(|_| http2).cloned();
+    parts.uri = address(&parts.uri, asked)?;
     if !http2 {
         parts.version = Version::HTTP_11;
     }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use bulkhead_crds::kinds::SlowConsumer;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -17,14 +17,14 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::super::handshake::{
-    Accepted, Identity, Offer, Refusal, check_answer, offered_extensions, tell_application,
-    without_hop_by_hop,
+    Accepted, Offer, Refusal, check_answer, offered_extensions, without_hop_by_hop,
 };
 use super::super::seat::Seat;
 use super::super::upgraded::Upgraded;
 use super::body::Body;
 use super::caller::{Caller, caller, keep_seat};
 use super::front::Front;
+use super::introduce::introduce;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 use crate::stream::Stream;
@@ -134,20 +134,8 @@ fn question(
         || settings.slow_consumer == SlowConsumer::Drop;
     let compresses = offered_extensions(headers, settings.compression, is_read);
     offer.tell_application(headers);
-    without_hop_by_hop(headers);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    let token = context.and_then(|context| force.issue(context, socket));
-    let identity = context.map(|context| Identity {
-        context,
-        token: token.as_deref(),
-    });
-    if let Some(authority) = parts.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        headers.insert(HOST, host);
-    }
-    tell_application(headers, front.peer, identity);
+    introduce(front, force, &mut parts, context, socket);
+    name_upgrade(&mut parts.headers);
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = parts
         .uri
@@ -167,7 +155,7 @@ async fn reached(front: &Front, force: &WebSocketForce) -> Result<TcpStream, Ref
     let deadline = Instant::now() + force.settings.cold_start;
     let stream = front.entry.application().dial(deadline).await;
     stream.map_err(|_| {
-        front.entry.metrics.timeout(TimeoutKind::ColdStart);
+        front.entry.metrics.clients.timeout(TimeoutKind::ColdStart);
         Refusal::Starting(force.name_setting("timeouts.coldStart"))
     })
 }
@@ -188,7 +176,7 @@ async fn asked(
             return Err(Refusal::BadAnswer("the connection ended before it"));
         }
         Err(_) => {
-            front.entry.metrics.timeout(TimeoutKind::Handshake);
+            front.entry.metrics.clients.timeout(TimeoutKind::Handshake);
             return Err(Refusal::Silent(force.name_setting("timeouts.handshake")));
         }
     };
@@ -196,6 +184,7 @@ async fn asked(
         front
             .entry
             .metrics
+            .clients
             .connection(ConnectionOutcome::Unavailable);
         let mut answer = answer;
         without_hop_by_hop(answer.headers_mut());
@@ -206,6 +195,12 @@ async fn asked(
     Ok((answer, Some(accepted)))
 }
 
+/// What a request for a WebSocket and the answer that grants it have in common.
+fn name_upgrade(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
 /// The application's 101, as the client gets it.
 fn told(answer: &Response<Incoming>, accepted: &Accepted) -> Response<Body> {
     let mut response = Response::new(Either::Right(http_body_util::Full::default()));
@@ -213,8 +208,7 @@ fn told(answer: &Response<Incoming>, accepted: &Accepted) -> Response<Body> {
     let headers = response.headers_mut();
     headers.clone_from(answer.headers());
     without_hop_by_hop(headers);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    name_upgrade(headers);
     accepted.choice.tell_client(headers);
     response
 }
@@ -236,7 +230,11 @@ async fn hand_over(
 ) {
     let both = async { tokio::try_join!(ends.client, ends.application) };
     let Ok(Ok((client, application))) = timeout(force.settings.handshake, both).await else {
-        front.entry.metrics.connection(ConnectionOutcome::Abandoned);
+        front
+            .entry
+            .metrics
+            .clients
+            .connection(ConnectionOutcome::Abandoned);
         return;
     };
     let (Ok(client), Ok(application)) = (
@@ -251,7 +249,7 @@ async fn hand_over(
         Some(_) => ConnectionOutcome::Accepted,
         None => ConnectionOutcome::Unattributed,
     };
-    front.entry.metrics.connection(outcome);
+    front.entry.metrics.clients.connection(outcome);
     let home = seat.as_ref().map_or(front.worker.index, Seat::home);
     let upgraded = Box::new(Upgraded {
         entry: force.name.clone(),

@@ -19,6 +19,14 @@ pub struct Ending {
     pub initiator: Initiator,
 }
 
+impl Ending {
+    /// The client takes nothing.
+    pub(super) const STALLED: Self = Self {
+        code: Close::TRY_AGAIN_LATER,
+        initiator: Initiator::Sidecar,
+    };
+}
+
 /// How long the last bytes may take to leave.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -162,7 +170,7 @@ impl Session {
         self.lose_events();
         self.end_runs(ending);
         self.entry.metrics.closed(ending.code, ending.initiator);
-        self.entry.metrics.connections.dec();
+        self.entry.metrics.clients.connections.dec();
         self.user.leave(&self.handle);
         self.user.hold(self.held, 0);
         self.worker.leave_session(self.slot);

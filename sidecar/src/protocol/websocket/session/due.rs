@@ -30,15 +30,8 @@ impl Session {
                 );
                 self.close(Close::POLICY, &reason, Initiator::Sidecar);
             }
-            Due::Stalled => {
-                let reason = self.named("limits.slowConsumer");
-                self.close(Close::TRY_AGAIN_LATER, &reason, Initiator::Sidecar);
-                // Nothing can be said to who takes nothing.
-                return Err(Ending {
-                    code: Close::TRY_AGAIN_LATER,
-                    initiator: Initiator::Sidecar,
-                });
-            }
+            // Nothing can be said to who takes nothing.
+            Due::Stalled => return Err(Ending::STALLED),
             Due::Released => self.let_go(),
             Due::Run => self.expire_runs(),
             Due::Drain => self.drain_now(),
@@ -61,7 +54,7 @@ impl Session {
     }
 
     fn time_out(&mut self, kind: TimeoutKind, code: u16, field: &'static str) {
-        self.entry.metrics.timeout(kind);
+        self.entry.metrics.clients.timeout(kind);
         let reason = self.named(field);
         self.close(code, &reason, Initiator::Sidecar);
     }

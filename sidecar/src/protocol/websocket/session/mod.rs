@@ -159,7 +159,7 @@ impl Session {
         let handle = Rc::new(Handle::default());
         user.arrive(Rc::clone(&handle));
         let slot = worker.enter_session(Rc::clone(&handle));
-        entry.metrics.connections.inc();
+        entry.metrics.clients.connections.inc();
         let now = Instant::now();
         let mut clocks = Clocks::started(now);
         clocks.lifetime = settings
@@ -235,8 +235,6 @@ impl Session {
     /// Relays until the socket ends.
     async fn run(&mut self) -> Ending {
         loop {
-            let next = self.clocks.next(&self.force.settings);
-            self.timer.set(next.map(|(at, _)| at));
             let event = poll_fn(|cx| self.poll_event(cx)).await;
             let flow = match event {
                 Event::End(ending) => Err(ending),

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use bulkhead_crds::kinds::SlowConsumer;
 
-use super::super::codec::{Close, Step};
+use super::super::codec::Step;
+use super::super::events::Verdict;
 use super::spare::Spare;
 use super::{Direction, Ending, Session, sides};
 use crate::relay::BUFFER_BYTES;
-use crate::telemetry::Initiator;
 
 /// What walking led to.
 enum Walked {
@@ -133,10 +133,7 @@ impl Session {
             inbox.reserve(inbox.len() + BUFFER_BYTES);
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Err(Ending {
-            code: Close::TRY_AGAIN_LATER,
-            initiator: Initiator::Sidecar,
-        }))
+        Poll::Ready(Err(Ending::STALLED))
     }
 
     /// Looks at what the sender has sent, as far as it goes, and clears it for the receiver.
@@ -183,29 +180,19 @@ impl Session {
                 }) => {
                     let leaves_out = self.leaves_out && direction == Direction::Down;
                     let bytes = unread.get(..len).unwrap_or_default();
-                    let read = from.reading.read(header.as_ref(), payload, bytes, ends);
-                    let verdict = match read {
-                        Ok(verdict) => verdict,
+                    match from.reading.read(header.as_ref(), payload, bytes, ends) {
+                        Ok(_) if leaves_out => self.leave_out(len, ends),
+                        Ok(verdict) => {
+                            messages += u64::from(ends);
+                            self.pass(direction, len, ends, verdict);
+                        }
                         Err(violation) => {
                             let nothing_went = header.is_some() || leaves_out;
                             self.unreadable(direction, nothing_went, &violation);
                             break Walked::On;
                         }
-                    };
+                    }
                     self.clocks.busy = self.read_at;
-                    if leaves_out {
-                        self.leave_out(len, ends);
-                        continue;
-                    }
-                    from.cleared += len;
-                    messages += u64::from(ends);
-                    self.paid &= direction == Direction::Down;
-                    if ends && direction == Direction::Up {
-                        self.client_asked();
-                    }
-                    if let Some(verdict) = verdict {
-                        self.carries(verdict);
-                    }
                 }
                 Ok(Step::Control(control)) => self.control(direction, &control),
                 Err(violation) => {
@@ -221,6 +208,20 @@ impl Session {
             // What was cleared goes first.
             Walked::Short | Walked::Held if self.sides(direction).0.cleared > before => Walked::On,
             other => other,
+        }
+    }
+
+    /// Clears bytes of a message for the receiver. Where they end it, `verdict` is what it was, if anybody wants to know.
+    fn pass(&mut self, direction: Direction, len: usize, ends: bool, verdict: Option<Verdict>) {
+        self.sides(direction).0.cleared += len;
+        if direction == Direction::Up {
+            self.paid = false;
+            if ends {
+                self.client_asked();
+            }
+        }
+        if let Some(verdict) = verdict {
+            self.carries(verdict);
         }
     }
 

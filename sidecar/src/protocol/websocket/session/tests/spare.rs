@@ -83,6 +83,7 @@ async fn critical_events_wait_for_the_client_and_are_never_left_out() {
             expected += 10;
         }
         if got % 100 == 0 {
+            // A client that falls behind, which is what is tested: no condition comes of it that could be waited for.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
