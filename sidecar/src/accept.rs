@@ -116,7 +116,7 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
         Box::pin(refuse_database(first, *login)).await;
         return;
     };
-    entry.metrics.client_seen();
+    entry.metrics.clients.seen();
     let force = entry.force();
     let proven = Box::pin(prove(&force, login));
     if let Some(login) = in_time(entry, deadline, proven).await {
@@ -163,7 +163,7 @@ fn entry_of<'a>(entries: &'a [Rc<Entry>], login: &Login) -> Option<&'a Rc<Entry>
 /// No entry of the listener is for the client's database.
 async fn refuse_database(first: &Entry, login: Login) {
     first.metrics.connection(ConnectionOutcome::Rejected);
-    first.metrics.notice("database", |upstream, left_out| {
+    first.metrics.clients.notice("database", |upstream, left_out| {
         tracing::warn!(
             upstream,
             left_out,
@@ -191,6 +191,7 @@ fn turn_away(entry: &Entry, error: &HandshakeError) {
     if outcome != ConnectionOutcome::Abandoned {
         entry
             .metrics
+            .clients
             .notice(outcome.as_str(), |upstream, left_out| {
                 tracing::warn!(upstream, %error, left_out, "a client's start-up has failed");
             });
@@ -220,7 +221,7 @@ async fn admit_client(
                     metrics.identity_rejection(rejection.reason);
                     let reason = rejection.reason.as_str();
                     // The reason alone: the message may hold what the client sent.
-                    entry.metrics.notice(reason, |upstream, left_out| {
+                    entry.metrics.clients.notice(reason, |upstream, left_out| {
                         tracing::warn!(
                             upstream,
                             reason,
@@ -232,7 +233,7 @@ async fn admit_client(
                         .with_hint(rejection.hint)
                 }
                 Refusal::Role(error) => {
-                    entry.metrics.notice("role", |upstream, left_out| {
+                    entry.metrics.clients.notice("role", |upstream, left_out| {
                         tracing::warn!(
                             upstream,
                             left_out,

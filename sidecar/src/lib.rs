@@ -16,6 +16,7 @@ pub mod factory;
 pub mod force;
 pub mod identity;
 pub mod jitter;
+pub mod listen;
 pub mod policy;
 pub mod process;
 pub mod protocol;

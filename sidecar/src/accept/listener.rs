@@ -3,7 +3,7 @@
 //! Database entries that name the same address share its socket.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::socket::{self, SocketFile};
 use crate::force::{DatabaseForce, Force, WebSocketForce};
+use crate::listen::{listen, listen_everywhere};
 use crate::stream::Stream;
 
 /// Connections that the kernel holds for a busy listener.
@@ -93,17 +94,9 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// On all addresses of both families, or of IPv4 where the host has no other.
     fn open_web_socket(&mut self, web_socket: &WebSocketForce) -> Result<(), ListenError> {
         let port = web_socket.settings.port;
-        let socket =
-            bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
-                // These would be said of IPv4 too.
-                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-                // The kernel knows no IPv6.
-                _ => bind((Ipv4Addr::UNSPECIFIED, port).into()),
-            });
-        let socket = socket.map_err(|source| ListenError {
+        let socket = listen_everywhere(port, BACKLOG).map_err(|source| ListenError {
             list: "webSockets",
             entry: web_socket.name.to_string(),
             place: format!("port {port}"),
@@ -125,7 +118,7 @@ impl Listeners {
         if self.join(database, shared) {
             return Ok(());
         }
-        let socket = bind(address).map_err(|source| ListenError {
+        let socket = listen(address, BACKLOG).map_err(|source| ListenError {
             list: "databases",
             entry: database.name.to_string(),
             place: address.to_string(),
@@ -245,24 +238,6 @@ impl Accepting {
             Self::Unix(socket) => Ok(Stream::Unix(socket.accept().await?.0)),
         }
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<StdTcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        // The host may have it otherwise (`net.ipv6.bindv6only`).
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 fn advice_for_tcp(error: &io::Error) -> &'static str {

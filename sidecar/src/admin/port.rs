@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::{Method, StatusCode};
@@ -14,8 +15,9 @@ use tokio::net::TcpListener;
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
+use crate::listen::{listen, listen_everywhere};
 use crate::policy::{Diagnostic, PendingRestart, READS};
-use crate::telemetry::CONTENT_TYPE;
+use crate::telemetry::{CONTENT_TYPE, Clients};
 
 /// How long to wait after an accept that failed, usually for want of file descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -93,32 +95,12 @@ pub struct RejectionReport {
 
 impl AdminAddress {
     fn listen(self) -> io::Result<TcpListener> {
-        let port = match self {
-            Self::One(address) => return listen(address),
-            Self::All(port) => port,
+        let socket = match self {
+            Self::One(address) => listen(address, BACKLOG),
+            Self::All(port) => listen_everywhere(port, BACKLOG),
         };
-        listen((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
-            // These would be said of IPv4 too.
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            // The kernel knows no IPv6.
-            _ => listen((Ipv4Addr::UNSPECIFIED, port).into()),
-        })
+        TcpListener::from_std(socket?)
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        // The host may have it otherwise (`net.ipv6.bindv6only`).
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 impl FromStr for AdminAddress {
@@ -213,23 +195,16 @@ impl RevisionReport {
     #[must_use]
     pub fn of(state: &AdminState) -> Self {
         let (revision, standing) = (state.store.current(), state.store.standing());
-        let (upstreams, sockets) = (state.metrics.upstreams(), state.metrics.sockets());
-        let of_upstreams = upstreams.iter().map(|(_, upstream)| upstream.attribution());
-        let of_sockets = sockets.iter().map(|(_, socket)| socket.attribution());
-        let (attributed, total) = of_upstreams
-            .chain(of_sockets)
+        let clients = state.metrics.clients();
+        let (attributed, total) = clients
+            .iter()
+            .map(|(_, clients)| clients.attribution())
             .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        let report = |name: &String, open: i64, quiet: Duration| ListenerReport {
-            name: name.clone(),
-            open: u64::try_from(open).unwrap_or_default(),
-            quiet_seconds: quiet.as_secs(),
+        let report = |(name, clients): (String, Arc<Clients>)| ListenerReport {
+            name,
+            open: u64::try_from(clients.connections.get()).unwrap_or_default(),
+            quiet_seconds: clients.quiet().as_secs(),
         };
-        let databases = upstreams
-            .iter()
-            .map(|(name, it)| report(name, it.connections.get(), it.quiet()));
-        let web_sockets = sockets
-            .iter()
-            .map(|(name, it)| report(name, it.connections.get(), it.quiet()));
         let seconds = |at: std::time::SystemTime| {
             at.duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs())
@@ -248,7 +223,7 @@ impl RevisionReport {
             wire_versions: READS.to_vec(),
             attributed,
             total,
-            listeners: databases.chain(web_sockets).collect(),
+            listeners: clients.into_iter().map(report).collect(),
         }
     }
 }

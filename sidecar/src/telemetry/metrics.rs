@@ -7,6 +7,7 @@ use bulkhead_crds::kinds::Protocol;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::application_names::ApplicationNames;
+use super::clients::Clients;
 use super::family::Family;
 use super::labels::protocol_label;
 use super::process::Process;
@@ -107,19 +108,6 @@ impl Metrics {
         made
     }
 
-    /// The handles of every upstream, by name.
-    #[must_use]
-    pub fn upstreams(&self) -> Vec<(String, Arc<UpstreamMetrics>)> {
-        let upstreams = self
-            .upstreams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        upstreams
-            .iter()
-            .map(|(name, handles)| (name.clone(), Arc::clone(handles)))
-            .collect()
-    }
-
     /// The handles of the WebSocket entry `name`, made on first use. Takes a lock: resolve once and keep.
     #[must_use]
     pub fn socket(&self, name: &str) -> Arc<SocketMetrics> {
@@ -130,13 +118,19 @@ impl Metrics {
         Arc::clone(made)
     }
 
-    /// The handles of every WebSocket entry, by name.
+    /// The clients of every entry, by its name: the databases', then the WebSockets'.
     #[must_use]
-    pub fn sockets(&self) -> Vec<(String, Arc<SocketMetrics>)> {
+    pub fn clients(&self) -> Vec<(String, Arc<Clients>)> {
+        let upstreams = self
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets
-            .iter()
-            .map(|(name, handles)| (name.clone(), Arc::clone(handles)))
+        let of_upstreams = upstreams.iter().map(|(name, it)| (name, &it.clients));
+        let of_sockets = sockets.iter().map(|(name, it)| (name, &it.clients));
+        of_upstreams
+            .chain(of_sockets)
+            .map(|(name, clients)| (name.clone(), Arc::clone(clients)))
             .collect()
     }
 

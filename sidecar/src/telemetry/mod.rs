@@ -4,6 +4,7 @@
 //! No user id, token, password or query text may enter this room as a label or a field.
 
 mod application_names;
+mod clients;
 mod family;
 mod labels;
 mod last_client;
@@ -17,6 +18,7 @@ mod unfinished_runs;
 mod upstream;
 
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
+pub use clients::Clients;
 pub use labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };

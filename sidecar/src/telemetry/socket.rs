@@ -1,12 +1,12 @@
 //! The handles of one WebSocket entry: every series that carries its name, resolved once and then only counted.
 
 use std::array;
+use std::sync::Arc;
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use super::labels::{ConnectionOutcome, TimeoutKind, label};
-use super::last_client::LastClient;
-use super::notices::Notices;
+use super::clients::Clients;
+use super::labels::label;
 use super::upstream::{UpstreamFamilies, register};
 use crate::execution::ExecutionState;
 
@@ -82,19 +82,15 @@ pub(super) struct SocketFamilies {
 /// One entry's series.
 #[derive(Debug)]
 pub struct SocketMetrics {
-    outcomes: [IntCounter; ConnectionOutcome::ALL.len()],
-    timeouts: [IntCounter; TimeoutKind::ALL.len()],
     messages: [IntCounter; MessageDirection::ALL.len()],
     closes: IntCounterVec,
     critical_events: IntCounterVec,
     runs: IntCounterVec,
     name: String,
-    notices: Notices,
-    last_client: LastClient,
+    /// Its clients.
+    pub clients: Arc<Clients>,
     /// Messages of the application that were left out for clients that do not read.
     pub dropped: IntCounter,
-    /// Sockets that are open.
-    pub connections: IntGauge,
 }
 
 impl SocketFamilies {
@@ -134,15 +130,10 @@ impl SocketFamilies {
 
     /// The handles of one entry.
     pub(super) fn handles(&self, shared: &UpstreamFamilies, name: &str) -> SocketMetrics {
-        let labels = [PROTOCOL, name];
         for end in ExecutionState::ALL.iter().filter(|it| it.is_final()) {
             let _ = self.runs.with_label_values(&[name, end.as_str()]);
         }
         SocketMetrics {
-            outcomes: array::from_fn(|at| {
-                shared.outcome(PROTOCOL, name, ConnectionOutcome::ALL[at])
-            }),
-            timeouts: array::from_fn(|at| shared.timeout(name, TimeoutKind::ALL[at])),
             messages: array::from_fn(|at| {
                 let direction = MessageDirection::ALL[at].as_str();
                 self.messages.with_label_values(&[name, direction])
@@ -152,24 +143,12 @@ impl SocketFamilies {
             runs: self.runs.clone(),
             dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
-            notices: Notices::default(),
-            last_client: LastClient::default(),
-            connections: shared.open(labels),
+            clients: Arc::new(Clients::of(shared, PROTOCOL, name)),
         }
     }
 }
 
 impl SocketMetrics {
-    /// Counts a request for an upgrade that has been answered.
-    pub fn connection(&self, outcome: ConnectionOutcome) {
-        self.outcomes[outcome as usize].inc();
-    }
-
-    /// Counts a timeout that fired.
-    pub fn timeout(&self, kind: TimeoutKind) {
-        self.timeouts[kind as usize].inc();
-    }
-
     /// Counts messages that went one way.
     pub fn messages(&self, direction: MessageDirection, count: u64) {
         self.messages[direction as usize].inc_by(count);
@@ -221,35 +200,5 @@ impl SocketMetrics {
         self.runs
             .with_label_values(&[self.name.as_str(), how.as_str()])
             .inc();
-    }
-
-    /// A client comes, or goes.
-    pub fn client_seen(&self) {
-        self.last_client.seen();
-    }
-
-    /// For how long no socket has been open or asked for; since the start, where none has been at all.
-    #[must_use]
-    pub fn quiet(&self) -> std::time::Duration {
-        if self.connections.get() > 0 {
-            return std::time::Duration::ZERO;
-        }
-        self.last_client.ago()
-    }
-
-    /// Sockets that named a user, and all that asked to be served, since the start.
-    #[must_use]
-    pub fn attribution(&self) -> (u64, u64) {
-        let of = |outcome: ConnectionOutcome| self.outcomes[outcome as usize].get();
-        let attributed = of(ConnectionOutcome::Accepted);
-        let nobodys = of(ConnectionOutcome::Unattributed) + of(ConnectionOutcome::Rejected);
-        (attributed, attributed + nobodys)
-    }
-
-    /// Tells of an event of this kind, with the entry's name and how many were left out before, unless one was told a moment ago.
-    pub fn notice(&self, kind: &'static str, tell: impl FnOnce(&str, u64)) {
-        if let Some(left_out) = self.notices.due(kind) {
-            tell(&self.name, left_out);
-        }
     }
 }

@@ -2,18 +2,16 @@
 
 use std::array;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bulkhead_crds::kinds::Protocol;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::clients::Clients;
 use super::family::Family;
 use super::labels::{
     BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
 };
-use super::last_client::LastClient;
-use super::notices::Notices;
 use super::striped::{StripedGauge, StripedHistogram};
 
 /// Seconds; waiting for a permit is a matter of microseconds until the limit is reached.
@@ -53,16 +51,11 @@ pub(super) struct UpstreamFamilies {
 /// One upstream's series. Cheap to share, free of look-ups; each count is one or two atomic operations.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
-    outcomes: [IntCounter; ConnectionOutcome::ALL.len()],
     server_connections: [Arc<StripedGauge>; ServerState::ALL.len()],
-    timeouts: [IntCounter; TimeoutKind::ALL.len()],
     errors: [IntCounter; ErrorClass::ALL.len()],
     breaker_state: IntGauge,
-    name: String,
-    notices: Notices,
-    last_client: LastClient,
-    /// Client connections open now.
-    pub connections: IntGauge,
+    /// Its clients.
+    pub clients: Arc<Clients>,
     /// Connection factories alive now.
     pub factories: IntGauge,
     /// Connection factories created since the start.
@@ -82,47 +75,15 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     /// Counts a client connection whose handshake is over.
     pub fn connection(&self, outcome: ConnectionOutcome) {
-        self.outcomes[outcome as usize].inc();
+        self.clients.connection(outcome);
         if outcome == ConnectionOutcome::Limited {
-            self.notice("limit", |upstream, left_out| {
+            self.clients.notice("limit", |upstream, left_out| {
                 tracing::warn!(
                     upstream,
                     left_out,
                     "a client is refused at its login: a limit is reached, or the upstream gives no connection"
                 );
             });
-        }
-    }
-
-    /// A client comes, or goes.
-    pub fn client_seen(&self) {
-        self.last_client.seen();
-    }
-
-    /// For how long no client has been connected or come; since the start, where none has come at all.
-    #[must_use]
-    pub fn quiet(&self) -> Duration {
-        if self.connections.get() > 0 {
-            return Duration::ZERO;
-        }
-        self.last_client.ago()
-    }
-
-    /// Client connections that named a user, and all that asked to be served, since the start. What is no login is neither:
-    /// cancel requests, and clients that went away or failed before they had said who they are.
-    #[must_use]
-    pub fn attribution(&self) -> (u64, u64) {
-        let of = |outcome: ConnectionOutcome| self.outcomes[outcome as usize].get();
-        let attributed = of(ConnectionOutcome::Accepted);
-        let nobodys = of(ConnectionOutcome::Unattributed) + of(ConnectionOutcome::Rejected);
-        (attributed, attributed + nobodys)
-    }
-
-    /// Tells of an event of this kind, with the upstream's name and how many were left out before, unless one was told a
-    /// moment ago.
-    pub fn notice(&self, kind: &'static str, tell: impl FnOnce(&str, u64)) {
-        if let Some(left_out) = self.notices.due(kind) {
-            tell(&self.name, left_out);
         }
     }
 
@@ -134,9 +95,9 @@ impl UpstreamMetrics {
 
     /// Counts a timeout that fired.
     pub fn timeout(&self, kind: TimeoutKind) {
-        self.timeouts[kind as usize].inc();
+        self.clients.timeout(kind);
         if kind == TimeoutKind::Acquire {
-            self.notice("acquire", |upstream, left_out| {
+            self.clients.notice("acquire", |upstream, left_out| {
                 tracing::warn!(
                     upstream,
                     left_out,
@@ -251,9 +212,9 @@ impl UpstreamFamilies {
         self.timeouts.with_label_values(&[name, kind.as_str()])
     }
 
-    /// The gauge of open connections; the labels are protocol and name.
-    pub(super) fn open(&self, labels: [&str; 2]) -> IntGauge {
-        self.connections.with_label_values(&labels)
+    /// The gauge of open connections.
+    pub(super) fn open(&self, protocol: &str, name: &str) -> IntGauge {
+        self.connections.with_label_values(&[protocol, name])
     }
 
     /// The handles of one upstream; every series of it exists, at 0, from here on.
@@ -261,23 +222,18 @@ impl UpstreamFamilies {
         let protocol = protocol_label(protocol);
         let one = [name];
         UpstreamMetrics {
-            outcomes: array::from_fn(|at| self.outcome(protocol, name, ConnectionOutcome::ALL[at])),
             server_connections: array::from_fn(|at| {
                 self.server_connections.cell(
                     &[name, ServerState::ALL[at].as_str()],
                     StripedGauge::default,
                 )
             }),
-            timeouts: array::from_fn(|at| self.timeout(name, TimeoutKind::ALL[at])),
             errors: array::from_fn(|at| {
                 self.errors
                     .with_label_values(&[name, ErrorClass::ALL[at].as_str()])
             }),
             breaker_state: self.breaker_state.with_label_values(&one),
-            name: name.to_owned(),
-            notices: Notices::default(),
-            last_client: LastClient::default(),
-            connections: self.open([protocol, name]),
+            clients: Arc::new(Clients::of(self, protocol, name)),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),
             acquire_seconds: self

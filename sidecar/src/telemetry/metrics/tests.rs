@@ -19,7 +19,7 @@ fn fed() -> Arc<Metrics> {
     main.query_seconds.observe(0.003);
     main.breaker(BreakerState::Open);
     let chat = metrics.socket("chat");
-    chat.connection(ConnectionOutcome::Unavailable);
+    chat.clients.connection(ConnectionOutcome::Unavailable);
     chat.messages(MessageDirection::Up, 2);
     for code in [1000, 1006, 3008, 3999, 4001, 999] {
         chat.closed(code, Initiator::Sidecar);

@@ -80,8 +80,8 @@ impl Session {
     /// Takes the session out of the worker's lists.
     fn leave(&self) {
         self.worker.leave_session(self.slot);
-        self.entry.metrics.client_seen();
-        self.entry.metrics.connections.dec();
+        self.entry.metrics.clients.seen();
+        self.entry.metrics.clients.connections.dec();
         self.worker.dismiss(&self.entry, &self.factory);
     }
 

@@ -36,7 +36,7 @@ pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Optio
     let outcome = admitted.outcome();
     match open(&worker, &entry, *admitted) {
         Ok(session) => {
-            metrics.connections.inc();
+            metrics.clients.connections.inc();
             let mut session = session.register();
             match session.greet().await {
                 Ok(()) => {

@@ -87,7 +87,7 @@ async fn a_session_that_ends_is_taken_out_of_every_list() {
         settle().await;
         assert_eq!(stage.process.sessions(), 0);
         assert_eq!(stage.factory("alice").clients(), 0);
-        assert_eq!(stage.entry.metrics.connections.get(), 0);
+        assert_eq!(stage.entry.metrics.clients.connections.get(), 0);
     })
     .await;
 }

@@ -104,7 +104,7 @@ impl Caller {
             return Err(Refusal::Origin);
         }
         let metrics = &front.entry.metrics;
-        metrics.notice("origin", |upstream, left_out| {
+        metrics.clients.notice("origin", |upstream, left_out| {
             tracing::warn!(
                 upstream,
                 left_out,

@@ -118,7 +118,7 @@ async fn turned_away(mut leaving: watch::Receiver<bool>, asked: &Notify, handsha
 
 /// What a request gets.
 async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
-    front.entry.metrics.client_seen();
+    front.entry.metrics.clients.seen();
     let (parts, body) = request.into_parts();
     let answered = match arrival(&parts) {
         Ok(Arrival::Plain) => plain::pass_on(front, Request::from_parts(parts, body)).await,
@@ -140,15 +140,17 @@ fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
             .metrics
             .identity_rejection(rejection.reason);
     }
-    metrics.connection(refusal.outcome());
+    metrics.clients.connection(refusal.outcome());
     let status = refusal.status().as_u16();
-    metrics.notice(refusal.outcome().as_str(), |upstream, left_out| {
-        // The message may hold what the client sent, but for an identity it is the reason alone that is told.
-        let why = match refusal {
-            Refusal::Identity(rejection) => rejection.reason.as_str().to_owned(),
-            other => other.message(),
-        };
-        tracing::warn!(upstream, status, why, left_out, "a request is refused");
-    });
+    metrics
+        .clients
+        .notice(refusal.outcome().as_str(), |upstream, left_out| {
+            // The message may hold what the client sent, but for an identity it is the reason alone that is told.
+            let why = match refusal {
+                Refusal::Identity(rejection) => rejection.reason.as_str().to_owned(),
+                other => other.message(),
+            };
+            tracing::warn!(upstream, status, why, left_out, "a request is refused");
+        });
     own(refusal.response())
 }
