@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::identity::{IdentityError, Issuer, Verifier};
 use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls, ScramVerifier};
 use crate::protocol::websocket::events::CriticalEvents;
+use crate::protocol::websocket::resume::{ResumeKeys, ResumeKeysError};
 use crate::secrets::{SecretError, Secrets};
 use crate::telemetry::TimeoutKind;
 use crate::upstream::{Connector, Resolver, UpstreamError};
@@ -35,6 +36,8 @@ pub struct Force {
     pub issuer: Option<Arc<Issuer>>,
     /// Verifies user contexts.
     pub verifier: Arc<Verifier>,
+    /// Seal the tokens of sessions that survive their connection, where the policy has WebSockets.
+    pub resume_keys: Option<ResumeKeys>,
     /// Its databases.
     pub databases: Vec<Arc<DatabaseForce>>,
     /// Its WebSocket listeners.
@@ -70,6 +73,9 @@ pub enum ForceError {
     /// The identity settings.
     #[error("spec.identity: {0}")]
     Identity(#[from] IdentityError),
+    /// The keys of session tokens.
+    #[error(transparent)]
+    ResumeKeys(#[from] ResumeKeysError),
     /// An upstream's settings.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
@@ -152,25 +158,36 @@ impl Force {
                 tls: listen_tls(settings, &policy.name, secrets)?,
             }));
         }
-        let web_sockets = policy.web_sockets.iter().map(|settings| {
-            Arc::new(WebSocketForce {
-                settings: settings.clone(),
-                policy: Arc::clone(policy),
-                name: settings.name.as_str().into(),
-                events: Arc::new(CriticalEvents::new(&settings.critical_events)),
-                verifier: Arc::clone(&verifier),
-                issuer: issuer.clone(),
-            })
-        });
-        let web_sockets = web_sockets.collect();
-        Ok(Self {
+        let mut force = Self {
             revision,
             policy: Arc::clone(policy),
             issuer,
             verifier,
+            resume_keys: None,
             databases,
-            web_sockets,
-        })
+            web_sockets: Vec::new(),
+        };
+        if !policy.web_sockets.is_empty() {
+            let before = previous.and_then(|force| force.resume_keys.as_ref());
+            force.add_web_sockets(&policy_key, ResumeKeys::read(secrets, before)?);
+        }
+        Ok(force)
+    }
+
+    fn add_web_sockets(&mut self, policy_key: &str, keys: ResumeKeys) {
+        let entries = self.policy.web_sockets.iter().map(|settings| {
+            Arc::new(WebSocketForce {
+                settings: settings.clone(),
+                policy: Arc::clone(&self.policy),
+                name: settings.name.as_str().into(),
+                events: Arc::new(CriticalEvents::new(&settings.critical_events)),
+                verifier: Arc::clone(&self.verifier),
+                issuer: self.issuer.clone(),
+                sealer: keys.sealer(policy_key, &settings.name),
+            })
+        });
+        self.web_sockets = entries.collect();
+        self.resume_keys = Some(keys);
     }
 
     /// The entry of this name.

@@ -11,6 +11,7 @@ use crate::admin::{Inventory, UserRow};
 use crate::factory::fairness::Limiter;
 use crate::force::{DatabaseForce, Force};
 use crate::identity::LiveSockets;
+use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::worker::mailbox::{Letter, Sender};
 
@@ -26,6 +27,7 @@ pub struct Process {
     users: AtomicU32,
     sessions: AtomicUsize,
     drain_period: Duration,
+    pod: PodAddress,
 }
 
 /// The part of the grace period over which WebSockets are told to go, in thirds: the rest is for their goodbyes.
@@ -43,6 +45,7 @@ impl Process {
             users: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
             drain_period: Duration::ZERO,
+            pod: PodAddress::Here,
         }
     }
 
@@ -51,6 +54,19 @@ impl Process {
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.drain_period = grace * DRAIN_THIRDS / 3;
         self
+    }
+
+    /// The same where other sidecars reach it at `pod`.
+    #[must_use]
+    pub const fn at(mut self, pod: PodAddress) -> Self {
+        self.pod = pod;
+        self
+    }
+
+    /// What session tokens name it by.
+    #[must_use]
+    pub const fn pod(&self) -> PodAddress {
+        self.pod
     }
 
     /// Over how long a drain tells WebSockets to go, each at a moment of its own.

@@ -32,12 +32,15 @@ pub const CONTAINER: &str = "bulkhead";
 pub const ADMIN_PORT_NAME: &str = "bh-admin";
 /// Its number.
 pub const ADMIN_PORT: u16 = 9432;
-/// The Secret of a namespace's context-signing keys: [`JWKS_KEY`] (public) and [`SIGNING_KEY`] (private).
+/// The Secret of a namespace's context-signing keys: [`JWKS_KEY`] (public), [`SIGNING_KEY`] and [`RESUME_KEY`]
+/// (private).
 pub const CONTEXT_KEYS: &str = "bulkhead-context-keys";
 /// The key of a Secret that holds a key set, unless the policy names another.
 pub const JWKS_KEY: &str = "jwks.json";
 /// The key of [`CONTEXT_KEYS`] that holds the private half of the key that signs.
 pub const SIGNING_KEY: &str = "signing.json";
+/// The key of [`CONTEXT_KEYS`] that holds the keys by which the tokens of WebSocket sessions are sealed, the one that seals first.
+pub const RESUME_KEY: &str = "resume.json";
 /// The Secret of the certificates that a namespace's policies issue to their sidecars, with a few keys for each policy.
 pub const ISSUED_CERTIFICATES: &str = "bulkhead-issued-certificates";
 /// The Secret, in the operator's namespace, of the webhooks' certificates.

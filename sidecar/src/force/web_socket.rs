@@ -9,6 +9,7 @@ use bulkhead_crds::names;
 
 use crate::identity::{Issuer, UserContext, Verifier};
 use crate::protocol::websocket::events::CriticalEvents;
+use crate::protocol::websocket::resume::Sealer;
 
 /// One WebSocket entry of a revision.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct WebSocketForce {
     pub verifier: Arc<Verifier>,
     /// Signs them for the application to pass on.
     pub issuer: Option<Arc<Issuer>>,
+    /// Seals and opens its session tokens.
+    pub sealer: Sealer,
 }
 
 impl WebSocketForce {

@@ -109,6 +109,7 @@ impl Stage {
             revision: "1".into(),
             policy: Arc::new(self.policy.clone()),
             issuer: None,
+            resume_keys: None,
             verifier: Arc::clone(&self.entry.force().verifier),
             databases: vec![self.entry.force()],
             web_sockets: Vec::new(),

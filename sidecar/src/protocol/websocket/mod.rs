@@ -14,6 +14,7 @@ pub mod entry;
 pub mod events;
 pub mod handshake;
 pub mod http;
+pub mod resume;
 pub mod runs;
 mod seat;
 pub mod session;
