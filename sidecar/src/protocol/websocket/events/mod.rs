@@ -3,12 +3,12 @@
 //! Only the first [`SCANNED_BYTES`] of a message are looked at, in place and without an allocation: [`json`] goes down the paths that are
 //! asked for and passes over everything else, [`socket_io`] reads the head of a packet.
 
-mod entry;
 mod json;
 mod landmark;
 mod socket_io;
 
-use entry::Entry;
+use bulkhead_crds::names::CriticalEvent;
+
 use json::Wanted;
 pub use landmark::Landmark;
 
@@ -50,17 +50,22 @@ impl CriticalEvents {
             names: list.to_vec(),
             ..Self::default()
         };
-        let entries: Vec<Entry> = list.iter().map(|entry| Entry::parse(entry)).collect();
-        let said: Vec<&str> = entries.iter().map(Entry::says).collect();
+        let entries: Vec<CriticalEvent> = list
+            .iter()
+            .map(|entry| CriticalEvent::parse(entry))
+            .collect();
+        let said: Vec<&str> = entries.iter().map(CriticalEvent::says).collect();
         events.landmarks = landmark::landmarks(&said);
         for (number, entry) in entries.into_iter().enumerate() {
             match entry {
-                Entry::Json { path, value } => events.wanted.push(Wanted {
+                CriticalEvent::Json { path, value } => events.wanted.push(Wanted {
                     path,
                     value,
                     number,
                 }),
-                Entry::SocketIo(name) => events.socket_io.push(socket_io::Event { name, number }),
+                CriticalEvent::SocketIo(name) => {
+                    events.socket_io.push(socket_io::Event { name, number })
+                }
             }
         }
         events

@@ -3,9 +3,9 @@
 /// The prefix of socket.io's events.
 const SOCKET_IO: &str = "socket.io:";
 
-/// What an entry asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+/// What an entry of `criticalEvents` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CriticalEvent {
     /// A value at a place of a JSON document.
     Json {
         /// The reference tokens of a JSON pointer (RFC 6901), unescaped.
@@ -17,10 +17,11 @@ pub(super) enum Entry {
     SocketIo(String),
 }
 
-impl Entry {
+impl CriticalEvent {
     /// Reads an entry. What begins with `/` and has a `=` is a pointer and a value, cut at the first `=`; what is none of the other forms is
-    /// a name at `/type`.
-    pub(super) fn parse(entry: &str) -> Self {
+    /// a name at `/type`. Every text is an entry; which ones match nothing is for the rules to say.
+    #[must_use]
+    pub fn parse(entry: &str) -> Self {
         if let Some(name) = entry.strip_prefix(SOCKET_IO) {
             return Self::SocketIo(name.to_owned());
         }
@@ -39,7 +40,8 @@ impl Entry {
     }
 
     /// The name of the event, or the value that it is known by.
-    pub(super) fn says(&self) -> &str {
+    #[must_use]
+    pub fn says(&self) -> &str {
         match self {
             Self::Json { value, .. } => value,
             Self::SocketIo(name) => name,
@@ -53,10 +55,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_name_a_pointer_or_an_event_of_socket_io() {
-        let json = |path: &[&str], value: &str| Entry::Json {
+        let json = |path: &[&str], value: &str| CriticalEvent::Json {
             path: path.iter().map(|&token| token.to_owned()).collect(),
             value: value.to_owned(),
         };
+        let socket_io = |name: &str| CriticalEvent::SocketIo(name.to_owned());
         let rows = [
             ("done", json(&["type"], "done")),
             ("/payload/kind=done", json(&["payload", "kind"], "done")),
@@ -64,11 +67,11 @@ mod tests {
             ("/=", json(&[""], "")),
             ("/no-value", json(&["type"], "/no-value")),
             ("a=b", json(&["type"], "a=b")),
-            ("socket.io:done", Entry::SocketIo("done".to_owned())),
-            ("socket.io:/a=b", Entry::SocketIo("/a=b".to_owned())),
+            ("socket.io:done", socket_io("done")),
+            ("socket.io:/a=b", socket_io("/a=b")),
         ];
         for (entry, expected) in rows {
-            assert_eq!(Entry::parse(entry), expected, "{entry}");
+            assert_eq!(CriticalEvent::parse(entry), expected, "{entry}");
         }
     }
 }
