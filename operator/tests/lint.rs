@@ -150,7 +150,8 @@ fn ways_round_are_warnings_and_fail_a_strict_pipeline() {
 
 #[test]
 fn a_limit_range_that_leaves_no_room_for_the_sidecar_is_a_warning_where_its_policy_is() {
-    // Given LimitRanges of which one admits the sidecar and one does not: 32Mi, 16Mi for buffers, 4Ki for each of 10000 users.
+    // Given LimitRanges of which one admits the sidecar and one does not: 32Mi, 16Mi for buffers, 64Mi for resumes, 4Ki for each of 10000
+    // users.
     let ranges = "\
 ---
 apiVersion: v1
@@ -170,7 +171,7 @@ spec:
     max: {storage: 1Gi}
   - type: Container
     max:
-      memory: 64Mi
+      memory: 128Mi
 ";
     let linted = lint(&format!("{POLICY}{ranges}"), &["--strict"]);
     assert_eq!(linted.code, 1);

@@ -111,7 +111,7 @@ fn security_context(sidecar: &SidecarImage) -> SecurityContext {
 #[must_use]
 pub fn resources(policy: &EffectivePolicy) -> Resources {
     let users = (u64::from(policy.limits.max_users) * IDLE_USER_KIB).div_ceil(1024);
-    let limit = BASE_MIB + LEDGER_MIB + users;
+    let limit = BASE_MIB + LEDGER_MIB + users + resumes_mib(policy);
     let request = REQUEST_MIB + (limit - REQUEST_MIB) / 4;
     Resources {
         requests: Quantities {
@@ -123,6 +123,17 @@ pub fn resources(policy: &EffectivePolicy) -> Resources {
             memory: Some(format!("{limit}Mi")),
         },
     }
+}
+
+/// What is kept for sockets whose clients are away, in MiB: a ledger of its own for each listener.
+fn resumes_mib(policy: &EffectivePolicy) -> u64 {
+    let offering = policy
+        .web_sockets
+        .iter()
+        .filter(|socket| !socket.resume_window.is_zero());
+    offering
+        .map(|socket| socket.resume_total.div_ceil(1 << 20))
+        .sum()
 }
 
 /// Of the sidecar itself, never of an upstream: one database that is away must not take every pod out of its Service.

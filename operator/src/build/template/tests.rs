@@ -162,6 +162,33 @@ fn memory_follows_how_many_users_there_may_be() {
 }
 
 #[test]
+fn memory_holds_what_is_kept_for_resumes() {
+    let limit = |sockets: &str| {
+        let case = Case::of(&format!(
+            "{TRUSTED}\n  limits: {{maxUsers: 1}}\n  webSockets: {sockets}"
+        ));
+        case.render().spec.sidecar.resources.limits.memory
+    };
+    for (sockets, expected) in [
+        ("[{name: a, upstream: {port: 80}}]", "113Mi"),
+        (
+            "[{name: a, upstream: {port: 80}, resume: {totalBytes: 1500Ki}}]",
+            "51Mi",
+        ),
+        (
+            "[{name: a, upstream: {port: 80}, resume: {window: 0s}}]",
+            "49Mi",
+        ),
+        (
+            "[{name: a, upstream: {port: 80}}, {name: b, listen: {port: 81}, upstream: {port: 82}}]",
+            "177Mi",
+        ),
+    ] {
+        assert_eq!(limit(sockets).as_deref(), Some(expected), "{sockets}");
+    }
+}
+
+#[test]
 fn every_spelling_of_a_service_is_aliased() {
     let long = |name: &str, of: &str| {
         vec![
