@@ -114,6 +114,16 @@ impl Origins {
     pub fn of(&self, path: &str) -> &Origin {
         self.0.get(path).unwrap_or(&Origin::Default)
     }
+
+    /// The origin of what lies at `path` or, where that is a part of a list that is replaced as a whole, of the list
+    /// (`webSockets[chat].tokens[0].key`).
+    pub(crate) fn around(&self, path: &str) -> &Origin {
+        let ends = path.rmatch_indices(['.', '[']).map(|(at, _)| at);
+        let mut around = std::iter::once(path.len()).chain(ends);
+        around
+            .find_map(|end| self.0.get(&path[..end]))
+            .unwrap_or(&Origin::Default)
+    }
 }
 
 /// `spec.identity`, resolved.

@@ -8,13 +8,18 @@
 mod application;
 mod databases;
 mod environments;
+mod events;
 mod identity;
 mod injection;
 mod listeners;
 mod managed;
+mod ports;
+mod requests;
+mod resume;
 mod rule;
 mod table;
 mod timeouts;
+mod tokens;
 mod web_sockets;
 mod written;
 
@@ -138,7 +143,10 @@ impl Judged {
             rule,
             mut complaint,
         } = self;
-        let by_overlay = matches!(policy.origins.of(&complaint.path), Origin::Environment(_));
+        let by_overlay = matches!(
+            policy.origins.around(&complaint.path),
+            Origin::Environment(_)
+        );
         if by_overlay {
             complaint.path = format!("environments[{}].{}", policy.environment, complaint.path);
         } else if name_environment && policy.environment != BASE {

@@ -16,9 +16,12 @@ pub(crate) const HOST: &str =
 pub(crate) const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
 /// An IP address; the parser is stricter.
 pub(crate) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
+/// A token as HTTP has them (RFC 9110, section 5.6.2), without the `%` that a query would take for the beginning of an escape: the name of
+/// a header, a cookie or a query parameter.
+pub(crate) const TOKEN: &str = "^[A-Za-z0-9!#$&'*+.^_`|~-]+$";
 
 /// What the patterns are called in an error.
-pub(crate) const PATTERNS: [(&str, &str); 5] = [
+pub(crate) const PATTERNS: [(&str, &str); 6] = [
     (LABEL, "a name of lower-case letters, digits and `-`"),
     (
         OBJECT_NAME,
@@ -32,6 +35,10 @@ pub(crate) const PATTERNS: [(&str, &str); 5] = [
     (
         PARAMETER,
         "a parameter with a prefix, such as `app.user_id`",
+    ),
+    (
+        TOKEN,
+        "the name of a header, a cookie or a query parameter, without blanks, quotes and separators",
     ),
 ];
 

@@ -25,11 +25,11 @@ pub struct WebSocket {
     pub tokens: Option<Vec<TokenSource>>,
     /// What becomes of requests that are no WebSockets. Default: `Attach`.
     pub plain_http: Option<PlainHttp>,
-    /// The origins whose pages may open a socket (`https://chat.example`), or `*`. Default: any, but a token from a cookie counts only for
-    /// pages of the very host.
+    /// The origins whose pages may open a socket, each as browsers write it (`https://chat.example`), or `*`. Default: any, but a token from
+    /// a cookie counts only for pages of the very host.
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_origins: Option<Vec<String>>,
-    /// What the paths begin with at which sockets are opened (`/ws`). Default: every path.
+    /// What the paths begin with at which sockets are opened (`/ws`); no patterns. Default: every path.
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub paths: Option<Vec<String>>,
     /// The timeouts. `0s` switches one off, except `handshake` and `pong`.
@@ -75,14 +75,14 @@ pub struct WebSocketUpstream {
     pub port: u16,
 }
 
-/// The timeouts of a WebSocket. `0s` switches one off, except `handshake`.
+/// The timeouts of a WebSocket. `0s` switches one off, except `handshake` and `pong`.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebSocketTimeouts {
     /// The time for an upgrade. Default: 10s.
     pub handshake: Option<Duration>,
-    /// Silence in both directions. Default: 5m.
+    /// Silence in both directions; pings do not break it. Default: 5m.
     pub idle: Option<Duration>,
     /// Between two pings of the sidecar. Default: 20s.
     pub ping: Option<Duration>,
@@ -134,14 +134,14 @@ pub struct Resume {
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[x_kube(validation = Rule::new("has(self.key) == (self.source in ['Header', 'Cookie', 'Query'])")
+    .message("Header, Cookie and Query need key; Authorization and Subprotocol have none").field_path(".key"))]
 pub struct TokenSource {
     /// The kind of place.
     pub source: TokenPlace,
     /// The name of the header, the cookie or the query parameter. Needed with `Header`, `Cookie` and `Query`, and with no other.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = "^[A-Za-z0-9!#$&'*+.^_`|~-]+$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = super::bounds::TOKEN))]
     pub key: Option<String>,
 }
 

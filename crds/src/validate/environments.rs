@@ -74,7 +74,9 @@ fn timeouts(policy: &EffectivePolicy) -> Vec<(String, Option<Duration>)> {
             ("handshake", Some(one.handshake)),
             ("idle", one.idle),
             ("ping", one.ping),
+            ("pong", Some(one.pong)),
             ("maxLifetime", one.max_lifetime),
+            ("expiryGrace", Some(one.expiry_grace)),
             ("coldStart", Some(one.cold_start)),
         ] {
             all.push((web_socket(&one.name, &format!("timeouts.{field}")), span));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::identity::is_loopback;
+use super::ports;
 use super::rule::{Complaints, complain, database, per_database, web_socket};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
 use crate::kinds::{AuthMode, IdentitySource, ListenTls, Protocol};
@@ -84,44 +85,7 @@ pub(super) fn clash(policy: &EffectivePolicy) -> Complaints {
             )
         }));
     }
-    for (at, socket) in policy.web_sockets.iter().enumerate() {
-        let path = web_socket(&socket.name, "listen.port");
-        if socket.port == 0 {
-            continue;
-        }
-        if let Some(other) = policy.web_sockets[..at]
-            .iter()
-            .find(|other| other.port == socket.port)
-        {
-            complaints.push(complain(
-                &path,
-                format!(
-                    "{} is taken by webSocket {}: choose another",
-                    socket.port, other.name
-                ),
-            ));
-        }
-        if let Some(other) = policy
-            .databases
-            .iter()
-            .find(|other| other.listen.port == socket.port)
-        {
-            complaints.push(complain(&path, format!("{} is taken by database {}: a WebSocket listens on all addresses, so choose another", socket.port, other.name)));
-        }
-        if let Some(other) = policy
-            .web_sockets
-            .iter()
-            .find(|other| other.upstream_port == socket.port)
-        {
-            complaints.push(complain(
-                &path,
-                format!(
-                    "{} is where the application of webSocket {} listens: choose another",
-                    socket.port, other.name
-                ),
-            ));
-        }
-    }
+    complaints.extend(ports::clash(policy));
     complaints
 }
 

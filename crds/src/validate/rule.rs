@@ -1,6 +1,6 @@
 //! What a rule is, what it looks at, and how it complains.
 
-use crate::effective::{EffectiveDatabase, EffectivePolicy};
+use crate::effective::{EffectiveDatabase, EffectivePolicy, EffectiveWebSocket};
 use crate::findings::{Finding, Severity};
 use crate::kinds::IsolationPolicy;
 
@@ -70,4 +70,12 @@ pub(super) fn per_database(
     check: impl Fn(&EffectiveDatabase) -> Option<Complaint>,
 ) -> Complaints {
     policy.databases.iter().filter_map(check).collect()
+}
+
+/// What `check` has to say of each WebSocket listener.
+pub(super) fn per_web_socket(
+    policy: &EffectivePolicy,
+    check: impl Fn(&EffectiveWebSocket) -> Complaints,
+) -> Complaints {
+    policy.web_sockets.iter().flat_map(check).collect()
 }

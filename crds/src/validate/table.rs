@@ -3,8 +3,8 @@
 use super::rule::Check::{self, Across, Effective, Written};
 use super::rule::Rule;
 use super::{
-    application, databases, environments, identity, injection, listeners, managed, timeouts,
-    web_sockets, written,
+    application, databases, environments, events, identity, injection, listeners, managed, ports,
+    requests, resume, timeouts, tokens, web_sockets, written,
 };
 use crate::findings::Severity::{self, Error, Warning};
 
@@ -59,6 +59,8 @@ pub static RULES: &[Rule] = &[
         Effective(listeners::beyond_loopback),
     ),
     rule("ListenClash", Error, Effective(listeners::clash)),
+    rule("OwnPort", Error, Effective(ports::own)),
+    rule("TakenTwice", Error, Effective(ports::taken_twice)),
     rule("ListenAnyPort", Warning, Effective(listeners::any_port)),
     rule("DialsItself", Error, Effective(listeners::dials_itself)),
     rule("CaMissing", Error, Effective(databases::ca_missing)),
@@ -99,11 +101,44 @@ pub static RULES: &[Rule] = &[
         Effective(timeouts::handshake_too_short),
     ),
     rule("ManagedConnect", Warning, Effective(managed::connect)),
+    rule("TokenKey", Error, Effective(tokens::key)),
+    rule("TokenTwice", Error, Effective(tokens::twice)),
+    rule("TokenHeader", Error, Effective(tokens::header)),
+    rule("TokenInAddress", Warning, Effective(tokens::in_address)),
+    rule("CookieOrigins", Warning, Effective(tokens::cookie_origins)),
+    rule("AllowedOrigin", Error, Effective(requests::origin)),
+    rule(
+        "OriginCovered",
+        Warning,
+        Effective(requests::origin_covered),
+    ),
+    rule(
+        "AnyOrNoOrigin",
+        Warning,
+        Effective(requests::any_or_no_origin),
+    ),
+    rule("PathForm", Error, Effective(requests::path)),
+    rule("PathCovered", Warning, Effective(requests::path_covered)),
+    rule("PathPattern", Warning, Effective(requests::path_pattern)),
     rule(
         "PingOverIdle",
         Warning,
         Effective(web_sockets::ping_over_idle),
     ),
+    rule(
+        "PongOverPing",
+        Warning,
+        Effective(web_sockets::pong_over_ping),
+    ),
+    rule(
+        "HandshakeUnreal",
+        Warning,
+        Effective(web_sockets::handshake_unreal),
+    ),
+    rule("LongGrace", Warning, Effective(web_sockets::long_grace)),
+    rule("NoMessage", Error, Effective(web_sockets::no_message)),
+    rule("MessageSize", Warning, Effective(web_sockets::message_size)),
+    rule("BufferSmall", Warning, Effective(web_sockets::buffer_small)),
     rule(
         "BufferOverMemory",
         Warning,
@@ -114,6 +149,24 @@ pub static RULES: &[Rule] = &[
         Warning,
         Effective(web_sockets::compressed_unread),
     ),
+    rule("ResumeOverTotal", Error, Effective(resume::over_total)),
+    rule(
+        "ResumeBufferSmall",
+        Warning,
+        Effective(resume::buffer_small),
+    ),
+    rule("ResumeOff", Warning, Effective(resume::off)),
+    rule(
+        "ResumeOverLifetime",
+        Warning,
+        Effective(resume::over_lifetime),
+    ),
+    rule("ResumeCompressed", Warning, Effective(resume::compressed)),
+    rule("EventNeverMatches", Error, Effective(events::never_matches)),
+    rule("EventTwice", Error, Effective(events::twice)),
+    rule("EventUnlikely", Warning, Effective(events::unlikely)),
+    rule("RunsUnseen", Error, Effective(events::runs_unseen)),
+    rule("RunLimits", Warning, Effective(events::run_limits)),
     rule(
         "EvictInEnforce",
         Warning,

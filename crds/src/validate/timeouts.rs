@@ -22,10 +22,13 @@ pub(super) fn never_off(policy: &EffectivePolicy) -> Complaints {
             (database(&one.name, "breaker.open"), one.breaker.open),
         ]
     });
-    let sockets = policy
-        .web_sockets
-        .iter()
-        .map(|one| (web_socket(&one.name, "timeouts.handshake"), one.handshake));
+    let sockets = policy.web_sockets.iter().flat_map(|one| {
+        [
+            (web_socket(&one.name, "timeouts.handshake"), one.handshake),
+            // A pong that has no time is late.
+            (web_socket(&one.name, "timeouts.pong"), one.pong),
+        ]
+    });
     databases
         .chain(sockets)
         .filter(|(_, span)| span.is_zero())
@@ -80,7 +83,7 @@ fn longer(
 }
 
 /// A timeout that another one always forestalls.
-fn outlives(
+pub(super) fn outlives(
     path: String,
     inner: Option<Duration>,
     bound: &str,

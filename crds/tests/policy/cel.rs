@@ -11,6 +11,8 @@ use crate::writing::{sound, sound_but};
 /// What a rule says, and changes to the sound policy that break it.
 type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
+const SOCKET: (&str, &str) = ("webSockets", "[{name: chat, upstream: {port: 8000}}]");
+
 const BROKEN: &[Case] = &[
     (
         "source Jwt needs jwt: say where its keys are in jwt.jwks",
@@ -60,6 +62,30 @@ const BROKEN: &[Case] = &[
             "selector",
             "{matchExpressions: [{key: app, operator: Exists, values: [chat]}]}",
         )],
+    ),
+    (
+        "Header, Cookie and Query need key; Authorization and Subprotocol have none",
+        &[SOCKET, ("webSockets/0/tokens", "[{source: Cookie}]")],
+    ),
+    (
+        "Header, Cookie and Query need key; Authorization and Subprotocol have none",
+        &[
+            SOCKET,
+            (
+                "webSockets/0/tokens",
+                "[{source: Authorization, key: X-Token}]",
+            ),
+        ],
+    ),
+    (
+        "Header, Cookie and Query need key; Authorization and Subprotocol have none",
+        &[
+            SOCKET,
+            (
+                "environments",
+                "[{name: staging, webSockets: [{name: chat, tokens: [{source: Header}]}]}]",
+            ),
+        ],
     ),
     (
         "an environment overrides a database that the policy does not have",

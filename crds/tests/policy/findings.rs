@@ -30,6 +30,30 @@ fn a_fault_of_one_environment_is_reported_there_and_hinders_no_other() {
 }
 
 #[test]
+fn a_fault_in_a_list_that_an_overlay_replaces_is_reported_there() {
+    let socket = (
+        "webSockets",
+        "[{name: chat, upstream: {port: 8000}, timeouts: {handshake: 20s}}]",
+    );
+    let overlay = (
+        "environments",
+        "[{name: staging, webSockets: [{name: chat, tokens: [{source: Header}], criticalEvents: [/kind]}]}]",
+    );
+    let findings = validate(&policy_but(&[socket, overlay]));
+    let paths: Vec<&str> = findings
+        .iter()
+        .map(|finding| finding.path.as_str())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.environments[staging].webSockets[chat].tokens[0].key",
+            "spec.environments[staging].webSockets[chat].criticalEvents[0]",
+        ]
+    );
+}
+
+#[test]
 fn a_fault_of_the_base_is_told_once_and_one_that_an_overlay_brings_out_says_where() {
     let base = policy_but(&[
         ("databases/0/timeouts/statement", "90s"),

@@ -54,6 +54,14 @@ const WRONG: &[&[(&str, &str)]] = &[
         "webSockets",
         "[{name: chat, listen: {takesOver: an-overlong-port-name}, upstream: {port: 0}}]",
     )],
+    &[(
+        "webSockets",
+        "[{name: chat, upstream: {port: 80}, limits: {connectionsPerUser: 0, messagesPerSecond: 0}, tokens: [], criticalEvents: ['']}]",
+    )],
+    &[(
+        "webSockets",
+        "[{name: chat, upstream: {port: 80}, tokens: [{source: Cookie, key: 'my session'}, {key: x}]}]",
+    )],
 ];
 
 #[test]

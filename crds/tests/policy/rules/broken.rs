@@ -159,24 +159,6 @@ pub(super) const BROKEN: &[Case] = &[
             ("databases/1/upstream/database", "chat"),
         ],
     ),
-    (
-        "ListenClash",
-        &[SOCKET, ("webSockets/0/listen/port", "6543")],
-    ),
-    (
-        "ListenClash",
-        &[SOCKET, ("webSockets/0/listen/port", "8000")],
-    ),
-    (
-        "ListenClash",
-        &[
-            SOCKET,
-            (
-                "webSockets/-",
-                "{name: second, upstream: {port: 8001}, timeouts: {handshake: 20s}}",
-            ),
-        ],
-    ),
     ("ListenAnyPort", &[("databases/0/listen/port", "0")]),
     (
         "ListenAnyPort",
@@ -291,22 +273,6 @@ pub(super) const BROKEN: &[Case] = &[
                 "chat.abc.eu-west-1.rds.amazonaws.com",
             ),
             ("databases/0/timeouts/connect", "8s"),
-        ],
-    ),
-    (
-        "PingOverIdle",
-        &[SOCKET, ("webSockets/0/timeouts/ping", "5m")],
-    ),
-    (
-        "BufferOverMemory",
-        &[SOCKET, ("webSockets/0/limits/bufferPerUser", "2Mi")],
-    ),
-    (
-        "CompressedUnread",
-        &[
-            SOCKET,
-            ("webSockets/0/compression", "Pass"),
-            ("webSockets/0/criticalEvents", "[done]"),
         ],
     ),
     ("EvictInEnforce", &[("injection", "{missed: Evict}")]),

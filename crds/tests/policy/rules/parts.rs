@@ -19,3 +19,13 @@ pub(super) const SCRAM: (&str, &str) = (
     "databases/0/listen/auth",
     "{mode: Scram, secretRef: {name: chat-app}}",
 );
+pub(super) const SECOND_SOCKET: &str =
+    "{name: second, listen: {port: 8081}, upstream: {port: 8001}, timeouts: {handshake: 20s}}";
+pub(super) const COOKIE: (&str, &str) = (
+    "webSockets/0",
+    "{name: chat, upstream: {port: 8000}, timeouts: {handshake: 20s}, tokens: [{source: Cookie, key: session}], allowedOrigins: ['https://chat.example']}",
+);
+pub(super) const RUNS: (&str, &str) = (
+    "webSockets/0/criticalEvents",
+    "[agent_started, agent_completed]",
+);

@@ -59,14 +59,12 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         "{statement: 0s, transaction: 0s, idleInTransaction: 0s, idle: 0s, lifetime: 0s}",
     )],
     &[("databases/0/timeouts", "{statement: 2h, transaction: 0s}")],
-    &[SOCKET, ("webSockets/0/timeouts/handshake", "13s")],
     &[(
         "databases/0/upstream/host",
         "chat.abc.eu-west-1.rds.amazonaws.com",
     )],
     &[("injection", "{missed: Evict}"), ("mode", "Audit")],
     &[("injection", "{missed: Report}")],
-    &[TAKING_OVER],
     &[
         TAKING_OVER,
         ("mode", "Audit"),
