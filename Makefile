@@ -45,11 +45,11 @@ images: ## The images of the sidecar and the operator, as users run them: target
 	@tests/cluster/images/release
 
 .PHONY: bench
-bench: ## pgbench: direct, PgBouncer and Bulkhead in turn; then what admission costs (QUICK=1: about 5 minutes)
-	@tests/setup/ensure rust cc postgresql pgbouncer python
+bench: ## pgbench by PgBouncer, WebSockets by HAProxy and nginx, Bulkhead in turn with each; then admission (QUICK=1: about 8 minutes)
+	@tests/setup/ensure rust cc postgresql pgbouncer haproxy nginx python
 	cargo build --release --workspace --locked --bins
 	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
-# Arguments choose among the database's sections.
+# Arguments choose among the sections before.
 	$(if $(BENCH_ARGS),,@$(MAKE) bench-admission)
 
 .PHONY: bench-admission

@@ -35,7 +35,7 @@ def column(bench, make, user):
 
     proxy = make()
     wait_listening(proxy)
-    rows["resident memory, nobody connected yet"] = mib(settled(proxy.pid))
+    rows["resident memory, nobody connected yet"] = mib(process.settled(proxy.pid))
     bench.drop(proxy)
 
     rows[f"memory a client: {CLIENTS} clients of one user, logged in, nothing asked"] = per_client(bench, make, lambda _: user(0), asks=False)
@@ -52,13 +52,13 @@ def per_client(bench, make, user, asks):
     try:
         # The first client's login and query fault in code and allocator arenas that belong to no client.
         proxy.wait_ready(user(0))
-        before = settled(proxy.pid)
+        before = process.settled(proxy.pid)
         for number in range(CLIENTS):
             client = wire.Client(proxy.port, user(number), servers.DATABASE)
             clients.append(client)
             if asks:
                 client.query("SELECT 1")
-        return f"{(settled(proxy.pid) - before) / CLIENTS / 1024:.1f} KiB"
+        return f"{(process.settled(proxy.pid) - before) / CLIENTS / 1024:.1f} KiB"
     finally:
         for client in clients:
             client.close()
@@ -75,18 +75,6 @@ def wait_listening(proxy):
         except OSError:
             time.sleep(0.002)
     raise SystemExit(f"{proxy.name} does not listen")
-
-
-def settled(pid):
-    """Resident memory once two readings a quarter of a second apart agree to a page or two."""
-    last = process.rss_bytes(pid)
-    for _ in range(20):
-        time.sleep(0.25)
-        now = process.rss_bytes(pid)
-        if abs(now - last) <= 8192:
-            return now
-        last = now
-    return last
 
 
 def mib(count):

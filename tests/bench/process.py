@@ -1,6 +1,7 @@
 """What the kernel knows of a process: its CPU time and its memory."""
 
 import os
+import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -20,3 +21,21 @@ def rss_bytes(pid):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
     raise OSError(f"/proc/{pid}/status has no VmRSS")
+
+
+def settled(pid):
+    """Resident memory once two readings a quarter of a second apart agree to a page or two."""
+    last = rss_bytes(pid)
+    for _ in range(20):
+        time.sleep(0.25)
+        now = rss_bytes(pid)
+        if abs(now - last) <= 8192:
+            return now
+        last = now
+    return last
+
+
+def family(pid):
+    """A process and its children."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        return [pid, *(int(child) for child in children.read().split())]

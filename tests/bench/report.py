@@ -6,6 +6,8 @@ import statistics
 import subprocess
 import time
 
+import fronts
+from fronts import PATHS as PATHS_OF_SOCKETS
 from throughput import PATHS
 
 
@@ -40,22 +42,60 @@ class Report:
             self.say("| " + " | ".join(str(cell) for cell in row) + " |")
         self.say()
 
-    def machine(self, bench):
+    def machine(self):
         """What this was measured on, and how."""
-        server = subprocess.check_output([bench.binaries / "postgres", "--version"], text=True).split()[2]
         given = self.given
         self.say("# Benchmark")
         self.say()
         self.say(
             f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.release()}, {os.cpu_count()} CPUs ({cpu_model()}), load average "
-            f"{os.getloadavg()[0]:.1f} at the start. PostgreSQL {server}, {bouncer_version()}. Everything on one machine, over TCP on 127.0.0.1 unless a path says otherwise, pgbench scale 5, no TLS."
+            f"{os.getloadavg()[0]:.1f} at the start. Everything on one machine, over TCP on 127.0.0.1 unless a path says otherwise, no TLS."
         )
         self.say(
             f"{given.rounds} rounds of {given.seconds:g} s; paths take turns within a round. Ratios are between runs of the same round: median (least–greatest). "
-            "CPU is user and system time of the proxy's process, for one transaction. Pools are equal: one user has up to 64 server "
+            "CPU is user and system time of the proxy's processes."
+        )
+        self.say()
+
+    def databases(self, bench):
+        """Who serves the sections of databases."""
+        server = subprocess.check_output([bench.binaries / "postgres", "--version"], text=True).split()[2]
+        self.say(
+            f"PostgreSQL {server}, {bouncer_version()}, pgbench scale 5. CPU is for one transaction. Pools are equal: one user has up to 64 server "
             "connections, one user a client has one each."
         )
         self.say()
+
+    def web_sockets(self, stage):
+        """Who serves the section of WebSockets."""
+        self.say(
+            f"{fronts.versions()}, {stage.workers} threads or processes each, no access log. The sidecar verifies a token and keeps a user for each socket, with all limits and "
+            "clocks at their defaults but `messagesPerSecond`. A message is one that has come back: it has passed the proxy twice. Clients hold each echo to what they sent."
+        )
+        self.say()
+
+    def sockets(self, cell, unit):
+        """One load of WebSockets."""
+        self.say(f"## WebSocket: {cell.title}")
+        self.say()
+        rows = []
+        for path, runs in cell.runs.items():
+            cpu, ratios = "", {"haproxy": "", "nginx": ""}
+            if path != "direct":
+                cpu = spread([run.cpu * 1e6 for run in runs], "{:.1f}")
+            for other in ratios:
+                if path == "bulkhead" and other in cell.runs:
+                    ratios[other] = spread([run.cpu / its.cpu for run, its in zip(runs, cell.runs[other])])
+            p50, p99 = (statistics.median(getattr(run, name) for run in runs) / 1e3 for name in ["p50", "p99"])
+            rate = spread([run.rate for run in runs], "{:.0f}")
+            rows.append([PATHS_OF_SOCKETS[path][0], rate, f"{p50:.3f}", f"{p99:.3f}", cpu, *ratios.values()])
+        self.table(["path", f"{unit}s a second", "p50 ms", "p99 ms", f"CPU µs a {unit}", "CPU / HAProxy", "CPU / nginx"], rows)
+
+    def idle_sockets(self, held):
+        """Memory of sockets that say nothing."""
+        self.say("## WebSocket: resident memory of an idle socket, both its sides")
+        self.say()
+        self.table(["path", "bytes"], [(PATHS_OF_SOCKETS[path][0], f"{each:.0f}") for path, each in held.items()])
 
     def throughput(self, cells):
         """A table for each load."""
