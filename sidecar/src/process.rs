@@ -141,6 +141,18 @@ impl Process {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are kept for resumes, in all sockets of the pod.
+    #[must_use]
+    pub fn resume_bytes(&self) -> u64 {
+        u64::try_from(self.metrics.resume_bytes.get()).unwrap_or_default()
+    }
+
+    /// Counts bytes that are kept for resumes from now on, or no longer.
+    pub fn charge_resume(&self, before: usize, now: usize) {
+        // Each session takes back what it has put in, so the sum is right whatever the order.
+        self.metrics.resume_bytes.add(now as i64 - before as i64);
+    }
+
     /// One more user, if fewer than `max` have a factory.
     #[must_use]
     pub fn enter_user(&self, max: u32) -> bool {

@@ -22,6 +22,8 @@ pub enum Stream {
     TlsServer(Box<server::TlsStream<TcpStream>>),
     /// TLS, with the sidecar as the client (an upstream connection).
     TlsClient(Box<client::TlsStream<TcpStream>>),
+    /// None any more: it reads as ended, and takes nothing.
+    Gone,
 }
 
 impl Stream {
@@ -30,7 +32,7 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Gone => None,
             Self::TlsServer(tls) => Some(tls.get_ref().0),
             Self::TlsClient(tls) => Some(tls.get_ref().0),
         }
@@ -49,7 +51,7 @@ impl Stream {
         let ready = match self {
             Self::Tcp(tcp) => tcp.try_io(Interest::READABLE, || Ok(())),
             Self::Unix(unix) => unix.try_io(Interest::READABLE, || Ok(())),
-            Self::TlsServer(_) | Self::TlsClient(_) => return false,
+            Self::TlsServer(_) | Self::TlsClient(_) | Self::Gone => return false,
         };
         ready.is_err()
     }
@@ -70,6 +72,7 @@ impl Stream {
             }
             Self::TlsServer(tls) => settle_tcp(tls.get_mut().0),
             Self::TlsClient(tls) => settle_tcp(tls.get_mut().0),
+            Self::Gone => Ok(()),
         }
     }
 }
@@ -91,6 +94,7 @@ impl AsyncRead for Stream {
             Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
             Self::TlsServer(io) => Pin::new(io).poll_read(cx, buf),
             Self::TlsClient(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }
@@ -106,6 +110,7 @@ impl AsyncWrite for Stream {
             Self::Unix(io) => Pin::new(io).poll_write(cx, buf),
             Self::TlsServer(io) => Pin::new(io).poll_write(cx, buf),
             Self::TlsClient(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -115,6 +120,7 @@ impl AsyncWrite for Stream {
             Self::Unix(io) => Pin::new(io).poll_flush(cx),
             Self::TlsServer(io) => Pin::new(io).poll_flush(cx),
             Self::TlsClient(io) => Pin::new(io).poll_flush(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 
@@ -124,6 +130,7 @@ impl AsyncWrite for Stream {
             Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
             Self::TlsServer(io) => Pin::new(io).poll_shutdown(cx),
             Self::TlsClient(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod application;
 pub mod client;
 pub mod frames;
 pub mod peer;
+pub mod resumer;
 pub mod servers;
 pub mod stage;
 

@@ -21,6 +21,7 @@ mod load;
 mod patience;
 mod plain;
 mod refusals;
+mod resume;
 mod slow;
 mod streams;
 mod tokens;

@@ -71,6 +71,8 @@ impl WebSocketForce {
             "limits.messageBytes" => names::Quantity::from(settings.message_bytes).to_string(),
             "limits.messagesPerSecond" => settings.messages_per_second.to_string(),
             "limits.bufferPerUser" => names::Quantity::from(settings.buffer_per_user).to_string(),
+            "resume.buffer" => names::Quantity::from(settings.resume_buffer).to_string(),
+            "resume.totalBytes" => names::Quantity::from(settings.resume_total).to_string(),
             "limits.slowConsumer" => format!("{:?}", settings.slow_consumer),
             _ => String::new(),
         }

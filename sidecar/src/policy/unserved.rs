@@ -3,7 +3,7 @@
 //! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
 //! then goes where it went before.
 
-use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, EffectiveWebSocket, Origin};
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, Origin};
 use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -55,32 +55,10 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
             );
         }
     }
-    for socket in &policy.web_sockets {
-        for (field, what) in of_web_socket(policy, socket) {
-            let path = format!("webSockets[{}].{field}", socket.name);
-            add(Severity::Warning, path, what);
-        }
-    }
-    found
-}
-
-fn of_web_socket(
-    policy: &EffectivePolicy,
-    socket: &EffectiveWebSocket,
-) -> Vec<(&'static str, &'static str)> {
-    let mut found = Vec::new();
-    if is_written(
-        policy,
-        &format!("webSockets[{}].resume", socket.name),
-        &RESUME,
-    ) {
-        found.push(("resume", "asks for lost sockets to be resumed"));
-    }
     found
 }
 
 const BREAKER: [&str; 4] = ["failures", "window", "open", "halfOpenProbes"];
-const RESUME: [&str; 3] = ["window", "buffer", "totalBytes"];
 
 /// Whether the policy itself says anything of these fields. What only the defaults say, nobody has asked for.
 fn is_written(policy: &EffectivePolicy, root: &str, fields: &[&str]) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bulkhead_crds::kinds::Protocol;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::application_names::ApplicationNames;
 use super::clients::Clients;
@@ -43,6 +43,8 @@ pub struct Metrics {
     policy_revision: IntGaugeVec,
     /// Policies read and not taken over.
     pub policy_rejections: IntCounter,
+    /// Bytes that are kept for resumes.
+    pub resume_bytes: IntGauge,
     /// Connections without a user context, by application name.
     pub application_names: ApplicationNames,
     /// Runs of applications that were not completed.
@@ -81,6 +83,13 @@ impl Metrics {
                 IntCounter::new(
                     "bulkhead_policy_rejections_total",
                     "Policies that were read and not taken over.",
+                )?,
+            )?,
+            resume_bytes: register(
+                &registry,
+                IntGauge::new(
+                    "bulkhead_websocket_resume_bytes",
+                    "Bytes of messages that are kept until clients have acknowledged them (resume.totalBytes).",
                 )?,
             )?,
             application_names: ApplicationNames::default(),

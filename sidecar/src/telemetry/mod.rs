@@ -12,6 +12,7 @@ mod logs;
 mod metrics;
 mod notices;
 mod process;
+mod resumes;
 mod socket;
 mod striped;
 mod unfinished_runs;
@@ -25,6 +26,7 @@ pub use labels::{
 pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use notices::Notices;
+pub use resumes::{ResumeOutcome, Resumes};
 pub use socket::{EventOutcome, Initiator, MessageDirection, SocketMetrics};
 pub use striped::{StripedGauge, StripedHistogram};
 pub use unfinished_runs::{MOST_UNFINISHED, UnfinishedRun, UnfinishedRuns};

@@ -7,6 +7,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 use super::clients::Clients;
 use super::labels::label;
+use super::resumes::{ResumeFamilies, Resumes};
 use super::upstream::{UpstreamFamilies, register};
 use crate::execution::ExecutionState;
 
@@ -77,6 +78,7 @@ pub(super) struct SocketFamilies {
     critical_events: IntCounterVec,
     dropped: IntCounterVec,
     runs: IntCounterVec,
+    resumes: ResumeFamilies,
 }
 
 /// One entry's series.
@@ -87,6 +89,8 @@ pub struct SocketMetrics {
     critical_events: IntCounterVec,
     runs: IntCounterVec,
     name: String,
+    /// Its sessions that survive their connection.
+    pub resumes: Resumes,
     /// Its clients.
     pub clients: Arc<Clients>,
     /// Messages of the application that were left out for clients that do not read.
@@ -120,6 +124,7 @@ impl SocketFamilies {
                 "Runs of the application that have ended, by how.",
                 &["upstream", "outcome"],
             )?,
+            resumes: ResumeFamilies::register(registry)?,
             dropped: counter(
                 "bulkhead_websocket_dropped_messages_total",
                 "Messages of the application that were left out for clients that do not read (limits.slowConsumer: Drop).",
@@ -141,6 +146,7 @@ impl SocketFamilies {
             closes: self.closes.clone(),
             critical_events: self.critical_events.clone(),
             runs: self.runs.clone(),
+            resumes: self.resumes.handles(name),
             dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
             clients: Arc::new(Clients::of(shared, PROTOCOL, name)),

@@ -24,6 +24,8 @@ pub enum Signal {
     Lost = 32,
     /// The same, and it says Drain: end at the next chance.
     Orphaned = 64,
+    /// The client of a session that survives its connection has come back on another one.
+    Returned = 128,
 }
 
 /// The outside of one session.
@@ -78,6 +80,7 @@ impl Handle {
             Signal::Drain,
             Signal::Leave,
             Signal::Orphaned,
+            Signal::Returned,
             Signal::Cancel,
         ] {
             if pending & signal as u8 != 0 {

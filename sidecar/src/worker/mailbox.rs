@@ -12,6 +12,7 @@ use crate::identity::UserId;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
+use crate::worker::{Claim, Lost, Returned};
 
 /// A letter to a worker.
 #[derive(Debug)]
@@ -40,6 +41,15 @@ pub enum Letter {
     },
     /// A socket whose user lives on that worker.
     Socket(Box<Upgraded>),
+    /// Is this session there, for a client that has come back? It is kept until the client has come.
+    Claim {
+        /// What the client says.
+        claim: Claim,
+        /// Who asks: the subprotocol of the session, or why it is gone.
+        reply: oneshot::Sender<Result<String, Lost>>,
+    },
+    /// The client has come.
+    Returned(Box<Returned>),
     /// A new revision of the policy.
     Force(Arc<Force>),
     /// Somebody waits for a permit: close an idle connection, or pass the letter on.

@@ -11,6 +11,7 @@ pub mod handle;
 mod live;
 pub mod mailbox;
 mod reclaim;
+mod resumable;
 mod sockets;
 mod takeover;
 pub mod thread;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 pub use entry::Entry;
 pub use handle::{Handle, Signal};
 pub use live::Joined;
+pub use resumable::{Claim, Lost, ResumePoint, Returned};
 
 use crate::admin::UserRow;
 use crate::factory::handover;
@@ -70,6 +72,8 @@ pub struct Worker {
     sessions: RefCell<Slots<Rc<Handle>>>,
     /// The sockets of its users that are open, by the id that their tokens carry.
     live: RefCell<HashMap<Arc<str>, Rc<live::LiveSocket>, foldhash::fast::RandomState>>,
+    /// Its users' sessions that survive their connection.
+    resumable: resumable::Resumable,
     guesses: Guesses,
 }
 
@@ -96,6 +100,7 @@ impl Worker {
             users: RefCell::default(),
             sessions: RefCell::new(Slots::new()),
             live: RefCell::default(),
+            resumable: resumable::Resumable::default(),
             guesses: Guesses::default(),
         }
     }

@@ -111,6 +111,9 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             socket,
         } => worker.give_seat_back(&entry, &user, socket.as_deref()),
         Letter::Socket(upgraded) => worker.take_socket(upgraded),
+        // Whoever asked has gone: the session is kept a moment for nothing.
+        Letter::Claim { claim, reply } => drop(reply.send(worker.claim(&claim))),
+        Letter::Returned(returned) => worker.take_returned(returned),
         Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),

@@ -24,4 +24,4 @@ pub mod user;
 pub use entry::SocketEntry;
 pub use seat::{NoSeat, Seat};
 pub use session::serve as serve_socket;
-pub use upgraded::Upgraded;
+pub use upgraded::{Resumes, Upgraded};

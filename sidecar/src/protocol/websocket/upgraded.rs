@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::seat::Seat;
 use crate::identity::UserContext;
 use crate::stream::Stream;
+use crate::worker::Lost;
 
 /// Two sides that speak WebSocket from here on.
 #[derive(Debug)]
@@ -28,6 +29,17 @@ pub struct Upgraded {
     pub application_early: Bytes,
     /// Whether permessage-deflate was agreed on.
     pub deflates: bool,
+    /// How it survives its connection, where the client has opted in.
+    pub resumes: Option<Resumes>,
+}
+
+/// A session that is to survive its connection.
+#[derive(Debug)]
+pub struct Resumes {
+    /// The subprotocol that the client was told.
+    pub protocol: String,
+    /// What has become of the session that the client asked for, where it did.
+    pub lost: Option<Lost>,
 }
 
 impl Upgraded {

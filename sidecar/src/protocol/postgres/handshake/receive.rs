@@ -94,6 +94,7 @@ fn has_more(stream: &Stream) -> Result<bool, HandshakeError> {
         Stream::Tcp(socket) => socket.try_read(&mut byte),
         Stream::Unix(socket) => socket.try_read(&mut byte),
         Stream::TlsServer(_) | Stream::TlsClient(_) => return Ok(false),
+        Stream::Gone => return Err(HandshakeError::Closed),
     };
     match read {
         Ok(0) => Err(HandshakeError::Closed),

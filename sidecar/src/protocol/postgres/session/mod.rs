@@ -214,7 +214,7 @@ impl Session {
             Signal::Lost => return Err(self.socket_lost()),
             Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
             // Told to WebSockets alone.
-            Signal::GiveWay | Signal::Leave => {}
+            Signal::GiveWay | Signal::Leave | Signal::Returned => {}
         }
         self.drain_if_idle()
     }

@@ -65,6 +65,15 @@ impl<'a> Close<'a> {
         })
     }
 
+    /// The code that answers a Close frame whose code was `code`: the same (RFC 6455, section 5.5.1), or one where there was none.
+    #[must_use]
+    pub const fn echo(code: u16) -> u16 {
+        match code {
+            Self::NO_STATUS => Self::NORMAL,
+            code => code,
+        }
+    }
+
     /// The code; [`Self::NO_STATUS`] where there is none.
     #[must_use]
     pub fn code(&self) -> u16 {

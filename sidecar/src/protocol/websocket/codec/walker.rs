@@ -131,6 +131,12 @@ impl Walker {
         self.left == 0
     }
 
+    /// Bytes of the frame under way that have not come.
+    #[must_use]
+    pub const fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Whether all that has been passed ends with a message.
     #[must_use]
     pub const fn between_messages(&self) -> bool {

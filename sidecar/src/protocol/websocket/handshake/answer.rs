@@ -56,7 +56,8 @@ pub fn check_answer(
 }
 
 /// The answer to a key: its only use of SHA-1 is to show that the peer has read the request.
-fn accept_of(key: &HeaderValue) -> String {
+#[must_use]
+pub fn accept_of(key: &HeaderValue) -> String {
     let both = [key.as_bytes(), GUID].concat();
     BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &both))
 }

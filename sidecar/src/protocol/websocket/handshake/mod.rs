@@ -17,10 +17,10 @@ mod refusal;
 mod request;
 mod token;
 
-pub use answer::{Accepted, check_answer};
+pub use answer::{Accepted, accept_of, check_answer};
 pub use extensions::{Compressed, offered_extensions};
 pub use headers::{Identity, tell_application, without_hop_by_hop};
-pub use offer::{Choice, Offer};
+pub use offer::{Choice, Offer, Returning};
 pub use origin::{admits_origin, is_named_preflight};
 pub use refusal::Refusal;
 pub use request::{Arrival, arrival};

@@ -22,6 +22,12 @@ const MARKER: &str = "bulkhead.v1";
 /// The socket survives its connection; behind a `+`, the application's own subprotocol.
 const RESUME: &str = "bulkhead.resume.v1";
 
+/// The session that a client comes back to: `bulkhead.session.TOKEN.COUNT`. Never selected.
+const SESSION: &str = "bulkhead.session.";
+
+/// Bytes of a session's token at the most.
+const MOST_TOKEN: usize = 512;
+
 /// What all of ours begin with.
 const OURS: &str = "bulkhead.";
 
@@ -35,6 +41,16 @@ pub struct Offer {
     marker: bool,
     /// Resume without a subprotocol of the application.
     resume: bool,
+    returning: Option<Returning>,
+}
+
+/// A session that a client comes back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returning {
+    /// Its token, as the client has it.
+    pub token: String,
+    /// How many of the application's messages the client has received.
+    pub count: u64,
 }
 
 /// A subprotocol of the application, and under which names the client knows it.
@@ -68,6 +84,8 @@ impl Offer {
                 offer.marker = true;
             } else if let Some(rest) = protocol.strip_prefix(RESUME) {
                 offer.resume(rest, resumes)?;
+            } else if let Some(rest) = protocol.strip_prefix(SESSION) {
+                offer.come_back(rest)?;
             } else if !protocol.starts_with(TOKEN_PROTOCOL) {
                 offer.theirs(protocol).plain = true;
                 continue;
@@ -94,6 +112,53 @@ impl Offer {
             Some(name) => self.theirs(name).resumable = true,
         }
         Ok(())
+    }
+
+    fn come_back(&mut self, rest: &str) -> Result<(), Refusal> {
+        let read = rest.rsplit_once('.').and_then(|(token, count)| {
+            let is_token = (1..=MOST_TOKEN).contains(&token.len());
+            let is_number = !count.is_empty() && count.bytes().all(|it| it.is_ascii_digit());
+            let count = count.parse().ok().filter(|_| is_token && is_number)?;
+            let token = token.to_owned();
+            Some(Returning { token, count })
+        });
+        match read {
+            Some(returning) if self.returning.is_none() => {
+                self.returning = Some(returning);
+                Ok(())
+            }
+            Some(_) => Err(Refusal::Malformed(
+                "a client comes back to one session at a time",
+            )),
+            None => Err(Refusal::Malformed(
+                "a client comes back with bulkhead.session.TOKEN.COUNT: the token that it was given, and how many messages it has received",
+            )),
+        }
+    }
+
+    /// The session that the client comes back to, where it also offers to resume one.
+    #[must_use]
+    pub fn returning(&self) -> Option<&Returning> {
+        self.returning.as_ref().filter(|_| self.offers_resume())
+    }
+
+    /// Whether the socket might survive its connection.
+    #[must_use]
+    pub fn offers_resume(&self) -> bool {
+        self.resume || self.theirs.iter().any(|it| it.resumable)
+    }
+
+    /// The choice of a session that the client comes back to, if it offers that once more.
+    #[must_use]
+    pub fn choose_again(&self, told: &str) -> Option<Choice> {
+        let offered = match told.strip_prefix(RESUME)?.strip_prefix('+') {
+            None => self.resume,
+            Some(name) => self.theirs.iter().any(|it| it.resumable && it.name == name),
+        };
+        offered.then(|| Choice {
+            told: Some(told.to_owned()),
+            resumes: true,
+        })
     }
 
     fn theirs(&mut self, name: &str) -> &mut Theirs {
@@ -172,6 +237,12 @@ impl Offer {
 }
 
 impl Choice {
+    /// The subprotocol that the client is told.
+    #[must_use]
+    pub fn told(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
     /// Puts it into the answer.
     pub fn tell_client(&self, headers: &mut HeaderMap) {
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
@@ -387,6 +458,69 @@ mod tests {
         // Only resume with a subprotocol, and the application has none: silence would end the connection in the browser.
         let offer = Offer::of(&headers("bulkhead.resume.v1+chat"), true).unwrap();
         assert!(matches!(offer.choose(None), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
+    fn a_client_that_comes_back_says_to_what_and_with_how_much() {
+        let of = |offered: &str, resumes| {
+            let offer = Offer::of(&headers(offered), resumes)?;
+            Ok::<_, Refusal>(offer.returning().cloned())
+        };
+        let returning = |token: &str, count| {
+            Ok(Some(Returning {
+                token: token.to_owned(),
+                count,
+            }))
+        };
+        let resume = "bulkhead.resume.v1, bulkhead.v1";
+        let rows = [
+            ("bulkhead.session.abc.7", returning("abc", 7)),
+            ("bulkhead.session.a.b.0", returning("a.b", 0)),
+        ];
+        for (offered, expected) in rows {
+            assert_eq!(of(&format!("{resume}, {offered}"), true), expected);
+            // Nothing else of it stands: a policy without resume, a client that does not offer to resume.
+            assert_eq!(of(&format!("{resume}, {offered}"), false), Ok(None));
+            assert_eq!(of(&format!("bulkhead.v1, {offered}"), true), Ok(None));
+        }
+        for wrong in [
+            "bulkhead.session.abc",
+            "bulkhead.session.abc.",
+            "bulkhead.session..7",
+            "bulkhead.session.abc.-7",
+            "bulkhead.session.abc.+7",
+            "bulkhead.session.abc.18446744073709551616",
+            "bulkhead.session.abc.7, bulkhead.session.abc.8",
+        ] {
+            assert!(of(&format!("{resume}, {wrong}"), true).is_err(), "{wrong}");
+        }
+        let long = format!(
+            "{resume}, bulkhead.session.{}.1",
+            "a".repeat(MOST_TOKEN + 1)
+        );
+        assert!(of(&long, true).is_err());
+    }
+
+    #[test]
+    fn a_session_goes_on_under_the_subprotocol_that_it_has() {
+        let rows = [
+            ("bulkhead.resume.v1", "bulkhead.resume.v1", true),
+            ("bulkhead.resume.v1", "bulkhead.resume.v1+chat", false),
+            ("bulkhead.resume.v1+chat", "bulkhead.resume.v1+chat", true),
+            (
+                "bulkhead.resume.v1+chat, mqtt",
+                "bulkhead.resume.v1+mqtt",
+                false,
+            ),
+            ("bulkhead.resume.v1+chat, chat", "bulkhead.resume.v1", false),
+            ("bulkhead.resume.v1", "chat", false),
+        ];
+        for (offered, told, stands) in rows {
+            let offer = Offer::of(&headers(offered), true).unwrap();
+            let choice = offer.choose_again(told);
+            assert_eq!(choice.is_some(), stands, "{offered} {told}");
+            assert!(choice.is_none_or(|it| it.resumes && it.told() == Some(told)));
+        }
     }
 
     proptest! {

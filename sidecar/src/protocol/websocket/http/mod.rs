@@ -4,6 +4,7 @@
 //! - `front`: one client connection, HTTP/1.1 or HTTP/2 without TLS, and what becomes of each request on it.
 //! - `caller`: for whom a request is.
 //! - `introduce`: what the application is told of it.
+//! - `returning`: a client that comes back to a session which has survived its connection.
 //! - `upgrade`: a request for a WebSocket, up to the moment at which both sides have upgraded.
 //! - `plain`: every other request.
 //! - `application`: the way to the application.
@@ -14,6 +15,7 @@ mod caller;
 mod front;
 mod introduce;
 mod plain;
+mod returning;
 mod upgrade;
 
 pub use application::Application;

@@ -20,19 +20,18 @@ use super::super::handshake::{
     Accepted, Offer, Refusal, check_answer, offered_extensions, without_hop_by_hop,
 };
 use super::super::seat::Seat;
-use super::super::upgraded::Upgraded;
+use super::super::session::offers_resume;
+use super::super::upgraded::{Resumes, Upgraded};
 use super::body::Body;
 use super::caller::{Caller, caller, keep_seat};
 use super::front::Front;
 use super::introduce::introduce;
+use super::returning;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
 use crate::worker::mailbox::Letter;
-
-/// Whether sockets survive their connection: not yet.
-const RESUMES: bool = false;
 
 /// What the application is asked, and what its answer is checked against.
 struct Question {
@@ -56,12 +55,21 @@ pub(super) async fn upgrade(
     refuse_while_leaving(front)?;
     check_path(&force, &parts.uri)?;
     let caller = identified(front, &force, &mut parts).await?;
+    let offer = Offer::of(&parts.headers, offers_resume(&force.settings))?;
+    let mut lost = None;
+    if let Some(returning) = offer.returning() {
+        let context = caller.context.as_ref();
+        match returning::find(front, &force, &offer, returning, context).await {
+            Ok(found) => return found.come_back(front, &parts, returning, client),
+            Err(gone) => lost = Some(gone),
+        }
+    }
     let seat = match &caller.context {
         Some(context) => Some(keep_seat(front, &force, context.user_id()).await?),
         None => None,
     };
     let socket = seat.as_ref().and_then(Seat::socket);
-    let question = question(front, &force, parts, caller.context.as_ref(), socket)?;
+    let question = question(front, &force, parts, offer, caller.context.as_ref(), socket)?;
     let stream = reached(front, &force).await?;
     let (mut answer, accepted) = match asked(front, &force, stream, question).await? {
         (answer, Some(accepted)) => (answer, accepted),
@@ -70,10 +78,15 @@ pub(super) async fn upgrade(
     };
     let application = hyper::upgrade::on(&mut answer);
     let response = told(&answer, &accepted);
+    let told = accepted.choice.told().filter(|_| accepted.choice.resumes);
     let ends = Ends {
         client,
         application,
         deflates: accepted.compressed.0,
+        resumes: told.map(|told| Resumes {
+            protocol: told.to_owned(),
+            lost,
+        }),
     };
     spawn_local(hand_over(front.clone(), force, ends, caller, seat));
     Ok(response)
@@ -121,17 +134,19 @@ fn question(
     front: &Front,
     force: &WebSocketForce,
     mut parts: Parts,
+    offer: Offer,
     context: Option<&UserContext>,
     socket: Option<&str>,
 ) -> Result<Question, Refusal> {
     let headers = &mut parts.headers;
-    let offer = Offer::of(headers, RESUMES)?;
     let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
     let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
     let settings = &force.settings;
     let is_read = settings.validate_utf8
         || !settings.critical_events.is_empty()
         || settings.slow_consumer == SlowConsumer::Drop;
+    // What is to be sent again must not depend on what was sent before it.
+    let is_read = is_read || offer.offers_resume();
     let compresses = offered_extensions(headers, settings.compression, is_read);
     offer.tell_application(headers);
     introduce(front, force, &mut parts, context, socket);
@@ -196,7 +211,7 @@ async fn asked(
 }
 
 /// What a request for a WebSocket and the answer that grants it have in common.
-fn name_upgrade(headers: &mut HeaderMap) {
+pub(super) fn name_upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
@@ -218,6 +233,7 @@ struct Ends {
     client: OnUpgrade,
     application: OnUpgrade,
     deflates: bool,
+    resumes: Option<Resumes>,
 }
 
 /// Takes both sockets out of hyper's hands, and gives them to the worker of the user.
@@ -260,6 +276,7 @@ async fn hand_over(
         application: Stream::Tcp(application.io.into_inner()),
         application_early: application.read_buf,
         deflates: ends.deflates,
+        resumes: ends.resumes,
     });
     if home == front.worker.index {
         Rc::clone(&front.worker).take_socket(upgraded);

@@ -1,9 +1,11 @@
 //! What may take how long on one socket. Pure: given the time, says what is due.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::EffectiveWebSocket;
 use tokio::time::Instant;
+
+use crate::identity::UserContext;
 
 /// How long the other side's Close frame is waited for. RFC 6455, section 7.1.1, has no number; browsers wait as long or longer.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -39,6 +41,12 @@ pub(super) struct Clocks {
     pub(super) drains: Option<Instant>,
     /// When a close that is under way is given up.
     pub(super) closes: Option<Instant>,
+    /// Until when a client is waited for whose connection is lost.
+    pub(super) away: Option<Instant>,
+    /// When the client is told what of its messages has arrived.
+    pub(super) ack: Option<Instant>,
+    /// Since when nothing more is kept, because the client does not acknowledge what is.
+    pub(super) unacknowledged: Option<Instant>,
 }
 
 /// A ping of the sidecar's.
@@ -75,6 +83,19 @@ pub(super) enum Due {
     Drain,
     /// The other side has not closed in time.
     Unclosed,
+    /// The client has not come back in time.
+    Away,
+    /// The client is told what of its messages has arrived.
+    Ack,
+    /// The client has not acknowledged in time.
+    Unacknowledged,
+}
+
+/// The end of a user context, with the grace that the policy gives; none where it has none.
+pub(super) fn expiry(context: &UserContext, grace: Duration) -> Option<Instant> {
+    let end = context.expires_at()?;
+    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left + grace)
 }
 
 impl Clocks {
@@ -92,6 +113,9 @@ impl Clocks {
             run: None,
             drains: None,
             closes: None,
+            away: None,
+            ack: None,
+            unacknowledged: None,
         }
     }
 
@@ -133,6 +157,10 @@ impl Clocks {
             self.held_until.map(|at| (at, Due::Released)),
             self.run.map(|at| (at, Due::Run)),
             self.drains.map(|at| (at, Due::Drain)),
+            self.away.map(|at| (at, Due::Away)),
+            self.ack.map(|at| (at, Due::Ack)),
+            self.unacknowledged
+                .map(|since| (since + patience, Due::Unacknowledged)),
         ]
         .into_iter()
         .flatten()

@@ -77,7 +77,9 @@ impl Session {
         self.closing = Some(Ending { code, initiator });
         self.clocks.closes = Some(Instant::now() + CLOSE_LIMIT);
         if !self.client.told {
-            write_close(self.client.own.writer(), code, reason);
+            if !self.client.ended {
+                write_close(self.client.own.writer(), code, reason);
+            }
             self.client.told = true;
         }
         if !self.application.told {
@@ -99,7 +101,9 @@ impl Session {
             return (self.client.own.is_empty() && silent(&self.client)).then_some(ending);
         }
         let (client, application) = (self.client.closed?, self.application.closed?);
-        let said = self.client.cleared == 0 && self.application.cleared == 0;
+        let said = self.client.cleared == 0
+            && self.application.cleared == 0
+            && (self.resuming.is_none() || self.client.own.is_empty());
         let first = self.closed_first.unwrap_or(Direction::Up);
         let code = match first {
             Direction::Up => client,
@@ -119,6 +123,10 @@ impl Session {
             initiator: direction.sender(),
         };
         match direction {
+            Direction::Up if self.survives() => {
+                self.go_away();
+                Ok(())
+            }
             Direction::Up if self.closing.is_none() && self.client.closed.is_none() => Err(gone),
             Direction::Up => Ok(()),
             Direction::Down if self.application.closed.is_some() => Ok(()),
@@ -127,7 +135,7 @@ impl Session {
                 initiator: Initiator::Client,
             }),
             // Half a frame has gone to the client: nothing can be said behind it.
-            Direction::Down if !self.application.walker.at_boundary() => Err(gone),
+            Direction::Down if self.is_mid_frame() => Err(gone),
             Direction::Down => {
                 let reason = "the application has ended without a Close frame";
                 self.close(Close::BAD_GATEWAY, reason, Initiator::Application);
@@ -136,12 +144,27 @@ impl Session {
         }
     }
 
+    /// Whether the client has been given a part of what the application has not ended.
+    fn is_mid_frame(&mut self) -> bool {
+        let Some(resuming) = &mut self.resuming else {
+            return !self.application.walker.at_boundary();
+        };
+        if !resuming.kept.is_mid_stream() {
+            resuming.kept.drop_partial();
+        }
+        resuming.kept.is_mid_stream()
+    }
+
     /// The receiver takes nothing any more.
     pub(super) fn receiver_lost(&mut self, direction: Direction) -> Result<(), Ending> {
         match direction {
             // It may have said why before it went: that is still to be read.
             Direction::Up => {
                 self.application.deaf = true;
+                Ok(())
+            }
+            Direction::Down if self.survives() => {
+                self.go_away();
                 Ok(())
             }
             Direction::Down => Err(self.closing.unwrap_or(Ending {
@@ -168,6 +191,7 @@ impl Session {
     /// Gives back what the socket had, and ends both streams.
     pub(super) async fn finish(mut self, ending: Ending) {
         self.lose_events();
+        self.end_resuming(ending);
         self.end_runs(ending);
         self.entry.metrics.closed(ending.code, ending.initiator);
         self.entry.metrics.clients.connections.dec();

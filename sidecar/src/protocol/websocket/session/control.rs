@@ -24,6 +24,8 @@ impl Session {
             }
             Opcode::Close => match Close::parse(control.payload()) {
                 Ok(close) => {
+                    // A message that was broken off is none.
+                    from.drop_held();
                     from.cleared += control.len;
                     from.closed = Some(close.code());
                     self.closed_first.get_or_insert(direction);
@@ -32,7 +34,33 @@ impl Session {
                 }
                 Err(violation) => self.violated(direction, &violation),
             },
+            // Between two fragments of a message that is held until it is whole.
+            _ if from.walked > 0 => from.walked += control.len,
             _ => from.cleared += control.len,
+        }
+        if direction == Direction::Down && self.resuming.is_some() {
+            self.pass_control(control);
+        }
+    }
+
+    /// The application's control frames go to the client between two messages that are kept, with the sidecar's own.
+    fn pass_control(&mut self, control: &Control) {
+        let application = &mut self.application;
+        if self.clocks.away.is_none() {
+            let frame = application.inbox.bytes().get(..application.cleared);
+            self.client.own.push(frame.unwrap_or_default());
+        }
+        application.drop_cleared();
+        match control.opcode {
+            Opcode::Close => {
+                self.client.told = true;
+                if let Some(code) = application.closed.filter(|_| self.is_away()) {
+                    let answer = Close::echo(code);
+                    self.close_with(code, answer, "", Initiator::Application);
+                }
+            }
+            Opcode::Ping if self.is_away() => self.answer_ping(control.payload()),
+            _ => {}
         }
     }
 
@@ -53,7 +81,8 @@ impl Session {
     /// Takes what has come from a sender to whose receiver nothing more is given, up to its Close frame. Whether there was any.
     pub(super) fn discard(&mut self, direction: Direction) -> bool {
         let (from, _) = self.sides(direction);
-        let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
+        let start = from.cleared + from.walked;
+        let unread = from.inbox.bytes().get(start..).unwrap_or_default();
         if unread.is_empty() {
             return false;
         }
@@ -99,6 +128,7 @@ impl Session {
         violation: &Violation,
     ) {
         let (from, to) = self.sides(direction);
+        from.drop_held();
         if nothing_went {
             from.walker.withdraw();
         } else {

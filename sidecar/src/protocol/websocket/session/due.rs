@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::codec::Close;
+use super::super::resume::FinalReason;
 use super::clocks::{Due, MESSAGE_LIMIT};
 use super::{Ending, Initiator, Session};
 use crate::telemetry::TimeoutKind;
@@ -16,6 +17,11 @@ impl Session {
     pub(super) fn due(&mut self, due: Due) -> Result<(), Ending> {
         match due {
             Due::Ping => self.ping(),
+            Due::NoPong if self.survives() => {
+                self.entry.metrics.clients.timeout(TimeoutKind::Ping);
+                let reason = self.named("timeouts.pong");
+                self.give_client_up(Close::TIMEOUT, &reason);
+            }
             Due::NoPong => self.time_out(TimeoutKind::Ping, Close::TIMEOUT, "timeouts.pong"),
             Due::Idle => self.time_out(TimeoutKind::Idle, Close::GOING_AWAY, "timeouts.idle"),
             Due::Lifetime => self.time_out(
@@ -31,11 +37,17 @@ impl Session {
                 self.close(Close::POLICY, &reason, Initiator::Sidecar);
             }
             // Nothing can be said to who takes nothing.
+            Due::Stalled if self.survives() => self.go_away(),
             Due::Stalled => return Err(Ending::STALLED),
             Due::Released => self.let_go(),
             Due::Run => self.expire_runs(),
             Due::Drain => self.drain_now(),
             Due::Unclosed => return Err(self.unclosed()),
+            Due::Away => self.window_over()?,
+            Due::Ack => self.say_ack(),
+            Due::Unacknowledged => {
+                self.give_up(FinalReason::Unacknowledged);
+            }
         }
         Ok(())
     }

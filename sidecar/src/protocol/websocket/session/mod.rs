@@ -8,7 +8,11 @@
 //! `Session::run` is the loop; `pump` moves bytes in one direction, `control` deals with control frames, `close` ends a socket with a code,
 //! `clocks` says what may take how long and `due` does what is due. Bytes are written from the buffer that they were read into, and a side is not read
 //! while the other takes nothing: that is what bounds the memory of a socket.
+//!
+//! A session whose client has opted in survives its connection: `resuming` keeps the application's messages until they are acknowledged,
+//! `whole` holds the client's until they are whole, and `away` is what happens in between two connections.
 
+mod away;
 mod clocks;
 mod close;
 mod control;
@@ -17,18 +21,19 @@ mod due;
 mod following;
 mod pump;
 mod reading;
+mod resuming;
 mod spare;
+mod whole;
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use bulkhead_crds::effective::EffectiveExecution;
 use tokio::time::Instant;
 
-use super::codec::{Sender, Walker};
+use super::codec::{Close, Sender, Walker};
 use super::entry::SocketEntry;
 use super::runs::Runs;
 use super::upgraded::Upgraded;
@@ -40,10 +45,12 @@ use crate::relay::{Inbox, Outbox};
 use crate::stream::Stream;
 use crate::telemetry::Initiator;
 use crate::worker::{Handle, Signal, Worker};
-use clocks::{Clocks, Due};
+use clocks::{Clocks, Due, expiry};
 use close::Ending;
 use deliveries::Deliveries;
 use reading::Reading;
+use resuming::Resuming;
+pub(super) use resuming::offers_resume;
 
 /// One socket of one user.
 #[derive(Debug)]
@@ -92,6 +99,8 @@ pub struct Session {
     closed_first: Option<Direction>,
     /// Until when a drain waits for the end of a message.
     drain_limit: Option<Instant>,
+    /// What it has beside others where it survives its connection.
+    resuming: Option<Box<Resuming>>,
 }
 
 /// One of the two peers.
@@ -102,6 +111,8 @@ struct Side {
     inbox: Inbox,
     /// Bytes at the front of the inbox that the other side gets as they are.
     cleared: usize,
+    /// Bytes behind them of a message that the other side gets once it is whole.
+    walked: usize,
     /// Walks what it sends.
     walker: Walker,
     /// Reads messages of what it sends, where the policy says so.
@@ -168,11 +179,7 @@ impl Session {
         clocks.expires = upgraded
             .context
             .as_ref()
-            .and_then(UserContext::expires_at)
-            .and_then(|end| {
-                let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-                now.checked_add(left + settings.expiry_grace)
-            });
+            .and_then(|context| expiry(context, settings.expiry_grace));
         let deflates = upgraded.deflates;
         // What is compressed cannot be read.
         let checks_text = settings.validate_utf8 && !deflates;
@@ -201,7 +208,7 @@ impl Session {
             Walker::new(Sender::Server, None, deflates),
             down,
         );
-        Self {
+        let mut session = Self {
             client,
             application,
             worker,
@@ -229,7 +236,12 @@ impl Session {
             closing: None,
             closed_first: None,
             drain_limit: None,
+            resuming: None,
+        };
+        if let Some(resumes) = upgraded.resumes {
+            session.begin_resuming(resumes.protocol, resumes.lost);
         }
+        session
     }
 
     /// Relays until the socket ends.
@@ -299,6 +311,7 @@ impl Session {
             self.user.hold(self.held, held);
             self.held = held;
         }
+        self.account_kept();
     }
 
     /// The two peers of a direction: who sends, and who receives.
@@ -311,6 +324,7 @@ impl Session {
             Signal::Stop => return Err(self.cut_off()),
             Signal::Drain | Signal::Leave => self.drain(),
             Signal::GiveWay => self.give_way(),
+            Signal::Returned => self.come_back(),
             // Nobody has a cancel key of a WebSocket, and it works for no other one.
             Signal::Cancel | Signal::Lost | Signal::Orphaned => {}
         }
@@ -344,6 +358,7 @@ impl Side {
             stream,
             inbox,
             cleared: 0,
+            walked: 0,
             walker,
             reading,
             own: Outbox::new(worker.slab.clone()),
@@ -357,7 +372,29 @@ impl Side {
 
     /// What it has sent and nobody has looked at.
     fn unread(&self) -> &[u8] {
-        self.inbox.bytes().get(self.cleared..).unwrap_or_default()
+        let start = self.cleared + self.walked;
+        self.inbox.bytes().get(start..).unwrap_or_default()
+    }
+
+    /// The message that is held until it is whole, as far as it has come.
+    fn held(&self) -> &[u8] {
+        let end = self.cleared + self.walked;
+        self.inbox
+            .bytes()
+            .get(self.cleared..end)
+            .unwrap_or_default()
+    }
+
+    /// Takes out the message that is held.
+    fn drop_held(&mut self) {
+        self.inbox.remove(self.cleared, self.walked);
+        self.walked = 0;
+    }
+
+    /// Forgets all that the other side does not get as it stands.
+    fn drop_unfinished(&mut self) {
+        self.walked = 0;
+        self.inbox.remove(self.cleared, self.inbox.len());
     }
 
     /// Forgets what was cleared for a receiver that is gone.
@@ -368,12 +405,12 @@ impl Side {
 
     /// Takes bytes of its own out from behind what was cleared: the other side does not get them.
     fn swallow(&mut self, count: usize) {
-        self.inbox.remove(self.cleared, count);
+        self.inbox.remove(self.cleared + self.walked, count);
     }
 
     /// Whether what it has sent so far, and the other side has been given, ends with a frame.
     fn is_between_frames(&self) -> bool {
-        self.cleared == 0 && self.walker.at_boundary()
+        self.cleared == 0 && (self.walked > 0 || self.walker.at_boundary())
     }
 }
 

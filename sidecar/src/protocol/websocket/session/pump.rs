@@ -10,6 +10,7 @@ use bulkhead_crds::kinds::SlowConsumer;
 
 use super::super::codec::Step;
 use super::super::events::Verdict;
+use super::resuming::Room;
 use super::spare::Spare;
 use super::{Direction, Ending, Session, sides};
 use crate::relay::BUFFER_BYTES;
@@ -59,6 +60,9 @@ impl Session {
         direction: Direction,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Ending>> {
+        if direction == Direction::Down && self.resuming.is_some() {
+            return self.poll_write_kept(cx);
+        }
         let (from, to) = sides(&mut self.client, &mut self.application, direction);
         let mut told = false;
         let written = loop {
@@ -87,6 +91,8 @@ impl Session {
                     if direction == Direction::Down {
                         self.clocks.stalled = None;
                         self.deliveries.wrote(count);
+                    } else if let Some(resuming) = &mut self.resuming {
+                        resuming.written.wrote(count);
                     }
                 }
                 Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
@@ -98,6 +104,11 @@ impl Session {
             if told {
                 self.told_client();
             }
+        } else if let Some(resuming) = &mut self.resuming {
+            if told {
+                resuming.written.wrote_own();
+            }
+            self.owe_ack();
         }
         match written {
             Poll::Ready(Ok(())) => {
@@ -139,17 +150,20 @@ impl Session {
     /// Looks at what the sender has sent, as far as it goes, and clears it for the receiver.
     fn walk(&mut self, direction: Direction) -> Walked {
         let mut messages = 0;
+        let mut went = false;
         let before = self.sides(direction).0.cleared;
         let walked = loop {
             let (from, to) = sides(&mut self.client, &mut self.application, direction);
             if from.unread().is_empty() {
                 break Walked::Short;
             }
+            // What is kept goes between messages, whenever they have come.
+            let is_kept = direction == Direction::Down && self.resuming.is_some();
             // Frames of our own are waiting for this gap.
-            if from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
+            if !is_kept && from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
                 break Walked::On;
             }
-            if (to.told && to.own.is_empty()) || from.closed.is_some() {
+            if (to.told && (is_kept || to.own.is_empty())) || from.closed.is_some() {
                 // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
                 // that was begun goes on.
                 if self.discard(direction) {
@@ -168,8 +182,16 @@ impl Session {
                     Spare::Unknown => break Walked::Short,
                 }
             }
+            if is_kept {
+                match self.room() {
+                    Room::Enough => {}
+                    Room::Full => break Walked::Held,
+                    Room::Unknown => break Walked::Short,
+                }
+            }
             let (from, _) = sides(&mut self.client, &mut self.application, direction);
-            let unread = from.inbox.bytes().get(from.cleared..).unwrap_or_default();
+            let start = from.cleared + from.walked;
+            let unread = from.inbox.bytes().get(start..).unwrap_or_default();
             match from.walker.step(unread) {
                 Ok(Step::More) => break Walked::Short,
                 Ok(Step::Data {
@@ -182,12 +204,22 @@ impl Session {
                     let bytes = unread.get(..len).unwrap_or_default();
                     match from.reading.read(header.as_ref(), payload, bytes, ends) {
                         Ok(_) if leaves_out => self.leave_out(len, ends),
+                        Ok(verdict) if is_kept => {
+                            messages += u64::from(ends);
+                            self.keep(header.as_ref(), payload, len, ends, verdict);
+                            went = true;
+                        }
+                        Ok(_) if self.resuming.is_some() => {
+                            messages += u64::from(self.hold(len, ends));
+                            went = true;
+                        }
                         Ok(verdict) => {
                             messages += u64::from(ends);
                             self.pass(direction, len, ends, verdict);
                         }
                         Err(violation) => {
-                            let nothing_went = header.is_some() || leaves_out;
+                            let nothing_went =
+                                header.is_some() || leaves_out || self.drop_unread(direction);
                             self.unreadable(direction, nothing_went, &violation);
                             break Walked::On;
                         }
@@ -206,7 +238,9 @@ impl Session {
         }
         match walked {
             // What was cleared goes first.
-            Walked::Short | Walked::Held if self.sides(direction).0.cleared > before => Walked::On,
+            Walked::Short | Walked::Held if self.sides(direction).0.cleared > before || went => {
+                Walked::On
+            }
             other => other,
         }
     }
@@ -263,6 +297,10 @@ impl Session {
         if direction == Direction::Up && self.clocks.deaf {
             self.clocks.listen(true, Instant::now());
         }
+        if direction == Direction::Up {
+            self.make_room_for_message();
+        }
+        let (from, _) = sides(&mut self.client, &mut self.application, direction);
         let Poll::Ready(read) = from.inbox.poll_fill(&mut from.stream, cx) else {
             if direction == Direction::Up {
                 // It has no more to say than it may.

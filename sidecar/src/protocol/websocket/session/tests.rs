@@ -1,4 +1,5 @@
 mod events;
+mod resume;
 mod runs;
 mod spare;
 mod text;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::super::codec::{Opcode, apply_mask, parse_header};
+use super::super::upgraded::Resumes;
 use super::*;
 use crate::force::Force;
 use crate::process::Process;
@@ -65,6 +67,10 @@ fn stage_that(says: &str) -> Stage {
 }
 
 fn stage_under(text: &str) -> Stage {
+    stage_with(text, None)
+}
+
+fn stage_with(text: &str, resumes: Option<Resumes>) -> Stage {
     let policy = Arc::new(policy(text));
     let secrets = Arc::new(Secrets::new(None));
     let resolver = Resolver::system();
@@ -94,6 +100,7 @@ fn stage_under(text: &str) -> Stage {
         application: Stream::Unix(theirs),
         application_early: bytes::Bytes::new(),
         deflates: false,
+        resumes,
     };
     let session = spawn_local(serve(
         Rc::clone(&worker),

@@ -1,0 +1,170 @@
+//! A client that comes back to a session which has survived its connection: the application is not asked.
+
+use std::sync::Arc;
+
+use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::super::handshake::{Choice, Offer, Refusal, Returning, accept_of};
+use super::super::resume::{LostReason, SessionId, SessionToken};
+use super::body::Body;
+use super::front::Front;
+use super::upgrade::name_upgrade;
+use crate::force::WebSocketForce;
+use crate::identity::UserContext;
+use crate::stream::Stream;
+use crate::telemetry::{ConnectionOutcome, ResumeOutcome};
+use crate::worker::mailbox::Letter;
+use crate::worker::{Claim, Lost, Returned};
+
+/// The client's connection in the making, and what it has.
+struct Coming {
+    client: OnUpgrade,
+    session: SessionId,
+    count: u64,
+    context: UserContext,
+}
+
+/// A session that is there for the client.
+pub(super) struct Found {
+    session: SessionId,
+    choice: Choice,
+    context: UserContext,
+}
+
+/// Looks for the session that the client comes back to.
+///
+/// # Errors
+/// It is gone; the client gets a new one.
+pub(super) async fn find(
+    front: &Front,
+    force: &WebSocketForce,
+    offer: &Offer,
+    returning: &Returning,
+    context: Option<&UserContext>,
+) -> Result<Found, Lost> {
+    let found = claimed(front, force, offer, returning, context).await;
+    if let Err(lost) = &found {
+        tracing::debug!(upstream = &*force.name, reason = ?lost.reason, "a session cannot be resumed");
+        let resumes = &front.entry.metrics.resumes;
+        resumes.count(ResumeOutcome::Refused);
+    }
+    found
+}
+
+async fn claimed(
+    front: &Front,
+    force: &WebSocketForce,
+    offer: &Offer,
+    returning: &Returning,
+    context: Option<&UserContext>,
+) -> Result<Found, Lost> {
+    let context = context.ok_or(Lost::UNKNOWN)?;
+    let token = force.sealer.open(&returning.token);
+    let token = token.map_err(|_| Lost::UNKNOWN)?;
+    let process = &front.worker.process;
+    if token.pod != process.pod() {
+        return Err(Lost {
+            reason: LostReason::Unreachable,
+            written: None,
+        });
+    }
+    let claim = Claim {
+        entry: Arc::clone(&force.name),
+        session: token.session,
+        generation: token.generation,
+        user: context.user_id().clone(),
+        patience: force.settings.handshake,
+    };
+    let protocol = asked(front, &token, claim).await?;
+    let choice = offer.choose_again(&protocol).ok_or(Lost::UNKNOWN)?;
+    Ok(Found {
+        session: token.session,
+        choice,
+        context: context.clone(),
+    })
+}
+
+/// Asks the worker where the session lives.
+async fn asked(front: &Front, token: &SessionToken, claim: Claim) -> Result<String, Lost> {
+    let home = usize::from(token.worker);
+    if home == front.worker.index {
+        return front.worker.claim(&claim);
+    }
+    let (reply, answer) = oneshot::channel();
+    let letter = Letter::Claim { claim, reply };
+    front.worker.process.send(home, letter);
+    answer.await.unwrap_or(Err(Lost::UNKNOWN))
+}
+
+impl Found {
+    /// Answers the client, and gives its connection to the session.
+    ///
+    /// # Errors
+    /// The request has no key.
+    pub(super) fn come_back(
+        self,
+        front: &Front,
+        parts: &Parts,
+        returning: &Returning,
+        client: OnUpgrade,
+    ) -> Result<Response<Body>, Refusal> {
+        let key = parts.headers.get(SEC_WEBSOCKET_KEY);
+        let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
+        let mut response = Response::new(Either::Right(Full::default()));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        name_upgrade(headers);
+        let accept = HeaderValue::from_str(&accept_of(key));
+        headers.insert(
+            SEC_WEBSOCKET_ACCEPT,
+            accept.unwrap_or(HeaderValue::from_static("")),
+        );
+        self.choice.tell_client(headers);
+        let coming = Coming {
+            client,
+            session: self.session,
+            count: returning.count,
+            context: self.context,
+        };
+        spawn_local(hand_over(front.clone(), coming));
+        Ok(response)
+    }
+}
+
+async fn hand_over(front: Front, coming: Coming) {
+    let force = front.entry.force();
+    let clients = &front.entry.metrics.clients;
+    let Ok(Ok(client)) = timeout(force.settings.handshake, coming.client).await else {
+        clients.connection(ConnectionOutcome::Abandoned);
+        return;
+    };
+    let Ok(client) = downcast::<TokioIo<TcpStream>>(client) else {
+        tracing::error!("an upgraded connection is not the socket that it was made of");
+        return;
+    };
+    clients.connection(ConnectionOutcome::Accepted);
+    let process = &front.worker.process;
+    let home = coming.context.user_id().home(process.workers());
+    let returned = Box::new(Returned {
+        session: coming.session,
+        context: coming.context,
+        stream: Stream::Tcp(client.io.into_inner()),
+        early: client.read_buf,
+        count: coming.count,
+    });
+    if home == front.worker.index {
+        front.worker.take_returned(returned);
+    } else {
+        process.send(home, Letter::Returned(returned));
+    }
+}

@@ -1,0 +1,378 @@
+//! A session that survives its connection: the application's messages on their way to the client, which are kept until it has
+//! acknowledged them (`resume.buffer`, `resume.totalBytes`).
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bulkhead_crds::effective::EffectiveWebSocket;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::super::codec::{Header, Opcode, Payload, parse_header, write_message};
+use super::super::events::Verdict;
+use super::super::resume::message::{MARK, PREFIX, write_final, write_welcome};
+use super::super::resume::{
+    FinalReason, Kept, LostReason, SessionId, SessionToken, Welcome, Written,
+};
+use super::{Close, Direction, Ending, Initiator, Session};
+use crate::relay::BUFFER_BYTES;
+use crate::telemetry::{EventOutcome, ResumeOutcome};
+use crate::worker::{Lost, ResumePoint};
+
+/// Bytes that are on their way at one time in a session that keeps nothing any more.
+const TRANSIT: usize = 4 * BUFFER_BYTES;
+
+/// Bytes by which a frame may grow when it is escaped: the prefix, and the longest form of a length.
+const GROWTH: u64 = PREFIX.len() as u64 + 8;
+
+/// What such a session has beside others.
+#[derive(Debug)]
+pub(super) struct Resuming {
+    /// Where its client finds it.
+    pub(super) point: Rc<ResumePoint>,
+    /// The application's messages.
+    pub(super) kept: Kept,
+    /// The client's.
+    pub(super) written: Written,
+    /// Up to which of them the client knows.
+    pub(super) said: u64,
+    /// Whether the application's message under way is binary, and nothing of its payload has come.
+    begins_binary: bool,
+    /// Bytes that stand in the pod's ledger for it.
+    pub(super) charged: usize,
+    /// Whether more was said than is kept while the client was away.
+    pub(super) has_overflowed: bool,
+}
+
+/// Whether there is room for what the application has sent next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There is.
+    Enough,
+    /// The client has to acknowledge something first.
+    Full,
+    /// Not enough of it has come.
+    Unknown,
+}
+
+impl Session {
+    /// Makes this a session that survives its connection, and greets the client. `lost` is what became of the one that it has asked for.
+    pub(super) fn begin_resuming(&mut self, protocol: String, lost: Option<Lost>) {
+        let Some(user) = self.user_id.clone() else {
+            return;
+        };
+        // Without randomness the client is greeted all the same, with a token that finds nothing.
+        let id = SessionId::random()
+            .inspect_err(|error| tracing::error!(%error, "a session cannot be resumed"))
+            .unwrap_or(SessionId([0; 16]));
+        let handle = Rc::clone(&self.handle);
+        let point = Rc::new(ResumePoint::new(
+            id,
+            self.force.name.clone(),
+            user,
+            protocol,
+            handle,
+        ));
+        self.worker.enter_resumable(Rc::clone(&point));
+        self.resuming = Some(Box::new(Resuming {
+            point,
+            kept: Kept::default(),
+            written: Written::default(),
+            said: 0,
+            begins_binary: false,
+            charged: 0,
+            has_overflowed: false,
+        }));
+        self.welcome(match lost {
+            None => Welcome::New,
+            Some(lost) => Welcome::Lost(lost.reason, lost.written),
+        });
+    }
+
+    /// Tells the client how it stands, and by which token it may come back.
+    pub(super) fn welcome(&mut self, welcome: Welcome) {
+        let Some(resuming) = &self.resuming else {
+            return;
+        };
+        let token = self.force.sealer.seal(&SessionToken {
+            pod: self.worker.process.pod(),
+            worker: u16::try_from(self.worker.index).unwrap_or(u16::MAX),
+            session: resuming.point.id,
+            generation: resuming.point.next_generation(),
+        });
+        let settings = &self.force.settings;
+        let mut message = Vec::with_capacity(128);
+        write_welcome(
+            &mut message,
+            welcome,
+            settings.resume_window,
+            settings.resume_buffer,
+            &token,
+        );
+        self.tell(&message);
+    }
+
+    /// Puts a control message between two of the application's.
+    pub(super) fn tell(&mut self, message: &[u8]) {
+        let out = self.client.own.writer();
+        write_message(out, Opcode::Binary, &[], message, None);
+    }
+
+    /// Whether there is room for the next frame of the application's.
+    pub(super) fn room(&mut self) -> Room {
+        let Some(resuming) = &self.resuming else {
+            return Room::Enough;
+        };
+        // Its control frames wait with the sidecar's own.
+        if self.client.own.len() > BUFFER_BYTES {
+            return Room::Full;
+        }
+        let unread = self.application.unread();
+        let begins = self.application.walker.at_boundary();
+        let header = parse_header(unread).ok().flatten();
+        let Some(header) = header.filter(|it| begins && !it.opcode.is_control()) else {
+            let is_full = resuming.kept.lets_go() && resuming.kept.len() >= TRANSIT;
+            return if is_full { Room::Full } else { Room::Enough };
+        };
+        // The first byte of a binary message says whether it is escaped.
+        let is_binary = match header.opcode {
+            Opcode::Continuation => resuming.begins_binary,
+            opcode => opcode == Opcode::Binary,
+        };
+        if is_binary && header.length > 0 && unread.len() <= header.size {
+            return Room::Unknown;
+        }
+        self.room_for(&header)
+    }
+
+    fn room_for(&mut self, header: &Header) -> Room {
+        let Some(resuming) = &self.resuming else {
+            return Room::Enough;
+        };
+        let (kept, settings) = (&resuming.kept, &self.force.settings);
+        if kept.lets_go() {
+            let is_full = kept.len() >= TRANSIT;
+            return if is_full { Room::Full } else { Room::Enough };
+        }
+        let frame = (header.length + header.size as u64).saturating_add(GROWTH);
+        if frame.saturating_add(kept.partial() as u64) > settings.resume_buffer {
+            return self.give_up(FinalReason::Message);
+        }
+        let total = self.worker.process.resume_bytes() + frame;
+        if total > settings.resume_total {
+            return self.give_up(FinalReason::Memory);
+        }
+        if frame + kept.len() as u64 <= settings.resume_buffer {
+            self.clocks.unacknowledged = None;
+            return Room::Enough;
+        }
+        // A client that has been told to come is waited for.
+        if self.is_away() && resuming.point.awaited().is_none() {
+            return self.give_up(FinalReason::Unacknowledged);
+        }
+        self.clocks.unacknowledged.get_or_insert_with(Instant::now);
+        Room::Full
+    }
+
+    /// The session does not survive its connection any more: it ends where that is lost already.
+    pub(super) fn give_up(&mut self, reason: FinalReason) -> Room {
+        let away = self.is_away();
+        let Some(resuming) = &mut self.resuming else {
+            return Room::Enough;
+        };
+        self.clocks.unacknowledged = None;
+        if away {
+            resuming.has_overflowed = true;
+            let reason = self.named(reason.field());
+            self.close(Close::GOING_AWAY, &reason, Initiator::Sidecar);
+            return Room::Full;
+        }
+        resuming.kept.let_go();
+        let lost = Lost {
+            reason: LostReason::Buffer,
+            written: None,
+        };
+        let window = self.force.settings.resume_window;
+        self.worker
+            .leave_resumable(&resuming.point, Some((lost, window)));
+        let mut message = Vec::with_capacity(8);
+        write_final(&mut message, reason);
+        self.tell(&message);
+        self.entry.metrics.resumes.count(ResumeOutcome::GivenUp);
+        Room::Enough
+    }
+
+    /// Keeps bytes of a message of the application's, and takes them out of what it has sent. Where they end it, `verdict` is what it was,
+    /// if anybody wants to know.
+    pub(super) fn keep(
+        &mut self,
+        header: Option<&Header>,
+        payload: Payload,
+        len: usize,
+        ends: bool,
+        verdict: Option<Verdict>,
+    ) {
+        let Some(resuming) = &mut self.resuming else {
+            return;
+        };
+        let unread = self.application.unread();
+        let bytes = unread.get(..len).unwrap_or_default();
+        resuming.push(header, payload, bytes);
+        if ends {
+            let event = match verdict {
+                Some(Verdict::Event(event)) => Some(event),
+                _ => None,
+            };
+            resuming.kept.finish(event);
+        }
+        self.application.swallow(len);
+        match verdict {
+            Some(Verdict::Event(event)) => self.follow(event),
+            Some(Verdict::Unscanned) => self.entry.metrics.unscanned(),
+            Some(Verdict::Ordinary | Verdict::Needed) | None => {}
+        }
+    }
+
+    /// Does something with what is kept, and counts the critical events that have been delivered by it.
+    pub(super) fn with_kept<T>(
+        &mut self,
+        act: impl FnOnce(&mut Resuming, &mut dyn FnMut(usize)) -> T,
+    ) -> Option<T> {
+        let mut resuming = self.resuming.take()?;
+        let outcome = act(&mut resuming, &mut |event| {
+            self.count_event(event, EventOutcome::Delivered);
+        });
+        self.resuming = Some(resuming);
+        Some(outcome)
+    }
+
+    /// Gives the client what is kept, and frames of our own between two messages. A client that takes nothing does not keep the application
+    /// from being read, as long as there is room.
+    pub(super) fn poll_write_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let mut told = false;
+        let written = loop {
+            let client = &mut self.client;
+            let Some(resuming) = &mut self.resuming else {
+                break Poll::Ready(Ok(()));
+            };
+            if client.ended || client.deaf {
+                client.own.discard();
+                break Poll::Ready(Ok(()));
+            }
+            let kept = &mut resuming.kept;
+            // Before a Close frame, what is kept goes as well.
+            let is_gap = kept.is_between_messages() && (!client.told || kept.unsent().is_empty());
+            if client.own.is_begun() || (is_gap && !client.own.is_empty()) {
+                match client.own.poll_flush(&mut client.stream, cx) {
+                    Poll::Ready(Ok(())) => {
+                        told = true;
+                        continue;
+                    }
+                    other => break other,
+                }
+            }
+            let unsent = kept.unsent();
+            if unsent.is_empty() || (client.told && client.own.is_empty()) {
+                break Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut client.stream).poll_write(cx, unsent) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.clocks.stalled = None;
+                    self.sent(count);
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if told {
+            self.told_client();
+        }
+        match written {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(Direction::Down)),
+            Poll::Pending => {
+                self.clocks.stalled.get_or_insert_with(Instant::now);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// The client has been given bytes of what is kept.
+    fn sent(&mut self, count: usize) {
+        self.with_kept(|resuming, delivered| {
+            resuming.kept.wrote(count);
+            resuming.kept.trim_sent(delivered);
+        });
+    }
+
+    /// Forgets the message under way that cannot be read, where nothing of it has gone on. Says whether that is so.
+    pub(super) fn drop_unread(&mut self, direction: Direction) -> bool {
+        let Some(resuming) = &mut self.resuming else {
+            return false;
+        };
+        if direction == Direction::Up {
+            return true;
+        }
+        let went = resuming.kept.is_mid_stream();
+        if !went {
+            resuming.kept.drop_partial();
+        }
+        !went
+    }
+
+    /// The ledger of the pod's memory for resumes.
+    pub(super) fn account_kept(&mut self) {
+        if let Some(resuming) = &mut self.resuming {
+            let now = resuming.kept.len();
+            if now != resuming.charged {
+                let process = &self.worker.process;
+                process.charge_resume(resuming.charged, now);
+                resuming.charged = now;
+            }
+        }
+    }
+}
+
+impl Resuming {
+    /// Puts bytes of a frame at the end, escaped where they would be taken for the sidecar's.
+    fn push(&mut self, header: Option<&Header>, payload: Payload, bytes: &[u8]) {
+        let Some(header) = header else {
+            self.kept.push(bytes);
+            return;
+        };
+        if header.opcode != Opcode::Continuation {
+            self.begins_binary = header.opcode == Opcode::Binary;
+        }
+        let first = bytes.get(payload.start);
+        if self.begins_binary && first == Some(&MARK) {
+            let mut head = Vec::with_capacity(16);
+            let length = header.length + PREFIX.len() as u64;
+            Header { length, ..*header }.write(&mut head);
+            head.extend_from_slice(&PREFIX);
+            self.kept.push(&head);
+            self.kept
+                .push(bytes.get(payload.start..).unwrap_or_default());
+        } else {
+            self.kept.push(bytes);
+        }
+        self.begins_binary &= first.is_none();
+    }
+}
+
+impl FinalReason {
+    /// The field of the policy that it comes from.
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Self::Message | Self::Unacknowledged => "resume.buffer",
+            Self::Memory => "resume.totalBytes",
+        }
+    }
+}
+
+/// Whether the policy offers to resume what is lost.
+pub(in super::super) const fn offers_resume(settings: &EffectiveWebSocket) -> bool {
+    !settings.resume_window.is_zero() && settings.resume_buffer > 0
+}
