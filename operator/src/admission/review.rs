@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use kube::core::DynamicObject;
 use kube::core::admission::{
     AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, META_KIND,
@@ -55,7 +57,7 @@ impl Webhooks {
             MUTATE_PATH => self.mutate.answer(&asked),
             _ => AdmissionResponse::from(&asked),
         };
-        let written = serde_json::to_vec(&response.into_review()).map_err(ReviewError::Answer)?;
+        let written = written(response).map_err(ReviewError::Answer)?;
         self.metrics
             .admitted(path.trim_start_matches('/'), start.elapsed());
         Ok(written)
@@ -73,4 +75,53 @@ fn read(body: &[u8]) -> Result<Asked, ReviewError> {
     review
         .try_into()
         .map_err(|_| ReviewError::NotAReview("it has no request".to_owned()))
+}
+
+/// The answer as the API documents it: a patch is bytes, and bytes are base64 (`AdmissionResponse.patch`, format `byte`). kube would write
+/// them as a list of numbers, which today's API servers happen to read as well.
+fn written(mut response: AdmissionResponse) -> serde_json::Result<Vec<u8>> {
+    let patch = response.patch.take();
+    let mut review = serde_json::to_value(response.into_review())?;
+    if let Some(patch) = patch {
+        review["response"]["patch"] = BASE64_STANDARD.encode(patch).into();
+    }
+    serde_json::to_vec(&review)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn response() -> AdmissionResponse {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "u-1", "operation": "CREATE", "userInfo": {}, "object": {"metadata": {}},
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "resource": {"group": "", "version": "v1", "resource": "pods"},
+            },
+        });
+        AdmissionResponse::from(&read(review.to_string().as_bytes()).unwrap())
+    }
+
+    fn answer(response: AdmissionResponse) -> Value {
+        serde_json::from_slice(&written(response).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_patch_is_base64_and_an_answer_without_one_has_no_such_field() {
+        let patch = json_patch::diff(&json!({}), &json!({"a": "ü"}));
+        let answered = answer(response().with_patch(patch).unwrap());
+        let expected = BASE64_STANDARD.encode(r#"[{"op":"add","path":"/a","value":"ü"}]"#);
+        assert_eq!(answered["response"]["patch"], expected);
+        assert_eq!(answered["response"]["patchType"], "JSONPatch");
+        assert_eq!(answered["response"]["uid"], "u-1");
+        assert_eq!(answered["kind"], "AdmissionReview");
+
+        let answered = answer(response());
+        assert_eq!(answered["response"]["allowed"], true);
+        assert_eq!(answered["response"].get("patch"), None);
+    }
 }
