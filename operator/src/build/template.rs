@@ -12,6 +12,7 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use bulkhead_crds::EffectivePolicy;
+use bulkhead_crds::effective::EffectiveDatabase;
 use bulkhead_crds::kinds::template::{AcceptedSidecar, EnvVar};
 use bulkhead_crds::kinds::{
     InjectionTemplate, InjectionTemplateSpec, IsolationPolicy, Mode, Protocol, Selector,
@@ -75,6 +76,12 @@ impl Serves {
         web_sockets: true,
         protocols: &[Protocol::PostgreSQL],
     };
+
+    /// The databases of a policy for which there is a listener.
+    pub fn databases(self, policy: &EffectivePolicy) -> impl Iterator<Item = &EffectiveDatabase> {
+        let databases = policy.databases.iter();
+        databases.filter(move |database| self.protocols.contains(&database.protocol))
+    }
 }
 
 /// Renders a policy.

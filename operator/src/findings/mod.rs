@@ -76,6 +76,15 @@ pub fn taken_over<'a>(
         .collect()
 }
 
+/// The Secrets with which the databases that the sidecar serves are reached. Those of another database are the application's own business:
+/// it has to reach that one by itself.
+#[must_use]
+pub fn credentials(policy: &EffectivePolicy, serves: Serves) -> BTreeSet<&str> {
+    let served = serves.databases(policy);
+    let secrets = served.filter_map(|database| database.upstream.credentials_secret_ref.as_ref());
+    secrets.map(|secret| secret.name.as_str()).collect()
+}
+
 /// Whether a selector by equality selects these labels. Kubernetes' Services select nothing with an empty one.
 pub(crate) fn selects(
     selector: &BTreeMap<String, String>,
@@ -101,13 +110,14 @@ pub(crate) mod fixtures {
         bulkhead_crds::resolve(&policy, "staging").unwrap()
     }
 
-    /// One database `main` and one WebSocket listener that takes `http` over.
+    /// One database `main`, one `cache` that is not served, and one WebSocket listener that takes `http` over.
     pub(crate) fn chat() -> EffectivePolicy {
         policy(serde_json::json!({
             "selector": {"matchLabels": {"app": "chat"}},
             "identity": {"source": "SignedContext"},
-            "databases": [{"name": "main", "protocol": "PostgreSQL",
-                "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}}}],
+            "databases": [
+                {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}}},
+                {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
             "webSockets": [{"name": "chat", "listen": {"port": 8080, "takesOver": "http"}, "upstream": {"port": 8000}}]
         }))
     }
@@ -135,6 +145,8 @@ pub(crate) mod fixtures {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_crds::kinds::Protocol;
+
     use super::*;
 
     #[test]
@@ -172,6 +184,29 @@ mod tests {
         assert_eq!(
             found,
             [("bh-app-websocke", &open), ("bh-app-webso-2", &shut)]
+        );
+    }
+
+    #[test]
+    fn a_database_that_the_sidecar_does_not_serve_is_reached_with_the_application_s_own_credentials()
+     {
+        let policy = fixtures::policy(serde_json::json!({
+            "selector": {}, "identity": {"source": "SignedContext"}, "databases": [
+                {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "credentialsSecretRef": {"name": "main-db"}}},
+                {"name": "open", "protocol": "PostgreSQL", "listen": {"port": 5433}, "upstream": {"host": "db"}},
+                {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "cache"}}}]
+        }));
+        assert_eq!(
+            credentials(&policy, Serves::THIS_RELEASE),
+            BTreeSet::from(["main-db"])
+        );
+        let all = Serves {
+            protocols: &[Protocol::PostgreSQL, Protocol::Redis],
+            ..Serves::THIS_RELEASE
+        };
+        assert_eq!(
+            credentials(&policy, all),
+            BTreeSet::from(["cache", "main-db"])
         );
     }
 

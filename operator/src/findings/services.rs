@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
 use super::{Exposed, TakenOver, selects};
+use crate::build::Serves;
 
 /// Services that lead clients round the sidecar: by the number of a taken-over port, or, headless, to the pod's own address.
 ///
@@ -50,9 +51,9 @@ pub fn unlisted<'a>(
             .namespace()
             .unwrap_or_else(|| policy.namespace.clone());
         let is_it = |host: &str| names_service(host, &name, &namespace, &policy.namespace, domain);
-        let databases = policy
-            .databases
-            .iter()
+        // No name of a database that is not served leads to the sidecar.
+        let databases = Serves::THIS_RELEASE
+            .databases(policy)
             .filter(|it| is_it(&it.upstream.host));
         let covered: BTreeSet<i32> = databases.map(|it| it.upstream.port.into()).collect();
         if covered.is_empty() {
@@ -66,7 +67,7 @@ pub fn unlisted<'a>(
                     kind: "Service".to_owned(),
                     path: format!("spec.ports[{index}].port"),
                     message: format!(
-                        "port {} of `{name}` has no entry in the policy's databases, and to the selected pods `{name}` is the sidecar, which \
+                        "port {} of `{name}` has no entry among the databases that the sidecar serves, and to the selected pods `{name}` is the sidecar, which \
                          does not listen there: add an entry if a database is behind it, else give that port a Service of another name; or \
                          lead the application to the sidecar by `inject.env`, and `{name}` keeps its address",
                         port.port
@@ -240,6 +241,26 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].path, "spec.ports[1].port");
         assert!(found[0].message.contains("9187"));
+    }
+
+    #[test]
+    fn a_database_that_is_not_served_keeps_its_service_and_covers_no_port() {
+        let of = |databases: serde_json::Value| {
+            let policy = policy(
+                serde_json::json!({"selector": {}, "identity": {"source": "SignedContext"}, "databases": databases}),
+            );
+            let mut db = service(serde_json::json!({"ports": [{"port": 5432}, {"port": 6379}]}));
+            db.metadata.name = Some("db".to_owned());
+            unlisted(&policy, "cluster.local", [&db])
+        };
+        let cache =
+            serde_json::json!({"name": "cache", "protocol": "Redis", "upstream": {"host": "db"}});
+        let main = serde_json::json!({"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db"}});
+        assert_eq!(of(serde_json::json!([cache])), []);
+        // The name is the sidecar's for the sake of the one that is served, and the other one is not reached by it any more.
+        let found = of(serde_json::json!([main, cache]));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].path, "spec.ports[1].port");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Pods and pod templates: what in them goes round a policy that selects them.
 
-use std::collections::BTreeSet;
-
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::DegradedReason;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::{Exposed, TakenOver, application};
+use crate::build::Serves;
 
 /// What a way round is found in.
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +95,7 @@ fn credentials(
     path: &str,
     container: &Container,
 ) -> Vec<Exposed> {
-    let upstreams = policy.databases.iter().map(|database| &database.upstream);
-    let guarded: BTreeSet<&str> = upstreams
-        .filter_map(|upstream| Some(upstream.credentials_secret_ref.as_ref()?.name.as_str()))
-        .collect();
+    let guarded = super::credentials(policy, Serves::THIS_RELEASE);
     application::secrets(container, workload.spec.volumes.as_ref())
         .into_iter()
         .filter(|used| guarded.contains(used.secret))
@@ -219,6 +215,11 @@ mod tests {
                 "a volume that nobody mounts",
                 serde_json::json!({"containers": [{"name": "app"}],
                 "volumes": [{"name": "s", "secret": {"secretName": "chat-db"}}]}),
+                None,
+            ),
+            (
+                "the credentials of a database that is not served",
+                serde_json::json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "chat-cache"}}]}]}),
                 None,
             ),
             (

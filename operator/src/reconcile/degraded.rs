@@ -141,12 +141,7 @@ pub fn of_pods(policy: &EffectivePolicy, force: &Force<'_>, index: &Index) -> Ve
 
 /// Credentials of an upstream that a container other than the sidecar has.
 fn shared_credentials(policy: &EffectivePolicy, pods: &[&PodFacts]) -> Option<String> {
-    let credentials: BTreeSet<&str> = policy
-        .databases
-        .iter()
-        .filter_map(|database| database.upstream.credentials_secret_ref.as_ref())
-        .map(|reference| reference.name.as_str())
-        .collect();
+    let credentials = findings::credentials(policy, Serves::THIS_RELEASE);
     let mut shared: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for pod in pods {
         for secret in &pod.secrets {
@@ -237,6 +232,7 @@ mod tests {
             "apiVersion: bulkhead.dev/v1alpha1\nkind: IsolationPolicy\nmetadata: {name: chat}\n\
              spec:\n  selector: {}\n  identity: {source: Trusted}\n  databases:\n\
              \x20 - {name: main, protocol: PostgreSQL, listen: {auth: {mode: Trust}}, upstream: {host: db, credentialsSecretRef: {name: db}}}\n\
+             \x20 - {name: cache, protocol: Redis, listen: {auth: {mode: Trust}}, upstream: {host: cache, credentialsSecretRef: {name: other}}}\n\
              \x20 webSockets:\n  - {name: ws, listen: {takesOver: http}, upstream: {port: 8000}}\n",
         )
         .unwrap();
@@ -334,6 +330,14 @@ mod tests {
                 ..injected()
             }),
             [DegradedReason::CredentialsShared]
+        );
+        // That of the cache, which the sidecar does not serve: the application needs it.
+        assert_eq!(
+            found(PodFacts {
+                secrets: BTreeSet::from(["other".to_owned()]),
+                ..injected()
+            }),
+            []
         );
         let timeouts = vec!["app/PGCONNECT_TIMEOUT".to_owned()];
         assert_eq!(

@@ -22,9 +22,7 @@ const REQUEST_MIB: u64 = 24;
 impl<'a> Rendering<'a> {
     /// The databases that the sidecar opens a listener for.
     pub(super) fn served(&self) -> impl Iterator<Item = &'a EffectiveDatabase> + use<'a> {
-        let protocols = self.serves.protocols;
-        let databases = self.effective.databases.iter();
-        databases.filter(move |database| protocols.contains(&database.protocol))
+        self.serves.databases(self.effective)
     }
 }
 
