@@ -11,6 +11,7 @@
 //! - [`certificates`]: what the webhooks' server shows, renewed with overlap.
 //! - [`admission`]: what the API server asks before it stores an object.
 //! - [`build`]: what the operator writes, built by pure functions.
+//! - [`rights`]: what the operator must be allowed to do.
 //! - [`install`]: what the leader puts into the API server, and keeps as it should be.
 //! - [`server`]: the webhooks' server; [`health`], [`metrics`], [`logs`]: what a run says of itself.
 //! - [`index`]: what is known of a namespace; [`reconcile`]: what the leader makes of it.
@@ -29,5 +30,6 @@ pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod reconcile;
+pub mod rights;
 pub mod server;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bulkhead_operator::rights::{NEEDED, Scope};
 use serde_json::Value;
 
 use crate::render::{NAMESPACE, chart, objects, rendered, value_sets};
@@ -93,6 +94,94 @@ fn every_right_has_a_reason_and_every_reason_a_right() {
         );
     }
     assert_eq!(all, told());
+}
+
+/// A right on one verb, of one object where it is bound to names, where.
+type Single = (Scope, String, String, String);
+
+/// What a role gives, one by one.
+fn given(role: &Value, scope: Scope) -> Vec<Single> {
+    let mut found = Vec::new();
+    for rule in role["rules"].as_array().unwrap() {
+        let mut names = texts(&rule["resourceNames"]);
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    found.extend(names.iter().map(|name| {
+                        (
+                            scope,
+                            format!("{group}/{resource}"),
+                            verb.clone(),
+                            name.clone(),
+                        )
+                    }));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What the operator needs, and what `bulkhead-operator check` therefore asks for, one by one.
+fn needed() -> BTreeSet<Single> {
+    let mut found = BTreeSet::new();
+    for right in NEEDED {
+        let names = if right.names.is_empty() {
+            &[""]
+        } else {
+            right.names
+        };
+        for verb in right.verbs {
+            found.extend(names.iter().map(|name| {
+                (
+                    right.scope,
+                    format!("{}/{}", right.group, right.resource),
+                    (*verb).to_owned(),
+                    (*name).to_owned(),
+                )
+            }));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_chart_gives_what_check_asks_for_and_nothing_else() {
+    let without = ["--set", "checkSecrets=false"];
+    // Where namespaces are watched by name, each scope has a role of its own.
+    let mut bound = BTreeSet::new();
+    for role in roles("watch-namespaces", &without) {
+        let scope = match role["metadata"]["namespace"].as_str() {
+            None => Scope::Cluster,
+            Some(NAMESPACE) => Scope::Own,
+            Some(_) => Scope::Watched,
+        };
+        bound.extend(given(&role, scope));
+    }
+    assert_eq!(bound, needed());
+
+    // Elsewhere what is for watched namespaces holds in the whole cluster.
+    let mut everywhere = BTreeSet::new();
+    for role in roles("default", &without) {
+        let scope = if role["kind"] == "ClusterRole" {
+            Scope::Cluster
+        } else {
+            Scope::Own
+        };
+        everywhere.extend(given(&role, scope));
+    }
+    let whole = |(scope, resource, verb, name): Single| {
+        let scope = if scope == Scope::Watched {
+            Scope::Cluster
+        } else {
+            scope
+        };
+        (scope, resource, verb, name)
+    };
+    assert_eq!(everywhere, needed().into_iter().map(whole).collect());
 }
 
 #[test]

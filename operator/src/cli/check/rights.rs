@@ -1,9 +1,5 @@
 //! Whether the operator's service account may do what it must: each right is asked of the API server.
 
-use bulkhead_crds::names::objects::{
-    CONTEXT_KEYS, GUARD_POLICY, INJECT_POLICY, ISSUED_CERTIFICATES, LEASE, OWNED_POLICY,
-    VALIDATE_WEBHOOK, WEBHOOK_CERTIFICATES,
-};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
@@ -11,6 +7,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use super::outcome::Outcome;
+use crate::rights::{NEEDED, Right, Scope};
 
 /// Whose rights are asked for.
 pub(super) struct Account<'a> {
@@ -21,144 +18,6 @@ pub(super) struct Account<'a> {
     /// The namespaces that the operator watches; none is all of them.
     pub watched: &'a [String],
 }
-
-/// Where a right is needed.
-#[derive(Clone, Copy)]
-enum Scope {
-    Cluster,
-    Watched,
-    Own,
-}
-
-/// Group, resource (with its subresource), verbs apart by blanks, the name where it is of one object alone, and where.
-const NEEDED: &[(&str, &str, &str, &str, Scope)] = &[
-    ("", "namespaces", "get list watch", "", Scope::Cluster),
-    (
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        "get",
-        "isolationpolicies.bulkhead.dev",
-        Scope::Cluster,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingadmissionpolicies",
-        "get create patch delete",
-        INJECT_POLICY,
-        Scope::Cluster,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingadmissionpolicybindings",
-        "get create patch delete",
-        INJECT_POLICY,
-        Scope::Cluster,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        "get create patch delete",
-        GUARD_POLICY,
-        Scope::Cluster,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicybindings",
-        "get create patch delete",
-        OWNED_POLICY,
-        Scope::Cluster,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingwebhookconfigurations",
-        "get create patch delete",
-        VALIDATE_WEBHOOK,
-        Scope::Cluster,
-    ),
-    (
-        "bulkhead.dev",
-        "injectiontemplates",
-        "get",
-        "",
-        Scope::Cluster,
-    ),
-    (
-        "bulkhead.dev",
-        "isolationpolicies",
-        "list watch",
-        "",
-        Scope::Watched,
-    ),
-    (
-        "bulkhead.dev",
-        "isolationpolicies/status",
-        "patch",
-        "",
-        Scope::Watched,
-    ),
-    (
-        "bulkhead.dev",
-        "injectiontemplates",
-        "list watch create patch delete",
-        "",
-        Scope::Watched,
-    ),
-    (
-        "",
-        "configmaps",
-        "list watch create patch delete",
-        "",
-        Scope::Watched,
-    ),
-    ("", "pods", "list watch", "", Scope::Watched),
-    ("", "pods/status", "patch", "", Scope::Watched),
-    ("", "pods/eviction", "create", "", Scope::Watched),
-    ("", "services", "list watch", "", Scope::Watched),
-    ("", "limitranges", "list watch", "", Scope::Watched),
-    (
-        "networking.k8s.io",
-        "networkpolicies",
-        "list watch create patch delete",
-        "",
-        Scope::Watched,
-    ),
-    (
-        "events.k8s.io",
-        "events",
-        "create patch",
-        "",
-        Scope::Watched,
-    ),
-    (
-        "",
-        "secrets",
-        "get create patch",
-        CONTEXT_KEYS,
-        Scope::Watched,
-    ),
-    (
-        "",
-        "secrets",
-        "get create patch",
-        ISSUED_CERTIFICATES,
-        Scope::Watched,
-    ),
-    (
-        "",
-        "secrets",
-        "get create patch",
-        WEBHOOK_CERTIFICATES,
-        Scope::Own,
-    ),
-    ("coordination.k8s.io", "leases", "create", "", Scope::Own),
-    (
-        "coordination.k8s.io",
-        "leases",
-        "get update",
-        LEASE,
-        Scope::Own,
-    ),
-];
 
 /// One check for all rights; the message names those that lack.
 pub(super) async fn all(client: &Client, account: &Account<'_>) -> Outcome {
@@ -196,24 +55,40 @@ pub(super) async fn all(client: &Client, account: &Account<'_>) -> Outcome {
 
 /// Every question; groups of a service account are the API server's own to add.
 fn attributes(account: &Account<'_>) -> Vec<ResourceAttributes> {
-    let everywhere = [String::new()];
-    let own = [account.namespace.to_owned()];
+    NEEDED
+        .iter()
+        .flat_map(|right| questions(right, account))
+        .collect()
+}
+
+/// One question for each verb, object and namespace.
+fn questions(right: &Right, account: &Account<'_>) -> Vec<ResourceAttributes> {
+    let (everywhere, own) = ([String::new()], [account.namespace.to_owned()]);
+    let namespaces: &[String] = match right.scope {
+        Scope::Own => &own,
+        Scope::Watched if !account.watched.is_empty() => account.watched,
+        Scope::Cluster | Scope::Watched => &everywhere,
+    };
+    let (resource, subresource) = right
+        .resource
+        .split_once('/')
+        .unwrap_or((right.resource, ""));
+    let names = if right.names.is_empty() {
+        &[""]
+    } else {
+        right.names
+    };
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let mut found = Vec::new();
-    for (group, resource, verbs, name, scope) in NEEDED {
-        let namespaces: &[String] = match scope {
-            Scope::Own => &own,
-            Scope::Watched if !account.watched.is_empty() => account.watched,
-            Scope::Cluster | Scope::Watched => &everywhere,
-        };
-        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-        for namespace in namespaces {
-            found.extend(verbs.split(' ').map(|verb| ResourceAttributes {
-                group: Some((*group).to_owned()),
+    for namespace in namespaces {
+        for name in names {
+            found.extend(right.verbs.iter().map(|verb| ResourceAttributes {
+                group: Some(right.group.to_owned()),
                 resource: Some(resource.to_owned()),
-                subresource: (!subresource.is_empty()).then(|| subresource.to_owned()),
-                verb: Some(verb.to_owned()),
-                name: (!name.is_empty()).then(|| (*name).to_owned()),
-                namespace: (!namespace.is_empty()).then(|| namespace.clone()),
+                subresource: some(subresource),
+                verb: Some((*verb).to_owned()),
+                name: some(name),
+                namespace: some(namespace),
                 ..Default::default()
             }));
         }
