@@ -32,6 +32,7 @@ mod secrets;
 mod shared_address;
 mod slow_clients;
 mod snapshot;
+mod socket_resumed;
 mod startup;
 mod timeouts;
 mod tls_and_scram;

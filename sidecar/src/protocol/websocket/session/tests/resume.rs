@@ -9,7 +9,6 @@ use crate::worker::{Claim, Lost, Returned};
 /// What a client is told first, and the token that it may come back with.
 struct Greeting {
     state: u8,
-    reason: u8,
     count: u64,
     token: SessionToken,
 }
@@ -50,7 +49,6 @@ impl Stage {
         let token = std::str::from_utf8(&body[18..]).unwrap();
         Greeting {
             state: body[0],
-            reason: body[1],
             count: u64::from_be_bytes(body[10..18].try_into().unwrap()),
             token: self.entry.force().sealer.open(token).unwrap(),
         }
@@ -345,6 +343,86 @@ async fn the_application_waits_for_a_client_that_does_not_acknowledge() {
     assert!(early.is_err(), "the third has no room");
     stage.client.write_all(&ack(2)).await.unwrap();
     stage.hears(&[&large]).await;
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_answers_no_ping_is_away_and_may_come_back() {
+    let mut stage = stage_resuming("{window: 60s}");
+    let first = stage.greeted().await;
+    assert_eq!(next(&mut stage.client).await.0, Opcode::Ping);
+    let (code, reason) = closed(&mut stage.client).await;
+    assert_eq!(code, 3008);
+    assert!(reason.contains("timeouts.pong = 5s"), "{reason}");
+    assert!(Stage::end_of(&mut stage.client).await.is_empty());
+    assert_eq!(stage.entry.metrics.resumes.away.get(), 1);
+    let second = stage.come_back(&first.token, 0).await;
+    assert_eq!(second.state, 1);
+    assert_eq!(next(&mut stage.client).await.0, Opcode::Ping);
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_client_that_takes_nothing_is_away_and_misses_nothing() {
+    let mut stage = stage_resuming("{window: 60s, buffer: 4Mi}");
+    let first = stage.greeted().await;
+    let large = "x".repeat(50_000);
+    // More than the kernel takes for a client that does not read.
+    let mut application = stage.application;
+    let message = text(false, &large);
+    let writing = spawn_local(async move {
+        for _ in 0..40 {
+            application.write_all(&message).await.unwrap();
+        }
+        application
+    });
+    stage.application = writing.await.unwrap();
+    let metrics = Arc::clone(&stage.entry.metrics);
+    while metrics.resumes.away.get() == 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let second = stage.come_back(&first.token, 0).await;
+    assert_eq!(second.state, 1);
+    for _ in 0..40 {
+        assert_eq!(next(&mut stage.client).await.1, large.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn critical_events_are_delivered_when_they_are_acknowledged() {
+    let mut stage = stage_resuming("{window: 60s}\n    criticalEvents: [done]");
+    let first = stage.greeted().await;
+    let event = r#"{"type":"done"}"#;
+    stage.say(event).await;
+    stage.say(event).await;
+    stage.hears(&[event, event]).await;
+    let delivered = |stage: &Stage| {
+        let text = stage.worker.process.metrics.render().unwrap();
+        let line = text.lines().find(|line| {
+            line.starts_with("bulkhead_websocket_critical_events_total")
+                && line.contains("delivered")
+        });
+        line.unwrap().rsplit_once(' ').unwrap().1.to_owned()
+    };
+    assert_eq!(delivered(&stage), "0");
+    stage.cut().await;
+    stage.come_back(&first.token, 1).await;
+    assert_eq!(delivered(&stage), "1");
+    stage.hears(&[event]).await;
+    let up = [ack(2), text(true, "after")].concat();
+    stage.client.write_all(&up).await.unwrap();
+    stage.application_hears(&["after"]).await;
+    assert_eq!(delivered(&stage), "2");
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_sidecar_that_goes_takes_its_sessions_with_it() {
+    let mut stage = stage_resuming("{window: 60s}");
+    stage.greeted().await;
+    stage.cut().await;
+    stage.worker.signal_all(Signal::Stop);
+    within(&mut stage.session).await.unwrap();
+    assert_eq!(closed(&mut stage.application).await.0, 1001);
+    assert!(stage.is_left());
+    assert_eq!(stage.entry.metrics.resumes.away.get(), 0);
 }
 
 #[tokio::test(flavor = "local")]
