@@ -321,6 +321,8 @@ pub struct EffectiveWebSocket {
     pub allowed_origins: Option<Vec<String>>,
     /// What the paths begin with at which sockets are opened; empty: every path.
     pub paths: Vec<String>,
+    /// The path at which a client renews its token; none: nowhere.
+    pub token_path: Option<String>,
     /// The time for an upgrade.
     #[serde(with = "plain_duration")]
     pub handshake: Duration,

@@ -21,6 +21,7 @@ mod load;
 mod patience;
 mod plain;
 mod refusals;
+mod renewal;
 mod resume;
 mod slow;
 mod streams;

@@ -232,6 +232,8 @@ fn web_socket(written: WebSocket) -> EffectiveWebSocket {
         plain_http: written.plain_http.unwrap_or(PlainHttp::Attach),
         allowed_origins: written.allowed_origins,
         paths: written.paths.unwrap_or_default(),
+        token_path: Some(written.token_path.unwrap_or_else(|| TOKEN_PATH.to_owned()))
+            .filter(|path| !path.is_empty()),
         handshake: span(timeouts.handshake, 10 * SECOND),
         idle: switch(timeouts.idle, 5 * MINUTE),
         ping: switch(timeouts.ping, 20 * SECOND),
@@ -256,6 +258,9 @@ fn web_socket(written: WebSocket) -> EffectiveWebSocket {
         critical_events: written.critical_events.unwrap_or_default(),
     }
 }
+
+/// Where tokens are renewed: a name that no framework gives a path of its own.
+const TOKEN_PATH: &str = "/.bulkhead/token";
 
 fn token_places() -> Vec<TokenSource> {
     let of = |source| TokenSource { source, key: None };

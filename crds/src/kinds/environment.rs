@@ -135,6 +135,8 @@ pub struct WebSocketOverlay {
     pub allowed_origins: Option<Vec<String>>,
     /// Replaces the base's list.
     pub paths: Option<Vec<String>>,
+    /// Overrides the base's field.
+    pub token_path: Option<String>,
     /// Overrides parts of the base's field.
     pub timeouts: Option<WebSocketTimeouts>,
     /// Overrides parts of the base's field.

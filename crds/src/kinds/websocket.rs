@@ -32,6 +32,10 @@ pub struct WebSocket {
     /// What the paths begin with at which sockets are opened (`/ws`); no patterns. Default: every path.
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub paths: Option<Vec<String>>,
+    /// The path at which a client renews its token by a POST; it never reaches the application. An empty text takes no path away. Default:
+    /// `/.bulkhead/token`.
+    #[schemars(length(max = 253), regex(pattern = "^(/[!-~]*)?$"))]
+    pub token_path: Option<String>,
     /// The timeouts. `0s` switches one off, except `handshake` and `pong`.
     pub timeouts: Option<WebSocketTimeouts>,
     /// What one user and one socket may use.

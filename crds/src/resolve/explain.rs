@@ -259,6 +259,7 @@ fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {
     rows.add(&at("plainHttp"), socket.plain_http);
     rows.list(&at("allowedOrigins"), socket.allowed_origins.as_ref());
     rows.list(&at("paths"), Some(&socket.paths));
+    rows.optional(&at("tokenPath"), socket.token_path.as_ref());
     rows.span(&at("timeouts.handshake"), socket.handshake);
     rows.switch(&at("timeouts.idle"), socket.idle);
     rows.switch(&at("timeouts.ping"), socket.ping);

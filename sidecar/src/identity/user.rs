@@ -132,6 +132,16 @@ impl UserContext {
         }
     }
 
+    /// What a verifier would have made, for the tests of those who go by it.
+    #[cfg(test)]
+    pub(crate) fn fixture(user: &str, login: Option<&str>, ends: Option<SystemTime>) -> Self {
+        Self::new(Verified {
+            session_id: login.map(Arc::from),
+            expires_at: ends,
+            ..Verified::of(UserId::parse(user).expect("an id"))
+        })
+    }
+
     /// The end user.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
@@ -166,6 +176,12 @@ impl UserContext {
     #[must_use]
     pub fn socket_id(&self) -> Option<&Arc<str>> {
         self.session_id().filter(|_| self.verified.of_house)
+    }
+
+    /// The login at the identity provider that the token belongs to: its live session, where that is no socket of a sidecar's.
+    #[must_use]
+    pub fn login(&self) -> Option<&Arc<str>> {
+        self.session_id().filter(|_| !self.verified.of_house)
     }
 
     /// The token's own id (claim `jti`).

@@ -67,6 +67,18 @@ label!(
     }
 );
 
+label!(
+    /// What a request to renew a token came to: `bulkhead_websocket_renewals_total{outcome}`.
+    RenewalOutcome {
+        /// Sockets of this pod live by the fresh token.
+        Renewed = "renewed",
+        /// The token is good, and no socket of its user's login is open in this pod.
+        NoSocket = "no_socket",
+        /// The request was refused.
+        Refused = "refused",
+    }
+);
+
 /// The outcome of a message whose first bytes do not tell whether it is an event.
 const UNSCANNED: &str = "unscanned";
 
@@ -79,6 +91,7 @@ pub(super) struct SocketFamilies {
     dropped: IntCounterVec,
     runs: IntCounterVec,
     resumes: ResumeFamilies,
+    renewals: IntCounterVec,
 }
 
 /// One entry's series.
@@ -88,6 +101,7 @@ pub struct SocketMetrics {
     closes: IntCounterVec,
     critical_events: IntCounterVec,
     runs: IntCounterVec,
+    renewals: [IntCounter; RenewalOutcome::ALL.len()],
     name: String,
     /// Its sessions that survive their connection.
     pub resumes: Resumes,
@@ -125,6 +139,11 @@ impl SocketFamilies {
                 &["upstream", "outcome"],
             )?,
             resumes: ResumeFamilies::register(registry)?,
+            renewals: counter(
+                "bulkhead_websocket_renewals_total",
+                "Requests to let open WebSockets live by a fresh token, by what they came to.",
+                &["upstream", "outcome"],
+            )?,
             dropped: counter(
                 "bulkhead_websocket_dropped_messages_total",
                 "Messages of the application that were left out for clients that do not read (limits.slowConsumer: Drop).",
@@ -147,6 +166,10 @@ impl SocketFamilies {
             critical_events: self.critical_events.clone(),
             runs: self.runs.clone(),
             resumes: self.resumes.handles(name),
+            renewals: array::from_fn(|at| {
+                let outcome = RenewalOutcome::ALL[at].as_str();
+                self.renewals.with_label_values(&[name, outcome])
+            }),
             dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
             clients: Arc::new(Clients::of(shared, PROTOCOL, name)),
@@ -158,6 +181,11 @@ impl SocketMetrics {
     /// Counts messages that went one way.
     pub fn messages(&self, direction: MessageDirection, count: u64) {
         self.messages[direction as usize].inc_by(count);
+    }
+
+    /// Counts a request to renew a token.
+    pub fn renewal(&self, outcome: RenewalOutcome) {
+        self.renewals[outcome as usize].inc();
     }
 
     /// Counts a socket that has ended. Codes of applications share two labels: they are the clients' to choose.

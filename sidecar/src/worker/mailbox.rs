@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::UserRow;
 use crate::factory::key::Holder;
 use crate::force::Force;
-use crate::identity::UserId;
+use crate::identity::{UserContext, UserId};
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
@@ -38,6 +38,15 @@ pub enum Letter {
         user: UserId,
         /// The id of the socket that was to come.
         socket: Option<Arc<str>>,
+    },
+    /// A user who lives on that worker has shown a fresh token: let their sockets live by it.
+    Renew {
+        /// The WebSocket entry.
+        entry: Arc<str>,
+        /// What the token says, verified.
+        fresh: UserContext,
+        /// Who wants to know how many sockets there were.
+        reply: oneshot::Sender<usize>,
     },
     /// A socket whose user lives on that worker.
     Socket(Box<Upgraded>),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_local;
 
 use super::{Signal, Worker};
-use crate::identity::UserId;
+use crate::identity::{UserContext, UserId};
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded, serve_socket};
 
 impl Worker {
@@ -52,6 +52,15 @@ impl Worker {
             }
             entry.release(user);
         }
+    }
+
+    /// Lets the open sockets of a user who lives here live by a fresh token: how many there are.
+    #[must_use]
+    pub fn renew_sockets(&self, entry: &str, fresh: &UserContext) -> usize {
+        let user = self
+            .socket_entry(entry)
+            .and_then(|entry| entry.known(fresh.user_id()));
+        user.map_or(0, |user| user.renew(fresh))
     }
 
     /// Takes no new sockets, and tells those that are open to go, each at a moment of its own.

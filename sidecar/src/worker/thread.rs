@@ -110,6 +110,11 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             user,
             socket,
         } => worker.give_seat_back(&entry, &user, socket.as_deref()),
+        Letter::Renew {
+            entry,
+            fresh,
+            reply,
+        } => drop(reply.send(worker.renew_sockets(&entry, &fresh))),
         Letter::Socket(upgraded) => worker.take_socket(upgraded),
         // Whoever asked has gone: the session is kept a moment for nothing.
         Letter::Claim { claim, reply } => drop(reply.send(worker.claim(&claim))),

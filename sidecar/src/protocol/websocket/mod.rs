@@ -10,6 +10,7 @@
 
 mod bucket;
 pub mod codec;
+mod credential;
 pub mod entry;
 pub mod events;
 pub mod handshake;
@@ -21,6 +22,7 @@ pub mod session;
 mod upgraded;
 pub mod user;
 
+pub use credential::{Credential, NotTheirs};
 pub use entry::SocketEntry;
 pub use seat::{NoSeat, Seat};
 pub use session::serve as serve_socket;

@@ -8,15 +8,25 @@ use bulkhead_crds::kinds::WhenFull;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
+use super::credential::Credential;
+use crate::identity::UserContext;
 use crate::worker::{Handle, Signal};
 
 /// A user's sockets.
 #[derive(Debug, Default)]
 pub struct UserSockets {
-    open: RefCell<Vec<Rc<Handle>>>,
+    open: RefCell<Vec<Open>>,
     coming: Cell<usize>,
     bucket: RefCell<Bucket>,
     held: Cell<u64>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Open {
+    handle: Rc<Handle>,
+    /// None for a socket without a user.
+    credential: Option<Rc<Credential>>,
 }
 
 /// `limits.connectionsPerUser` is reached.
@@ -36,16 +46,25 @@ impl UserSockets {
                 return Err(Full);
             }
             // Those that have been told already give up their seats as well: they are no longer in the list.
-            open.remove(0).send(Signal::GiveWay);
+            open.remove(0).handle.send(Signal::GiveWay);
         }
         self.coming.set(self.coming.get() + 1);
         Ok(())
     }
 
     /// A socket that was on its way has come.
-    pub fn arrive(&self, handle: Rc<Handle>) {
+    pub fn arrive(&self, handle: Rc<Handle>, credential: Option<Rc<Credential>>) {
         self.give_back();
-        self.open.borrow_mut().push(handle);
+        self.open.borrow_mut().push(Open { handle, credential });
+    }
+
+    /// Lets all open sockets of the user's login live by a fresh token, and says how many there are.
+    pub fn renew(&self, fresh: &UserContext) -> usize {
+        let open = self.open.borrow();
+        let credentials = open.iter().filter_map(|open| open.credential.as_ref());
+        credentials
+            .filter(|credential| credential.renew(fresh).is_ok())
+            .count()
     }
 
     /// A seat that was kept is not needed any more.
@@ -57,7 +76,7 @@ impl UserSockets {
     pub fn leave(&self, handle: &Rc<Handle>) {
         self.open
             .borrow_mut()
-            .retain(|open| !Rc::ptr_eq(open, handle));
+            .retain(|open| !Rc::ptr_eq(&open.handle, handle));
     }
 
     /// Takes one message's worth of what the user may send in a second.
@@ -102,7 +121,7 @@ mod tests {
         let handles: Vec<Rc<Handle>> = (0..count).map(|_| Rc::default()).collect();
         for handle in &handles {
             sockets.reserve(u32::MAX, WhenFull::Reject).unwrap();
-            sockets.arrive(Rc::clone(handle));
+            sockets.arrive(Rc::clone(handle), None);
         }
         (sockets, handles)
     }

@@ -8,6 +8,7 @@
 //! ```
 
 mod answer;
+mod cross_origin;
 mod extensions;
 mod headers;
 mod offer;
@@ -18,6 +19,7 @@ mod request;
 mod token;
 
 pub use answer::{Accepted, accept_of, check_answer};
+pub use cross_origin::{let_post, let_read, renewal_places};
 pub use extensions::{Compressed, offered_extensions};
 pub use headers::{Identity, tell_application, without_hop_by_hop};
 pub use offer::{Choice, Offer, Returning};

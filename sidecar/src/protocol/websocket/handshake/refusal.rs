@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
@@ -24,6 +24,8 @@ pub enum Refusal {
     Origin,
     /// No WebSocket is served at this path.
     Path,
+    /// Tokens are renewed by POST.
+    Method,
     /// The user has as many sockets as they may.
     Sockets(String),
     /// One user more than `limits.maxUsers`.
@@ -53,6 +55,7 @@ impl Refusal {
             Self::Identity(_) => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Path => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Sockets(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -66,7 +69,9 @@ impl Refusal {
     #[must_use]
     pub fn outcome(&self) -> ConnectionOutcome {
         match self {
-            Self::Malformed(_) | Self::Version | Self::Path => ConnectionOutcome::ProtocolError,
+            Self::Malformed(_) | Self::Version | Self::Path | Self::Method => {
+                ConnectionOutcome::ProtocolError
+            }
             Self::Identity(_) | Self::Origin => ConnectionOutcome::Rejected,
             Self::Sockets(_) | Self::Users => ConnectionOutcome::Limited,
             Self::Draining => ConnectionOutcome::Draining,
@@ -100,6 +105,7 @@ impl Refusal {
             Self::Identity(rejection) => format!("{}; {}", rejection.message, HINT),
             Self::Origin => "webSockets[].allowedOrigins does not name this page's origin".into(),
             Self::Path => "webSockets[].paths names no prefix of this path".into(),
+            Self::Method => "a token is renewed here, by POST (webSockets[].tokenPath)".into(),
             Self::Sockets(field) => format!(
                 "this user has as many connections as {field} allows; close one, or come again"
             ),
@@ -143,6 +149,9 @@ impl Refusal {
             Self::Identity(rejection) if self.status() == StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, challenge(rejection.reason));
             }
+            Self::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            }
             _ => {}
         }
         response
@@ -181,6 +190,7 @@ mod tests {
             (identity(RejectionReason::KeysUnavailable), 503, Some("5")),
             (Refusal::Origin, 403, None),
             (Refusal::Path, 404, None),
+            (Refusal::Method, 405, None),
             (Refusal::Sockets("x".into()), 429, Some("10")),
             (Refusal::Users, 503, Some("10")),
             (Refusal::Draining, 503, Some("1")),

@@ -35,29 +35,21 @@ pub(super) async fn caller(
         Err(refusal) if force.enforces() => return Err(refusal),
         Err(refusal) => return Ok(Caller::nobody(refusal.message())),
     };
-    let place = found.as_ref().map(|found| found.place);
     if force.policy.isolation.tier == Tier::Shared {
         return Ok(Caller {
             context: None,
             rejection: None,
-            place,
+            place: found.map(|found| found.place),
         });
     }
     let presented = presented(force, found.as_ref());
     let live = &front.worker.process.live;
     let verified = force.verifier.verify_live(&presented, live).await;
-    let (context, rejection) = match verified {
-        Ok(context) => (Some(context), None),
-        Err(rejection) => (None, Some(rejection)),
-    };
-    Ok(Caller {
-        context,
-        rejection,
-        place,
-    })
+    Ok(Caller::found(found.as_ref(), verified))
 }
 
-fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<'a> {
+/// What was found, as the verifier wants it.
+pub(super) fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<'a> {
     let text = found.map(|found| found.text.as_str());
     if force.policy.identity.source == IdentitySource::Trusted {
         return Presented {
@@ -72,6 +64,19 @@ fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<
 }
 
 impl Caller {
+    /// Who carries this, as the verifier judges it.
+    pub(super) fn found(found: Option<&Found>, verified: Result<UserContext, Rejection>) -> Self {
+        let (context, rejection) = match verified {
+            Ok(context) => (Some(context), None),
+            Err(rejection) => (None, Some(rejection)),
+        };
+        Self {
+            context,
+            rejection,
+            place: found.map(|found| found.place),
+        }
+    }
+
     /// Who carries what nobody can believe.
     const fn nobody(message: String) -> Self {
         Self {
@@ -112,6 +117,18 @@ impl Caller {
             );
         });
         Ok(())
+    }
+
+    /// The context; refuses who is nobody, whatever the policy's mode.
+    ///
+    /// # Errors
+    /// No valid user context.
+    pub(super) fn named(self) -> Result<UserContext, Refusal> {
+        match (self.context, self.rejection) {
+            (Some(context), _) => Ok(context),
+            (None, Some(rejection)) => Err(Refusal::Identity(Box::new(rejection))),
+            (None, None) => Err(Refusal::Malformed("the request carries no token")),
+        }
     }
 
     /// Refuses who is nobody, where the policy is enforced.

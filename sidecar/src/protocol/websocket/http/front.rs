@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::super::entry::SocketEntry;
 use super::super::handshake::{Arrival, Refusal, arrival};
 use super::body::{Body, own};
-use super::{plain, upgrade};
+use super::{plain, renewal, upgrade};
 use crate::worker::Worker;
 
 /// Bytes of a request's line and headers: what common servers take at the most, and a token of any identity provider fits.
@@ -120,6 +120,9 @@ async fn turned_away(mut leaving: watch::Receiver<bool>, asked: &Notify, handsha
 async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
     front.entry.metrics.clients.seen();
     let (parts, body) = request.into_parts();
+    if renewal::is_asked(front, &parts) {
+        return renewal::answer(front, parts).await;
+    }
     let answered = match arrival(&parts) {
         Ok(Arrival::Plain) => plain::pass_on(front, Request::from_parts(parts, body)).await,
         Ok(Arrival::WebSocket) => {
@@ -131,7 +134,7 @@ async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
 }
 
 /// Counts a refusal, tells of it, and words it.
-fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
+pub(super) fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
     let metrics = &front.entry.metrics;
     if let Refusal::Identity(rejection) = refusal {
         front

@@ -6,6 +6,7 @@
 //! - `introduce`: what the application is told of it.
 //! - `returning`: a client that comes back to a session which has survived its connection.
 //! - `upgrade`: a request for a WebSocket, up to the moment at which both sides have upgraded.
+//! - `renewal`: a fresh token for sockets that are open.
 //! - `plain`: every other request.
 //! - `application`: the way to the application.
 
@@ -15,6 +16,7 @@ mod caller;
 mod front;
 mod introduce;
 mod plain;
+mod renewal;
 mod returning;
 mod upgrade;
 

@@ -97,7 +97,10 @@ impl Session {
         let rewound = self.with_kept(|resuming, delivered| resuming.kept.rewind(count, delivered));
         debug_assert_eq!(rewound, Some(Ok(())));
         self.take_client(returned.stream, &returned.early);
-        self.clocks.expires = expiry(&returned.context, self.force.settings.expiry_grace);
+        if let Some(credential) = &self.credential {
+            credential.replace(&returned.context);
+            self.clocks.expires = expiry(credential, self.force.settings.expiry_grace);
+        }
         let accepted = self.resuming.as_mut().map_or(0, |resuming| {
             resuming.said = resuming.written.accepted();
             resuming.said

@@ -1,11 +1,11 @@
-//! What may take how long on one socket. Pure: given the time, says what is due.
+//! What may take how long on one socket: given the time, says what is due.
 
 use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::EffectiveWebSocket;
 use tokio::time::Instant;
 
-use crate::identity::UserContext;
+use super::super::credential::Credential;
 
 /// How long the other side's Close frame is waited for. RFC 6455, section 7.1.1, has no number; browsers wait as long or longer.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -91,11 +91,11 @@ pub(super) enum Due {
     Unacknowledged,
 }
 
-/// The end of a user context, with the grace that the policy gives; none where it has none.
-pub(super) fn expiry(context: &UserContext, grace: Duration) -> Option<Instant> {
-    let end = context.expires_at()?;
+/// When a credential has ended, and the grace with it; none: never.
+pub(super) fn expiry(credential: &Credential, grace: Duration) -> Option<Instant> {
+    let end = credential.ends()?.checked_add(grace)?;
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now().checked_add(left + grace)
+    Instant::now().checked_add(left)
 }
 
 impl Clocks {

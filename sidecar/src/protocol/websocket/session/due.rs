@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::codec::Close;
 use super::super::resume::FinalReason;
-use super::clocks::{Due, MESSAGE_LIMIT};
+use super::clocks::{Due, MESSAGE_LIMIT, expiry};
 use super::{Ending, Initiator, Session};
 use crate::telemetry::TimeoutKind;
 
@@ -29,13 +29,7 @@ impl Session {
                 Close::SERVICE_RESTART,
                 "timeouts.maxLifetime",
             ),
-            Due::Expired => {
-                let reason = format!(
-                    "the token has expired; {}",
-                    self.named("timeouts.expiryGrace")
-                );
-                self.close(Close::POLICY, &reason, Initiator::Sidecar);
-            }
+            Due::Expired => self.expire(),
             // Nothing can be said to who takes nothing.
             Due::Stalled if self.survives() => self.go_away(),
             Due::Stalled => return Err(Ending::STALLED),
@@ -50,6 +44,19 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The token has expired, and the grace is over; unless a fresh one has come meanwhile, which nobody is woken for.
+    fn expire(&mut self) {
+        let credential = self.credential.as_deref();
+        self.clocks.expires =
+            credential.and_then(|it| expiry(it, self.force.settings.expiry_grace));
+        let is_over = |end: Instant| end <= Instant::now();
+        if self.clocks.expires.is_some_and(is_over) {
+            let field = self.named("timeouts.expiryGrace");
+            let reason = format!("the token has expired; {field}");
+            self.close(Close::POLICY, &reason, Initiator::Sidecar);
+        }
     }
 
     /// The client's next message may pass. Who is never done with what they may not send is closed.

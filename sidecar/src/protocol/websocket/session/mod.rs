@@ -34,6 +34,7 @@ use bulkhead_crds::effective::EffectiveExecution;
 use tokio::time::Instant;
 
 use super::codec::{Close, Sender, Walker};
+use super::credential::Credential;
 use super::entry::SocketEntry;
 use super::runs::Runs;
 use super::upgraded::Upgraded;
@@ -68,6 +69,8 @@ pub struct Session {
     slot: usize,
     client: Side,
     application: Side,
+    /// What it lives by; none without a user.
+    credential: Option<Rc<Credential>>,
     clocks: Clocks,
     timer: LazyTimer,
     turns: u8,
@@ -168,7 +171,8 @@ impl Session {
             .as_ref()
             .map_or_else(Rc::default, |user| entry.user(user));
         let handle = Rc::new(Handle::default());
-        user.arrive(Rc::clone(&handle));
+        let credential = upgraded.context.as_ref().map(Credential::of).map(Rc::new);
+        user.arrive(Rc::clone(&handle), credential.clone());
         let slot = worker.enter_session(Rc::clone(&handle));
         entry.metrics.clients.connections.inc();
         let now = Instant::now();
@@ -176,10 +180,9 @@ impl Session {
         clocks.lifetime = settings
             .max_lifetime
             .map(|age| now + worker.jitter.shorten(age));
-        clocks.expires = upgraded
-            .context
-            .as_ref()
-            .and_then(|context| expiry(context, settings.expiry_grace));
+        clocks.expires = credential
+            .as_deref()
+            .and_then(|credential| expiry(credential, settings.expiry_grace));
         let deflates = upgraded.deflates;
         // What is compressed cannot be read.
         let checks_text = settings.validate_utf8 && !deflates;
@@ -219,6 +222,7 @@ impl Session {
             user,
             handle,
             slot,
+            credential,
             clocks,
             timer: LazyTimer::default(),
             turns: 0,
