@@ -73,6 +73,13 @@ impl EffectivePolicy {
         };
         format!("{path} = {value} (environment {environment}, from {origin})")
     }
+
+    /// Whether there are sessions that survive their connection, and so a reason for pods to reach each other.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        let mut sockets = self.web_sockets.iter();
+        sockets.any(|socket| !socket.resume_window.is_zero())
+    }
 }
 
 /// Where a field's value came from.

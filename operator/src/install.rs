@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bulkhead_crds::names::objects;
 use kube::Client;
 
+use crate::certificates::make::Purpose;
 use crate::certificates::rotate::{Plan, Step};
 use crate::certificates::{self, CertificateError, follow, stored};
 use crate::metrics::Metrics;
@@ -157,6 +158,8 @@ impl Installer {
             } => (authority, certificate),
         };
         let plan = Plan {
+            name: "bulkhead-webhooks",
+            purpose: Purpose::Server,
             authority,
             certificate,
             names: certificates::names(&self.settings),

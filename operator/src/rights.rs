@@ -3,7 +3,7 @@
 
 use bulkhead_crds::names::objects::{
     CONTEXT_KEYS, GUARD_POLICY, INJECT_POLICY, ISSUED_CERTIFICATES, LEASE, OWNED_POLICY,
-    VALIDATE_WEBHOOK, WEBHOOK_CERTIFICATES,
+    PEER_CERTIFICATES, VALIDATE_WEBHOOK, WEBHOOK_CERTIFICATES,
 };
 
 use crate::install::trial;
@@ -96,7 +96,12 @@ pub const NEEDED: &[Right] = &[
     watched("", "limitranges", &["list", "watch"], &[]),
     watched("networking.k8s.io", "networkpolicies", KEPT, &[]),
     watched("events.k8s.io", "events", &["create", "patch"], &[]),
-    watched("", "secrets", OWNED, &[CONTEXT_KEYS, ISSUED_CERTIFICATES]),
+    watched(
+        "",
+        "secrets",
+        OWNED,
+        &[CONTEXT_KEYS, ISSUED_CERTIFICATES, PEER_CERTIFICATES],
+    ),
     own("", "secrets", OWNED, &[WEBHOOK_CERTIFICATES]),
     // The API server knows no name when something is created by POST.
     own("coordination.k8s.io", "leases", &["create"], &[]),

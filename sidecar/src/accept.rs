@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use listener::{Accepting, Traffic};
-pub use listener::{ListenError, Listener, Listeners};
+pub use listener::{ListenError, Listener, Listeners, PeerListenError};
 pub use socket::SocketFile;
 
 use crate::force::DatabaseForce;
@@ -35,7 +35,7 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(50);
 
 /// Accepts clients: those of databases until the worker drains, those of the application as long as it lives, because requests that are
-/// no WebSockets are served to the end.
+/// no WebSockets are served to the end, and other pods as long, because they are to be told that this one goes.
 pub async fn serve(worker: Rc<Worker>, listener: Listener) {
     let (names, traffic) = (listener.entries.clone(), listener.traffic);
     let upstream = names.join(", ");
@@ -66,6 +66,14 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
             accept(&socket, &upstream, |stream| {
                 if let Stream::Tcp(tcp) = stream {
                     spawn_local(http::serve(Rc::clone(&worker), Rc::clone(&entry), tcp));
+                }
+            })
+            .await;
+        }
+        Traffic::Peers => {
+            accept(&socket, "other pods", |stream| {
+                if let Stream::Tcp(tcp) = stream {
+                    spawn_local(http::serve_peer(Rc::clone(&worker), tcp));
                 }
             })
             .await;

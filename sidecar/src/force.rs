@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::identity::{IdentityError, Issuer, Verifier};
 use crate::protocol::postgres::handshake::{ClientAuth, HandshakeError, ListenTls, ScramVerifier};
 use crate::protocol::websocket::events::CriticalEvents;
+use crate::protocol::websocket::http::{PeerTls, PeerTlsError};
 use crate::protocol::websocket::resume::{ResumeKeys, ResumeKeysError};
 use crate::secrets::{SecretError, Secrets};
 use crate::telemetry::TimeoutKind;
@@ -76,6 +77,9 @@ pub enum ForceError {
     /// The keys of session tokens.
     #[error(transparent)]
     ResumeKeys(#[from] ResumeKeysError),
+    /// The certificates of pods.
+    #[error(transparent)]
+    Peers(#[from] PeerTlsError),
     /// An upstream's settings.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
@@ -169,12 +173,16 @@ impl Force {
         };
         if !policy.web_sockets.is_empty() {
             let before = previous.and_then(|force| force.resume_keys.as_ref());
-            force.add_web_sockets(&policy_key, ResumeKeys::read(secrets, before)?);
+            force.add_web_sockets(
+                &policy_key,
+                ResumeKeys::read(secrets, before)?,
+                PeerTls::read(secrets, &policy.namespace)?.as_ref(),
+            );
         }
         Ok(force)
     }
 
-    fn add_web_sockets(&mut self, policy_key: &str, keys: ResumeKeys) {
+    fn add_web_sockets(&mut self, policy_key: &str, keys: ResumeKeys, peers: Option<&PeerTls>) {
         let entries = self.policy.web_sockets.iter().map(|settings| {
             Arc::new(WebSocketForce {
                 settings: settings.clone(),
@@ -184,6 +192,7 @@ impl Force {
                 verifier: Arc::clone(&self.verifier),
                 issuer: self.issuer.clone(),
                 sealer: keys.sealer(policy_key, &settings.name),
+                peers: peers.cloned(),
             })
         });
         self.web_sockets = entries.collect();

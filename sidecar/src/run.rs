@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::accept::{ListenError, Listener, Listeners, SocketFile};
+use crate::accept::{ListenError, Listener, Listeners, PeerListenError, SocketFile};
 use crate::admin::control::ControlSocket;
 use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
@@ -19,6 +19,7 @@ use crate::cli::RunArgs;
 use crate::force::{Force, ForceError};
 use crate::policy::{Diagnostic, NotedSecrets, PolicyStore, PolicyWatch, Rejection, Timing, Trial};
 use crate::process::Process;
+use crate::protocol::websocket::resume::PodAddress;
 use crate::secrets::Secrets;
 use crate::telemetry::{Metrics, MetricsError};
 use crate::upstream::Resolver;
@@ -45,6 +46,9 @@ pub enum RunError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The port for other pods.
+    #[error(transparent)]
+    PeerListen(#[from] PeerListenError),
     /// The admin port or the control socket.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -172,7 +176,11 @@ fn warm_random_numbers() {
 
 /// Opens the listeners and starts the workers.
 fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
-    let listeners = Listeners::open(force)?;
+    let mut listeners = Listeners::open(force)?;
+    let pod = args.pod();
+    if let PodAddress::At(address) = pod {
+        listeners.open_peers(address.port())?;
+    }
     for listener in &listeners.all {
         let upstream = listener.entries.join(", ");
         tracing::info!(upstream, address = listener.place()?, "listening");
@@ -180,7 +188,9 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
     let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..args.worker_count())
         .map(|_| mpsc::unbounded_channel())
         .unzip();
-    let process = Process::new(Arc::clone(metrics), mailboxes).with_grace(args.grace);
+    let process = Process::new(Arc::clone(metrics), mailboxes)
+        .with_grace(args.grace)
+        .at(pod);
     let process = Arc::new(process);
     let mut threads = Vec::new();
     for (index, mailbox) in receivers.into_iter().enumerate() {

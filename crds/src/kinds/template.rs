@@ -106,7 +106,7 @@ pub struct Sidecar {
     pub args: Vec<String>,
     /// Its environment.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
-    pub env: Vec<EnvVar>,
+    pub env: Vec<SidecarVar>,
     /// Its ports.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Vec<ContainerPort>,
@@ -138,12 +138,47 @@ pub struct AcceptedSidecar {
     pub args: Vec<String>,
     /// Its environment.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
-    pub env: Vec<EnvVar>,
+    pub env: Vec<SidecarVar>,
     /// Its mounts.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub volume_mounts: Vec<VolumeMount>,
     /// What it may do.
     pub security_context: SecurityContext,
+}
+
+/// An environment variable of the sidecar: a plain value, or a field of its pod.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SidecarVar {
+    /// Its name.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Its value.
+    #[schemars(length(max = 4096))]
+    pub value: Option<String>,
+    /// Where its value comes from.
+    pub value_from: Option<VarSource>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VarSource {
+    /// A field of the pod.
+    pub field_ref: FieldRef,
+}
+
+/// A field of the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldRef {
+    /// `v1`, written out as the API server writes it, because the guard compares.
+    #[schemars(length(max = 16))]
+    pub api_version: String,
+    /// Its path, such as `status.podIP`.
+    #[schemars(length(min = 1, max = 256))]
+    pub field_path: String,
 }
 
 /// An environment variable with a plain value.

@@ -43,6 +43,15 @@ pub const SIGNING_KEY: &str = "signing.json";
 pub const RESUME_KEY: &str = "resume.json";
 /// The Secret of the certificates that a namespace's policies issue to their sidecars, with a few keys for each policy.
 pub const ISSUED_CERTIFICATES: &str = "bulkhead-issued-certificates";
+/// The Secret by which the sidecars of a namespace know each other: the authorities of their certificates (`ca.crt`, `ca.key`), and the one
+/// certificate that they all show (`tls.crt`, `tls.key`).
+pub const PEER_CERTIFICATES: &str = "bulkhead-peers";
+/// The injected container's port for the sidecars of other pods.
+pub const PEER_PORT_NAME: &str = "bh-peers";
+/// Its number.
+pub const PEER_PORT: u16 = 9433;
+/// The variable that tells the injected container its pod's address.
+pub const POD_ADDRESS: &str = "BULKHEAD_POD_ADDRESS";
 /// The Secret, in the operator's namespace, of the webhooks' certificates.
 pub const WEBHOOK_CERTIFICATES: &str = "bulkhead-webhook-certificates";
 /// The Lease, in the operator's namespace, that elects the leader.
@@ -56,6 +65,12 @@ pub const GUARD_POLICY: &str = "bulkhead-guard";
 pub const OWNED_POLICY: &str = "bulkhead-owned";
 /// The validating webhook for policies.
 pub const VALIDATE_WEBHOOK: &str = "bulkhead-validate";
+
+/// The name that the certificate of [`PEER_CERTIFICATES`] is for, of which DNS knows nothing.
+#[must_use]
+pub fn peer_name(namespace: &str) -> String {
+    format!("{namespace}.peers.bulkhead.dev")
+}
 
 /// The ConfigMap that carries a policy's snapshot, a key a wire version (`v1.json`).
 #[must_use]

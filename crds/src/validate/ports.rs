@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::rule::{Complaint, Complaints, complain, database, web_socket};
 use crate::effective::{EffectiveDatabase, EffectivePolicy, EffectiveWebSocket};
-use crate::names::objects::ADMIN_PORT;
+use crate::names::objects::{ADMIN_PORT, PEER_PORT};
 
 /// Whatever else has a WebSocket listener's port, or the port at which it looks for the application.
 pub(super) fn clash(policy: &EffectivePolicy) -> Complaints {
@@ -78,7 +78,8 @@ fn is_dialled(address: IpAddr) -> bool {
         || address.is_ipv6() && address.is_loopback()
 }
 
-/// In a pod the sidecar answers for metrics and health at a port of its own, on all addresses.
+/// In a pod the sidecar answers for metrics and health at a port of its own, on all addresses, and at another one other pods, where sessions
+/// may be resumed.
 pub(super) fn own(policy: &EffectivePolicy) -> Complaints {
     let databases = policy
         .databases
@@ -92,10 +93,14 @@ pub(super) fn own(policy: &EffectivePolicy) -> Complaints {
     });
     databases
         .chain(sockets)
-        .filter(|(_, port)| *port == ADMIN_PORT)
-        .map(|(path, port)| {
-            let message = format!("{port} is the port of the sidecar's own metrics and health in every pod: choose another");
-            complain(path, message)
+        .filter_map(|(path, port)| {
+            let what = match port {
+                ADMIN_PORT => "the sidecar's own metrics and health",
+                PEER_PORT if policy.resumes() => "other pods, for sessions that are resumed,",
+                _ => return None,
+            };
+            let message = format!("{port} is the port of {what} in every pod: choose another");
+            Some(complain(path, message))
         })
         .collect()
 }

@@ -58,7 +58,10 @@ pub fn network_policy(policy: &EffectivePolicy, serves: Serves) -> Option<Networ
 fn admitted(policy: &EffectivePolicy) -> Vec<NetworkPolicyPort> {
     // A network that knows no ranges takes the first port of each: the sidecar's own must come in all the same.
     let listeners = policy.web_sockets.iter().map(|socket| socket.port);
-    let own = std::iter::once(objects::ADMIN_PORT).chain(listeners);
+    let peers = policy.resumes().then_some(objects::PEER_PORT);
+    let own = std::iter::once(objects::ADMIN_PORT)
+        .chain(peers)
+        .chain(listeners);
     let mut ports: Vec<_> = own.map(|port| range("TCP", port, port)).collect();
     let mut first = 1;
     for number in taken::numbers(policy) {
@@ -121,7 +124,7 @@ mod tests {
         let tcp = admitted
             .iter()
             .filter(|port| port.protocol.as_deref() == Some("TCP"));
-        tcp.skip(1 + policy.web_sockets.len())
+        tcp.skip(1 + usize::from(policy.resumes()) + policy.web_sockets.len())
             .map(|port| {
                 let Some(IntOrString::Int(first)) = port.port else {
                     panic!("{port:?}")
@@ -147,6 +150,7 @@ mod tests {
                     "policyTypes": ["Ingress"],
                     "ingress": [{"ports": [
                         {"protocol": "TCP", "port": 9432},
+                        {"protocol": "TCP", "port": 9433},
                         {"protocol": "TCP", "port": 8080},
                         {"protocol": "TCP", "port": 1, "endPort": 7999},
                         {"protocol": "TCP", "port": 8001, "endPort": 65535},

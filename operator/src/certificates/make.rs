@@ -24,6 +24,15 @@ pub struct Identity {
     pub key: String,
 }
 
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A server, whose clients are known by other means.
+    Server,
+    /// Both ends of a connection.
+    Peer,
+}
+
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -67,12 +76,13 @@ pub fn authority(
     })
 }
 
-/// A server's certificate for `names` (DNS names and addresses), issued by `authority`.
+/// A certificate for `names` (DNS names and addresses), issued by `authority`.
 ///
 /// # Errors
 /// A name that is none, and an authority that cannot be read.
 pub fn issue(
     authority: &Identity,
+    purpose: Purpose,
     names: &[String],
     now: SystemTime,
     lifetime: Duration,
@@ -85,6 +95,11 @@ pub fn issue(
     params.distinguished_name = common_name(names.first().map_or("bulkhead", String::as_str));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if purpose == Purpose::Peer {
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ClientAuth);
+    }
     params.use_authority_key_identifier_extension = true;
     dated(&mut params, now, lifetime);
     Ok(Identity {
@@ -187,7 +202,7 @@ mod tests {
             "127.0.0.1".to_owned(),
             "::1".to_owned(),
         ];
-        let issued = issue(&authority, &names, now, HOUR).unwrap();
+        let issued = issue(&authority, Purpose::Server, &names, now, HOUR).unwrap();
         let facts = facts(&issued.certificate).unwrap();
         assert_eq!(facts.names, names);
         assert_eq!(facts.made, now);

@@ -3,15 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use super::CertificateError;
-use super::make::{self, Facts, Identity};
+use super::make::{self, Facts, Identity, Purpose};
 use super::stored::Stored;
-
-/// What the authorities are called.
-const AUTHORITY: &str = "bulkhead-webhooks";
 
 /// How long things live, and for whom they are.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What the authorities are called.
+    pub name: &'static str,
+    /// What the certificates are for.
+    pub purpose: Purpose,
     /// How long an authority lives.
     pub authority: Duration,
     /// How long a certificate lives: at most a third of that.
@@ -88,7 +89,7 @@ impl Plan {
         match (step, stored) {
             (Step::Nothing, _) => Ok(None),
             (Step::NewAuthority, Some(stored)) => {
-                let authority = make::authority(AUTHORITY, now, self.authority)?;
+                let authority = make::authority(self.name, now, self.authority)?;
                 let still_trusted: String = make::each(&stored.authorities)?
                     .into_iter()
                     .filter(|(facts, _)| facts.expires > now)
@@ -106,14 +107,20 @@ impl Plan {
                     key: stored.authority_key.clone(),
                 };
                 Ok(Some(Stored {
-                    shown: make::issue(&newest, &self.names, now, self.certificate)?,
+                    shown: make::issue(&newest, self.purpose, &self.names, now, self.certificate)?,
                     ..stored.clone()
                 }))
             }
             (Step::Begin, _) | (_, None) => {
-                let authority = make::authority(AUTHORITY, now, self.authority)?;
+                let authority = make::authority(self.name, now, self.authority)?;
                 Ok(Some(Stored {
-                    shown: make::issue(&authority, &self.names, now, self.certificate)?,
+                    shown: make::issue(
+                        &authority,
+                        self.purpose,
+                        &self.names,
+                        now,
+                        self.certificate,
+                    )?,
                     authorities: authority.certificate,
                     authority_key: authority.key,
                 }))
@@ -130,6 +137,8 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            name: "test",
+            purpose: Purpose::Server,
             authority: 30 * HOUR,
             certificate: 6 * HOUR,
             names: vec!["here".to_owned()],

@@ -62,13 +62,15 @@ impl ResolvesServerCert for Shown {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use super::super::make::Purpose;
     use super::*;
 
     #[test]
     fn a_key_of_another_certificate_is_refused_and_what_was_shown_stays() {
         let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
         let authority = make::authority("test", now, hour).unwrap();
-        let issue = || make::issue(&authority, &["here".to_owned()], now, hour).unwrap();
+        let issue =
+            || make::issue(&authority, Purpose::Server, &["here".to_owned()], now, hour).unwrap();
         let (one, two) = (issue(), issue());
         let shown = Shown::default();
         shown.show(&one).unwrap();

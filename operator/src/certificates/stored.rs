@@ -1,4 +1,4 @@
-//! The Secret in which the operator keeps the authorities and the certificate that it has made.
+//! A Secret in which the operator keeps the authorities and the certificate that it has made: that of the webhooks, and how it is laid out.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,9 @@ const AUTHORITY_KEY: &str = "ca.key";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
+/// The texts of a Secret.
+pub type Data = BTreeMap<String, String>;
+
 /// What the Secret holds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -25,6 +28,36 @@ pub struct Stored {
     pub authority_key: String,
     /// What is shown.
     pub shown: Identity,
+}
+
+impl Stored {
+    /// What these texts hold; none where something is missing.
+    #[must_use]
+    pub fn of(data: &Data) -> Option<Self> {
+        let text = |key: &str| data.get(key).filter(|text| !text.is_empty()).cloned();
+        Some(Self {
+            authorities: text(AUTHORITIES)?,
+            authority_key: text(AUTHORITY_KEY)?,
+            shown: Identity {
+                certificate: text(CERTIFICATE)?,
+                key: text(KEY)?,
+            },
+        })
+    }
+
+    /// As the texts of a Secret.
+    #[must_use]
+    pub fn data(&self) -> Data {
+        let texts = [
+            (AUTHORITIES, &self.authorities),
+            (AUTHORITY_KEY, &self.authority_key),
+            (CERTIFICATE, &self.shown.certificate),
+            (KEY, &self.shown.key),
+        ];
+        texts
+            .map(|(key, text)| (key.to_owned(), text.clone()))
+            .into()
+    }
 }
 
 /// The Secret as it was read; its version is the precondition of the next write.
@@ -60,22 +93,14 @@ pub async fn write(
     stored: &Stored,
     version: Option<String>,
 ) -> Result<(), CertificateError> {
-    let data = [
-        (AUTHORITIES, &stored.authorities),
-        (AUTHORITY_KEY, &stored.authority_key),
-        (CERTIFICATE, &stored.shown.certificate),
-        (KEY, &stored.shown.key),
-    ];
+    let bytes = |(key, text): (String, String)| (key, ByteString(text.into_bytes()));
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(objects::WEBHOOK_CERTIFICATES.to_owned()),
             resource_version: version,
             ..ObjectMeta::default()
         },
-        data: Some(
-            data.map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes())))
-                .into(),
-        ),
+        data: Some(stored.data().into_iter().map(bytes).collect()),
         ..Secret::default()
     };
     // Server-side apply creates it with rights on this one name alone; `create` could not be bound to it.
@@ -109,19 +134,7 @@ fn api(client: &Client, namespace: &str) -> Api<Secret> {
     Api::namespaced(client.clone(), namespace)
 }
 
-fn stored(mut data: BTreeMap<String, ByteString>) -> Option<Stored> {
-    let mut text = |key: &str| {
-        let bytes = data.remove(key)?.0;
-        String::from_utf8(bytes)
-            .ok()
-            .filter(|text| !text.is_empty())
-    };
-    Some(Stored {
-        authorities: text(AUTHORITIES)?,
-        authority_key: text(AUTHORITY_KEY)?,
-        shown: Identity {
-            certificate: text(CERTIFICATE)?,
-            key: text(KEY)?,
-        },
-    })
+fn stored(data: BTreeMap<String, ByteString>) -> Option<Stored> {
+    let text = |(key, bytes): (String, ByteString)| Some((key, String::from_utf8(bytes.0).ok()?));
+    Stored::of(&data.into_iter().filter_map(text).collect())
 }

@@ -23,7 +23,7 @@ pub(super) const BACKLOG: i32 = 1024;
 /// A listening socket that workers share.
 #[derive(Debug)]
 pub struct Listener {
-    /// The entries that it belongs to, in the policy's order; never none.
+    /// The entries that it belongs to, in the policy's order; none for that of other pods.
     pub entries: Vec<Arc<str>>,
     /// What comes there.
     pub(super) traffic: Traffic,
@@ -37,6 +37,8 @@ pub(super) enum Traffic {
     Database,
     /// Clients, on their way to the application.
     WebSocket,
+    /// Other pods, on behalf of clients whose sessions live here.
+    Peers,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,16 @@ pub struct ListenError {
     place: String,
     source: io::Error,
     advice: &'static str,
+}
+
+/// The port for other pods could not be opened.
+#[derive(Debug, Error)]
+#[error(
+    "--peer-port {port}: cannot listen: {source}; another program has the port: give another one"
+)]
+pub struct PeerListenError {
+    port: u16,
+    source: io::Error,
 }
 
 /// A listener that one worker accepts from.
@@ -92,6 +104,21 @@ impl Listeners {
             listeners.open_web_socket(web_socket)?;
         }
         Ok(listeners)
+    }
+
+    /// Opens the port for other pods.
+    ///
+    /// # Errors
+    /// The port is in use.
+    pub fn open_peers(&mut self, port: u16) -> Result<(), PeerListenError> {
+        let socket =
+            listen_everywhere(port, BACKLOG).map_err(|source| PeerListenError { port, source })?;
+        self.all.push(Listener {
+            entries: Vec::new(),
+            traffic: Traffic::Peers,
+            socket: Socket::Tcp(socket),
+        });
+        Ok(())
     }
 
     fn open_web_socket(&mut self, web_socket: &WebSocketForce) -> Result<(), ListenError> {

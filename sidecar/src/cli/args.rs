@@ -11,6 +11,7 @@ use super::cpu_limit;
 use crate::admin::paths::default_control_path;
 use crate::admin::port::AdminAddress;
 use crate::policy::{AcceptedCopy, PolicySource};
+use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{LogFormat, check_filter};
 use crate::upstream::{Pin, Resolver};
 
@@ -110,6 +111,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub grace: Duration,
 
+    /// The port at which the sidecars of other pods reach this one, on behalf of clients whose sessions live here; it is opened on all
+    /// addresses, to those alone that show a certificate of the Secret bulkhead-peers.
+    #[arg(long, value_name = "PORT", requires = "pod_address", value_parser = clap::value_parser!(u16).range(1..))]
+    pub peer_port: Option<u16>,
+
+    /// The address at which they reach it.
+    #[arg(long, value_name = "ADDRESS", env = "BULKHEAD_POD_ADDRESS")]
+    pub pod_address: Option<IpAddr>,
+
     /// error, warn, info, debug, trace, or a list of target=level.
     #[arg(
         long,
@@ -180,6 +190,17 @@ impl RunArgs {
     #[must_use]
     pub fn resolver(&self) -> Resolver {
         Resolver::system().with_pins(&self.resolve)
+    }
+
+    /// What session tokens name this process by.
+    #[must_use]
+    pub fn pod(&self) -> PodAddress {
+        match (self.pod_address, self.peer_port) {
+            (Some(address), Some(port)) => {
+                PodAddress::At(SocketAddr::new(address.to_canonical(), port))
+            }
+            _ => PodAddress::Here,
+        }
     }
 
     /// How many workers to start.
@@ -295,6 +316,17 @@ mod tests {
     }
 
     #[test]
+    fn other_pods_reach_it_at_an_address_and_a_port_or_not_at_all() {
+        let of = |more: &[&str]| run(more).expect("legal").pod();
+        let both = of(&["--peer-port", "9433", "--pod-address", "10.1.2.3"]);
+        assert_eq!(both, PodAddress::At(([10, 1, 2, 3], 9433).into()));
+        let mapped = of(&["--peer-port", "9433", "--pod-address", "::ffff:10.1.2.3"]);
+        assert_eq!(mapped, both);
+        assert_eq!(of(&["--pod-address", "10.1.2.3"]), PodAddress::Here);
+        assert_eq!(of(&[]), PodAddress::Here);
+    }
+
+    #[test]
     fn durations_are_written_as_in_a_policy() {
         let args = run(&["--grace", "1m30s", "--workers", "3"]).expect("legal");
         assert_eq!(args.grace, Duration::from_secs(90));
@@ -314,6 +346,8 @@ mod tests {
             ["--resolve", "=10.0.0.1"],
             ["--resolve", "db.internal=db.example"],
             ["--environment", "a b"],
+            ["--peer-port", "9433"],
+            ["--pod-address", "chat-0"],
             ["--log-format", "xml"],
             ["--log-level", "loud"],
             ["--log-level", ""],

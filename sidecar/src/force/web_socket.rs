@@ -9,6 +9,7 @@ use bulkhead_crds::names;
 
 use crate::identity::{Issuer, UserContext, Verifier};
 use crate::protocol::websocket::events::CriticalEvents;
+use crate::protocol::websocket::http::PeerTls;
 use crate::protocol::websocket::resume::Sealer;
 
 /// One WebSocket entry of a revision.
@@ -28,6 +29,8 @@ pub struct WebSocketForce {
     pub issuer: Option<Arc<Issuer>>,
     /// Seals and opens its session tokens.
     pub sealer: Sealer,
+    /// Reaches other pods, where the operator has issued certificates to them.
+    pub peers: Option<PeerTls>,
 }
 
 impl WebSocketForce {

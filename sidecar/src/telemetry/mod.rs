@@ -27,7 +27,9 @@ pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};
 pub use notices::Notices;
 pub use resumes::{ResumeOutcome, Resumes};
-pub use socket::{EventOutcome, Initiator, MessageDirection, RenewalOutcome, SocketMetrics};
+pub use socket::{
+    EventOutcome, Initiator, MessageDirection, RelayOutcome, RenewalOutcome, SocketMetrics,
+};
 pub use striped::{StripedGauge, StripedHistogram};
 pub use unfinished_runs::{MOST_UNFINISHED, UnfinishedRun, UnfinishedRuns};
 pub use upstream::UpstreamMetrics;

@@ -58,6 +58,20 @@ label!(
 );
 
 label!(
+    /// What became of a client whose session lives in another pod: `bulkhead_websocket_relays_total{outcome}`.
+    RelayOutcome {
+        /// The other pod has taken it back, by way of this one.
+        Relayed = "relayed",
+        /// The other pod does not take it.
+        Refused = "refused",
+        /// The other pod cannot be reached.
+        Unreachable = "unreachable",
+        /// The other pod was reached, and does not answer.
+        Silent = "silent",
+    }
+);
+
+label!(
     /// What became of a critical event: `bulkhead_websocket_critical_events_total{outcome}`.
     EventOutcome {
         /// Written whole to the client.
@@ -92,6 +106,7 @@ pub(super) struct SocketFamilies {
     runs: IntCounterVec,
     resumes: ResumeFamilies,
     renewals: IntCounterVec,
+    relays: IntCounterVec,
 }
 
 /// One entry's series.
@@ -102,6 +117,7 @@ pub struct SocketMetrics {
     critical_events: IntCounterVec,
     runs: IntCounterVec,
     renewals: [IntCounter; RenewalOutcome::ALL.len()],
+    relays: [IntCounter; RelayOutcome::ALL.len()],
     name: String,
     /// Its sessions that survive their connection.
     pub resumes: Resumes,
@@ -144,6 +160,11 @@ impl SocketFamilies {
                 "Requests to let open WebSockets live by a fresh token, by what they came to.",
                 &["upstream", "outcome"],
             )?,
+            relays: counter(
+                "bulkhead_websocket_relays_total",
+                "Clients that came back to this pod for a session that lives in another one, by what became of them.",
+                &["upstream", "outcome"],
+            )?,
             dropped: counter(
                 "bulkhead_websocket_dropped_messages_total",
                 "Messages of the application that were left out for clients that do not read (limits.slowConsumer: Drop).",
@@ -169,6 +190,10 @@ impl SocketFamilies {
             renewals: array::from_fn(|at| {
                 let outcome = RenewalOutcome::ALL[at].as_str();
                 self.renewals.with_label_values(&[name, outcome])
+            }),
+            relays: array::from_fn(|at| {
+                let outcome = RelayOutcome::ALL[at].as_str();
+                self.relays.with_label_values(&[name, outcome])
             }),
             dropped: self.dropped.with_label_values(&[name]),
             name: name.to_owned(),
@@ -200,6 +225,11 @@ impl SocketMetrics {
         self.closes
             .with_label_values(&[self.name.as_str(), label, initiator.as_str()])
             .inc();
+    }
+
+    /// Counts a client whose session lives in another pod.
+    pub fn relayed(&self, outcome: RelayOutcome) {
+        self.relays[outcome as usize].inc();
     }
 
     /// Makes the series of these events, so that the first of them is seen to have come.

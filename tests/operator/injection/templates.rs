@@ -49,7 +49,10 @@ pub fn bare(policy: &str) -> Value {
         ]),
         "bulkhead.test/sidecar:1",
     );
-    let env = json!([{"name": "BULKHEAD_CONTROL", "value": "/run/bulkhead/control.sock"}]);
+    let env = json!([
+        {"name": "BULKHEAD_CONTROL", "value": "/run/bulkhead/control.sock"},
+        {"name": "BULKHEAD_POD_ADDRESS", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+    ]);
     json!({
         "apiVersion": "bulkhead.dev/v1alpha1",
         "kind": "InjectionTemplate",

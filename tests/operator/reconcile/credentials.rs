@@ -68,6 +68,29 @@ async fn a_token_of_the_private_key_is_one_of_the_public_key_set() {
 }
 
 #[tokio::test]
+async fn sidecars_that_may_reach_each_other_share_a_certificate_and_keys_of_session_tokens() {
+    let scene = Scene::enabled().await;
+    let mut policy = spec(json!({}));
+    policy["webSockets"] =
+        json!([{"name": "main", "listen": {"port": 8080}, "upstream": {"port": 8000}}]);
+    scene.apply("chat", policy).await;
+    scene.until("chat", "Accepted", "Accepted").await;
+    let peers = content(&scene, "bulkhead-peers").await;
+    for file in ["ca.crt", "ca.key", "tls.crt", "tls.key"] {
+        assert!(peers[file].starts_with("-----BEGIN "), "{file}");
+    }
+    let shown = bulkhead_operator::certificates::make::facts(&peers["tls.crt"]).unwrap();
+    assert_eq!(
+        shown.names,
+        [format!("{}.peers.bulkhead.dev", scene.namespace)]
+    );
+    let keys = content(&scene, "bulkhead-context-keys").await;
+    let resume: Value = serde_json::from_str(&keys["resume.json"]).unwrap();
+    assert_eq!(resume["keys"][0]["kty"], "oct");
+    assert!(!keys["jwks.json"].contains("oct"));
+}
+
+#[tokio::test]
 async fn a_policy_issues_a_certificate_for_the_names_of_its_upstream() {
     let scene = Scene::enabled().await;
     scene

@@ -28,6 +28,7 @@ pub struct Setting {
     secrets: BTreeMap<String, String>,
     workers: u32,
     grace: &'static str,
+    arguments: Vec<String>,
 }
 
 impl SocketStage {
@@ -45,6 +46,7 @@ impl SocketStage {
             secrets: BTreeMap::new(),
             workers: 2,
             grace: "2s",
+            arguments: Vec::new(),
         }
     }
 
@@ -148,6 +150,13 @@ impl Setting {
         self
     }
 
+    /// Adds a flag of `run` with its value.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> SocketStage {
         let launch = Launch {
@@ -155,7 +164,7 @@ impl Setting {
             workers: self.workers,
             grace: self.grace,
             ready: true,
-            arguments: Vec::new(),
+            arguments: self.arguments,
         };
         SocketStage {
             sidecar: Sidecar::start_aside(self.policy, self.application, "", launch).await,

@@ -32,7 +32,7 @@
   verbs: [create, patch]
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [bulkhead-context-keys, bulkhead-issued-certificates]
+  resourceNames: [bulkhead-context-keys, bulkhead-issued-certificates, bulkhead-peers]
   verbs: [get, create, patch, delete]
 {{- if .Values.checkSecrets }}
 - apiGroups: [""]

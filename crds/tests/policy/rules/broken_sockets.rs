@@ -358,6 +358,7 @@ pub(super) const BROKEN: &[Case] = &[
     ("OwnPort", &[SOCKET, ("webSockets/0/listen/port", "9432")]),
     ("OwnPort", &[SOCKET, ("webSockets/0/upstream/port", "9432")]),
     ("OwnPort", &[("databases/0/listen/port", "9432")]),
+    ("OwnPort", &[SOCKET, ("webSockets/0/listen/port", "9433")]),
     (
         "TakenTwice",
         &[

@@ -13,6 +13,9 @@ pub(super) fn of(rendering: &Rendering<'_>) -> (Vec<ContainerPort>, Vec<TakenPor
         return (ports, Vec::new());
     }
     let taken = taken::ports(rendering.effective);
+    if rendering.resumes() {
+        ports.push(port(objects::PEER_PORT_NAME, objects::PEER_PORT));
+    }
     ports.extend(
         taken
             .iter()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
 use bulkhead_crds::kinds::{IdentitySource, Jwks, ListenTls, SecretKeyRef, SecretRef};
-use bulkhead_crds::names::objects::{self, JWKS_KEY, SIGNING_KEY};
+use bulkhead_crds::names::objects::{self, JWKS_KEY, RESUME_KEY, SIGNING_KEY};
 
 use super::{Rendering, volumes};
 
@@ -42,6 +42,13 @@ pub(super) fn of(rendering: &Rendering<'_>) -> Vec<Projection> {
     identity(rendering.effective, &mut keys);
     if rendering.serves.web_sockets && !rendering.effective.web_sockets.is_empty() {
         keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY, SIGNING_KEY]);
+    }
+    if rendering.resumes() {
+        keys.add(objects::CONTEXT_KEYS, &[RESUME_KEY]);
+        keys.add(
+            objects::PEER_CERTIFICATES,
+            &["ca.crt", "tls.crt", "tls.key"],
+        );
     }
     let mut sources: Vec<Projection> = keys.0.into_iter().map(projection).collect();
     if volumes::issues_a_certificate(rendering) {
@@ -87,8 +94,9 @@ fn projection((name, keys): (String, BTreeSet<String>)) -> Projection {
             key,
         })
         .collect();
-    // The operator makes it when the first policy needs it: a pod that came sooner starts, and refuses tokens until then.
-    let optional = (name == objects::CONTEXT_KEYS).then_some(true);
+    // The operator makes it when the first policy needs it: a pod that came sooner starts, and refuses tokens until then, or other pods.
+    let ours = [objects::CONTEXT_KEYS, objects::PEER_CERTIFICATES];
+    let optional = ours.contains(&name.as_str()).then_some(true);
     Projection {
         secret: SecretProjection {
             name,

@@ -2,8 +2,9 @@
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::template::{
-    AcceptedSidecar, Capabilities, ContainerPort, EnvVar, Exec, Hook, HttpGet, Lifecycle, Probe,
-    Quantities, Resources, SeccompProfile, SecurityContext, Sidecar, VolumeMount,
+    AcceptedSidecar, Capabilities, ContainerPort, Exec, FieldRef, Hook, HttpGet, Lifecycle, Probe,
+    Quantities, Resources, SeccompProfile, SecurityContext, Sidecar, SidecarVar, VarSource,
+    VolumeMount,
 };
 use bulkhead_crds::names::objects;
 
@@ -24,6 +25,11 @@ impl<'a> Rendering<'a> {
     pub(super) fn served(&self) -> impl Iterator<Item = &'a EffectiveDatabase> + use<'a> {
         self.serves.databases(self.effective)
     }
+
+    /// Whether there are sessions that a client may come back to, by way of any pod.
+    pub(super) fn resumes(&self) -> bool {
+        self.serves.web_sockets && self.effective.resumes()
+    }
 }
 
 /// The container.
@@ -37,7 +43,8 @@ pub(super) fn of(
         format!("{RUN_DIR}/accepted"),
         format!(":{}", objects::ADMIN_PORT),
     );
-    let args = [
+    let peers = objects::PEER_PORT.to_string();
+    let mut args = vec![
         "run",
         "--snapshot",
         POLICY_DIR,
@@ -50,16 +57,22 @@ pub(super) fn of(
         "--control",
         &control,
     ];
+    let mut env = vec![SidecarVar {
+        name: "BULKHEAD_CONTROL".to_owned(),
+        value: Some(control.clone()),
+        value_from: None,
+    }];
+    if rendering.resumes() {
+        args.extend(["--peer-port", &peers]);
+        env.push(pod_address());
+    }
     Sidecar {
         name: objects::CONTAINER.to_owned(),
         image: rendering.sidecar.image.clone(),
         image_pull_policy: rendering.sidecar.pull_policy.clone(),
         restart_policy: "Always".to_owned(),
-        args: args.map(str::to_owned).into(),
-        env: vec![EnvVar {
-            name: "BULKHEAD_CONTROL".to_owned(),
-            value: control.clone(),
-        }],
+        args: args.into_iter().map(str::to_owned).collect(),
+        env,
         ports,
         volume_mounts,
         security_context: security_context(rendering.sidecar),
@@ -73,6 +86,20 @@ pub(super) fn of(
                 },
             },
         },
+    }
+}
+
+/// Where other pods reach this one, which only its node knows, and only once it runs.
+fn pod_address() -> SidecarVar {
+    SidecarVar {
+        name: objects::POD_ADDRESS.to_owned(),
+        value: None,
+        value_from: Some(VarSource {
+            field_ref: FieldRef {
+                api_version: "v1".to_owned(),
+                field_path: "status.podIP".to_owned(),
+            },
+        }),
     }
 }
 

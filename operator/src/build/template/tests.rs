@@ -427,6 +427,7 @@ fn a_taken_port_is_the_sidecar_s_by_name_and_each_renamed_one_is_another() {
         told,
         [
             ("bh-admin", 9432),
+            ("bh-peers", 9433),
             ("http", 8080),
             ("websocket-open", 8081),
             ("websocket-shut", 8082)
@@ -436,9 +437,56 @@ fn a_taken_port_is_the_sidecar_s_by_name_and_each_renamed_one_is_another() {
         sources(&template)[0]["items"],
         json!([
             {"key": "jwks.json", "path": "bulkhead-context-keys/jwks.json"},
+            {"key": "resume.json", "path": "bulkhead-context-keys/resume.json"},
             {"key": "signing.json", "path": "bulkhead-context-keys/signing.json"},
         ])
     );
+}
+
+#[test]
+fn pods_reach_each_other_where_sessions_may_be_resumed_and_nowhere_else() {
+    let of = |window: &str, serves| {
+        let spec = format!(
+            "{TRUSTED}\n  webSockets:\n  - {{name: main, listen: {{port: 8080}}, upstream: {{port: 8000}}{window}}}"
+        );
+        let case = Case {
+            serves,
+            ..Case::of(&spec)
+        };
+        case.render()
+    };
+    let silent = Serves {
+        web_sockets: false,
+        ..SERVING_ALL
+    };
+    for (window, serves, expected) in [
+        ("", SERVING_ALL, true),
+        (", resume: {window: 5s}", SERVING_ALL, true),
+        (", resume: {window: 0s}", SERVING_ALL, false),
+        ("", silent, false),
+    ] {
+        let template = of(window, serves);
+        let sidecar = &template.spec.sidecar;
+        let flag = sidecar
+            .args
+            .windows(2)
+            .any(|it| it == ["--peer-port", "9433"]);
+        let port = sidecar.ports.iter().any(|it| it.name == "bh-peers");
+        let address = json!({"name": "BULKHEAD_POD_ADDRESS", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}});
+        let is_told = json!(sidecar.env).as_array().unwrap().contains(&address);
+        assert_eq!(template.spec.accepted[0].env, sidecar.env);
+        let peers = json!({"name": "bulkhead-peers", "optional": true, "items": [
+            {"key": "ca.crt", "path": "bulkhead-peers/ca.crt"},
+            {"key": "tls.crt", "path": "bulkhead-peers/tls.crt"},
+            {"key": "tls.key", "path": "bulkhead-peers/tls.key"},
+        ]});
+        let shows = sources(&template).contains(&peers);
+        assert_eq!(
+            [flag, port, is_told, shows],
+            [expected; 4],
+            "{window} {serves:?}"
+        );
+    }
 }
 
 #[test]

@@ -127,6 +127,7 @@ mod tests {
         for (secret, namespace) in [
             ("bulkhead-context-keys", "a"),
             ("bulkhead-issued-certificates", "a"),
+            ("bulkhead-peers", "a"),
             ("bulkhead-webhook-certificates", "sys"),
         ] {
             for verb in ["get", "create", "patch"] {

@@ -7,7 +7,7 @@ use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::{InjectionTemplate, ListenTls};
 
 use crate::certificates::CertificateError;
-use crate::certificates::make::{self, Identity};
+use crate::certificates::make::{self, Identity, Purpose};
 
 /// How long an authority lives.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -66,7 +66,7 @@ pub fn renewed(
         _ => make::authority(&format!("Bulkhead policy {policy}"), now, AUTHORITY)?,
     };
     Ok(Issued {
-        shown: make::issue(&authority, names, now, CERTIFICATE)?,
+        shown: make::issue(&authority, Purpose::Server, names, now, CERTIFICATE)?,
         authority,
     })
 }

@@ -1,9 +1,10 @@
-//! The Secrets that the operator makes itself, two in a namespace, each of a fixed name, so that its rights can be bound to them: the keys
-//! of context tokens, and the certificates that policies issue.
+//! The Secrets that the operator makes itself, three in a namespace, each of a fixed name, so that its rights can be bound to them: the keys
+//! of context tokens, the certificates that policies issue, and the one by which sidecars know each other.
 //!
 //! Users' Secrets are never read. A Secret of ours that was tampered with is made anew: nothing in it is worth more than being right.
 
 pub mod issued;
+pub mod peers;
 pub mod ring;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::InjectionTemplate;
 use bulkhead_crds::names::objects::{
-    CONTEXT_KEYS, ISSUED_CERTIFICATES, JWKS_KEY, MANAGER, OWNED, SIGNING_KEY, issued_key,
+    CONTEXT_KEYS, ISSUED_CERTIFICATES, JWKS_KEY, MANAGER, OWNED, PEER_CERTIFICATES, RESUME_KEY,
+    SIGNING_KEY, issued_key,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
@@ -21,6 +23,7 @@ use serde_json::json;
 
 use super::error::Error;
 use crate::certificates::make::Identity;
+use crate::certificates::stored::{Data, Stored};
 use issued::Issued;
 use ring::Ring;
 
@@ -33,6 +36,8 @@ const BELIEVED: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     keys: bool,
+    /// Whether sidecars reach each other.
+    peers: bool,
     /// The names of each policy's certificate.
     certificates: BTreeMap<String, Vec<String>>,
 }
@@ -55,6 +60,7 @@ impl Needs {
         let by_secret = jwks.and_then(|jwks| jwks.secret_ref.as_ref());
         self.keys |= by_secret.is_some_and(|reference| reference.name == CONTEXT_KEYS)
             || !policy.web_sockets.is_empty();
+        self.peers |= policy.resumes();
         let names = issued::names(policy, template);
         if !names.is_empty() {
             self.certificates.insert(policy.name.clone(), names);
@@ -86,6 +92,9 @@ impl SeenTo {
         if !needs.certificates.is_empty() {
             written |= certificates(&api, &needs.certificates, at).await?;
         }
+        if needs.peers {
+            written |= peers(&api, namespace, at).await?;
+        }
         let needed = needs != Needs::default();
         self.again = needed.then_some(now + BELIEVED);
         self.needs = needs;
@@ -97,8 +106,6 @@ impl SeenTo {
         self.again
     }
 }
-
-type Data = BTreeMap<String, String>;
 
 async fn keys(api: &Api<Secret>, at: SystemTime) -> Result<bool, Error> {
     let before = read(api, CONTEXT_KEYS).await?;
@@ -113,6 +120,7 @@ async fn keys(api: &Api<Secret>, at: SystemTime) -> Result<bool, Error> {
     let data = Data::from([
         (RING.to_owned(), json!(ring).to_string()),
         (JWKS_KEY.to_owned(), ring.public()),
+        (RESUME_KEY.to_owned(), ring.resume(now)),
         (
             SIGNING_KEY.to_owned(),
             ring.private(now).unwrap_or_default(),
@@ -142,6 +150,12 @@ async fn certificates(
         data.entry(key.clone()).or_insert_with(|| text.clone());
     }
     write(api, ISSUED_CERTIFICATES, &before, &data).await
+}
+
+async fn peers(api: &Api<Secret>, namespace: &str, at: SystemTime) -> Result<bool, Error> {
+    let before = read(api, PEER_CERTIFICATES).await?;
+    let stored = peers::renewed(Stored::of(&before), namespace, at)?;
+    write(api, PEER_CERTIFICATES, &before, &stored.data()).await
 }
 
 fn issued_before(data: &Data, policy: &str) -> Option<Issued> {

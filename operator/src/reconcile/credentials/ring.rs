@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub const LINGERS: Duration = Duration::from_secs(24 * 3600);
 
 /// The length of an Ed25519 seed (RFC 8032, section 5.1.5).
 const SEED: usize = 32;
+
+/// What the keys of session tokens are drawn for, so that a signing key serves one end only.
+const RESUME: &[u8] = b"bulkhead keys of session tokens 1";
 
 /// The keys of a namespace, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +93,17 @@ impl Ring {
         json!({ "keys": keys }).to_string()
     }
 
+    /// `resume.json`: a key of session tokens for each of the ring, drawn from its private half, as JWKs (RFC 7518, section 6.4). That of the
+    /// key that signs comes first: it seals, and all of them open.
+    #[must_use]
+    pub fn resume(&self, now: u64) -> String {
+        let signing = self.signing(now);
+        let is_signing = |key: &&Key| signing.is_some_and(|signing| signing.kid == key.kid);
+        let (first, rest): (Vec<&Key>, Vec<&Key>) = self.keys.iter().partition(is_signing);
+        let keys: Vec<Value> = first.iter().chain(&rest).map(|key| key.resume()).collect();
+        json!({ "keys": keys }).to_string()
+    }
+
     /// `signing.json`: the private half of the key that signs, as a JWK.
     #[must_use]
     pub fn private(&self, now: u64) -> Option<String> {
@@ -113,6 +127,14 @@ impl Key {
             x: BASE64_URL_SAFE_NO_PAD.encode(public),
             d: BASE64_URL_SAFE_NO_PAD.encode(seed),
         })
+    }
+
+    fn resume(&self) -> Value {
+        let drawn = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, self.d.as_bytes()),
+            RESUME,
+        );
+        json!({"kty": "oct", "alg": "HS256", "k": BASE64_URL_SAFE_NO_PAD.encode(drawn)})
     }
 
     fn public(&self) -> Value {
@@ -175,6 +197,34 @@ mod tests {
         let mut kids: Vec<_> = signed.into_iter().map(|(_, kid)| kid).collect();
         kids.dedup();
         assert_eq!(kids.len(), 4, "one each month");
+    }
+
+    #[test]
+    fn whoever_opens_a_session_token_knows_the_key_that_sealed_it_however_late_it_learns_of_a_turn()
+    {
+        let keys = |ring: &Ring, now| -> Vec<String> {
+            let set: Value = serde_json::from_str(&ring.resume(now)).unwrap();
+            let keys = set["keys"].as_array().unwrap().iter();
+            keys.map(|key| key["k"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let mut ring = Ring::default();
+        let mut an_hour_ago: Vec<String> = Vec::new();
+        let mut sealed: Vec<String> = Vec::new();
+        for now in (0..120 * DAY).step_by(usize::try_from(HOUR).unwrap()) {
+            ring = ring.turned(now).unwrap();
+            let known = keys(&ring, now);
+            assert!(an_hour_ago.is_empty() || an_hour_ago.contains(&known[0]));
+            assert!(sealed.last().is_none_or(|last| known.contains(last)));
+            assert!(
+                !ring.public().contains(&known[0])
+                    && !ring.private(now).unwrap().contains(&known[0])
+            );
+            sealed.push(known[0].clone());
+            an_hour_ago = known;
+        }
+        sealed.dedup();
+        assert_eq!(sealed.len(), 4, "one each month");
     }
 
     #[test]

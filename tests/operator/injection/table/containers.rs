@@ -163,9 +163,10 @@ fn given() -> Vec<Row> {
                     assert_eq!(container["env"], env(pod), "{container:#}");
                     assert_eq!(container["ports"][1]["name"], "bh-app-http");
                 }
+                // The sidecar keeps its own.
                 assert_eq!(
                     spec["initContainers"][0]["env"].as_array().unwrap().len(),
-                    1
+                    2
                 );
             },
         ),

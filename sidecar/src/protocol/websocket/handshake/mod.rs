@@ -29,7 +29,10 @@ pub use request::{Arrival, arrival};
 pub use token::{Found, find_token};
 
 /// The elements of a header that is a list (RFC 9110, section 5.6.1), over all its lines; a line that is not text has none.
-fn list(headers: &http::HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &str> {
+pub(super) fn list(
+    headers: &http::HeaderMap,
+    name: http::HeaderName,
+) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .iter()

@@ -32,6 +32,8 @@ pub enum Refusal {
     Users,
     /// The sidecar is going.
     Draining,
+    /// Another pod asks for a session that is not this one's.
+    Misdirected,
     /// The application did not accept in time.
     Starting(String),
     /// The application does not accept, and nobody waits for it.
@@ -57,6 +59,8 @@ impl Refusal {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Sockets(_) => StatusCode::TOO_MANY_REQUESTS,
+            // RFC 9110, section 15.5.20.
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -69,7 +73,7 @@ impl Refusal {
     #[must_use]
     pub fn outcome(&self) -> ConnectionOutcome {
         match self {
-            Self::Malformed(_) | Self::Version | Self::Path | Self::Method => {
+            Self::Malformed(_) | Self::Version | Self::Path | Self::Method | Self::Misdirected => {
                 ConnectionOutcome::ProtocolError
             }
             Self::Identity(_) | Self::Origin => ConnectionOutcome::Rejected,
@@ -113,6 +117,7 @@ impl Refusal {
             Self::Draining => {
                 "this instance is shutting down; connect again, and you will reach another".into()
             }
+            Self::Misdirected => "this pod answers other pods for its own sessions alone".into(),
             Self::Starting(field) => format!(
                 "the application does not accept connections yet, and {field} is over; come again"
             ),

@@ -21,6 +21,7 @@ use super::super::entry::SocketEntry;
 use super::super::handshake::{Arrival, Refusal, arrival};
 use super::body::{Body, own};
 use super::{plain, renewal, upgrade};
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// Bytes of a request's line and headers: what common servers take at the most, and a token of any identity provider fits.
@@ -59,35 +60,51 @@ pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream
         tracing::debug!(%error, "a client's socket has gone");
         return;
     }
-    let leaving = worker.leaving.subscribe();
-    let process = std::sync::Arc::clone(&worker.process);
-    let _open = process.open();
     let handshake = entry.force_now().settings.handshake;
     let front = Front {
         worker,
         entry,
         peer,
     };
+    speak(&front.worker, Stream::Tcp(stream), handshake, |request| {
+        let front = front.clone();
+        async move { answer(&front, request).await }
+    })
+    .await;
+}
+
+/// Speaks HTTP on a connection: 1.1, or 2 without TLS. `patience` is for the first request, and for the headers of each.
+pub(super) async fn speak<A: Future<Output = Response<Body>> + 'static>(
+    worker: &Worker,
+    stream: Stream,
+    patience: Duration,
+    answer: impl Fn(Request<Incoming>) -> A,
+) {
+    let leaving = worker.leaving.subscribe();
+    let _open = worker.process.open();
     let mut http = auto::Builder::new(Here);
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(handshake)
+        .header_read_timeout(patience)
         .max_buf_size(HEADER_BYTES)
         .preserve_header_case(true);
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES as u32)
         .max_concurrent_streams(STREAMS);
+    if stream.is_tls() {
+        http = http.http1_only();
+    }
     let asked = Notify::new();
     let service = service_fn(|request| {
         asked.notify_one();
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(answer(&front, request).await) }
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
     });
     let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = turned_away(leaving, &asked, handshake) => {
+        () = turned_away(leaving, &asked, patience) => {
             // Answers that are under way are finished, and the client takes its next request elsewhere.
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -117,7 +134,7 @@ async fn turned_away(mut leaving: watch::Receiver<bool>, asked: &Notify, handsha
 }
 
 /// What a request gets.
-async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
     front.entry.metrics.clients.seen();
     let (parts, body) = request.into_parts();
     if renewal::is_asked(front, &parts) {

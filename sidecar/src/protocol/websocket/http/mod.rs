@@ -8,6 +8,7 @@
 //! - `upgrade`: a request for a WebSocket, up to the moment at which both sides have upgraded.
 //! - `renewal`: a fresh token for sockets that are open.
 //! - `plain`: every other request.
+//! - `peers`: other pods, where a client's session may live.
 //! - `application`: the way to the application.
 
 mod application;
@@ -15,6 +16,7 @@ mod body;
 mod caller;
 mod front;
 mod introduce;
+mod peers;
 mod plain;
 mod renewal;
 mod returning;
@@ -22,3 +24,4 @@ mod upgrade;
 
 pub use application::Application;
 pub use front::serve;
+pub use peers::{PeerTls, PeerTlsError, serve_peer};

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{Either, Full};
+use http::{HeaderMap, HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -18,7 +16,7 @@ use super::super::handshake::{Choice, Offer, Refusal, Returning, accept_of};
 use super::super::resume::{LostReason, SessionId, SessionToken};
 use super::body::Body;
 use super::front::Front;
-use super::upgrade::name_upgrade;
+use super::upgrade::switching;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 use crate::stream::Stream;
@@ -120,10 +118,8 @@ impl Found {
     ) -> Result<Response<Body>, Refusal> {
         let key = parts.headers.get(SEC_WEBSOCKET_KEY);
         let key = key.ok_or(Refusal::Malformed("the request has no Sec-WebSocket-Key"))?;
-        let mut response = Response::new(Either::Right(Full::default()));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let mut response = switching(&HeaderMap::new());
         let headers = response.headers_mut();
-        name_upgrade(headers);
         let accept = HeaderValue::from_str(&accept_of(key));
         headers.insert(
             SEC_WEBSOCKET_ACCEPT,
@@ -148,7 +144,7 @@ async fn hand_over(front: Front, coming: Coming) {
         clients.connection(ConnectionOutcome::Abandoned);
         return;
     };
-    let Ok(client) = downcast::<TokioIo<TcpStream>>(client) else {
+    let Ok(client) = downcast::<TokioIo<Stream>>(client) else {
         tracing::error!("an upgraded connection is not the socket that it was made of");
         return;
     };
@@ -158,7 +154,7 @@ async fn hand_over(front: Front, coming: Coming) {
     let returned = Box::new(Returned {
         session: coming.session,
         context: coming.context,
-        stream: Stream::Tcp(client.io.into_inner()),
+        stream: client.io.into_inner(),
         early: client.read_buf,
         count: coming.count,
     });

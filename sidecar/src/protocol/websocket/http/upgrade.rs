@@ -26,6 +26,7 @@ use super::body::Body;
 use super::caller::{Caller, caller, keep_seat};
 use super::front::Front;
 use super::introduce::introduce;
+use super::peers::{Relayed, elsewhere, relay};
 use super::returning;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
@@ -54,8 +55,15 @@ pub(super) async fn upgrade(
     let (mut parts, _) = request.into_parts();
     refuse_while_leaving(front)?;
     check_path(&force, &parts.uri)?;
+    let offer = Offer::of(&parts.headers, offers_resume(&force.settings));
+    if let Ok(offer) = &offer
+        && let Some(pod) = elsewhere(front, &force, offer)
+        && let Relayed::Done(answer) = relay(front, &force, &parts, client.clone(), pod).await
+    {
+        return Ok(answer);
+    }
     let caller = identified(front, &force, &mut parts).await?;
-    let offer = Offer::of(&parts.headers, offers_resume(&force.settings))?;
+    let offer = offer?;
     let mut lost = None;
     if let Some(returning) = offer.returning() {
         let context = caller.context.as_ref();
@@ -211,20 +219,26 @@ async fn asked(
 }
 
 /// What a request for a WebSocket and the answer that grants it have in common.
-pub(super) fn name_upgrade(headers: &mut HeaderMap) {
+fn name_upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// The application's 101, as the client gets it.
 fn told(answer: &Response<Incoming>, accepted: &Accepted) -> Response<Body> {
+    let mut response = switching(answer.headers());
+    accepted.choice.tell_client(response.headers_mut());
+    response
+}
+
+/// Somebody else's 101, on this hop.
+pub(super) fn switching(of: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Either::Right(http_body_util::Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
-    headers.clone_from(answer.headers());
+    headers.clone_from(of);
     without_hop_by_hop(headers);
     name_upgrade(headers);
-    accepted.choice.tell_client(headers);
     response
 }
 
@@ -254,10 +268,10 @@ async fn hand_over(
         return;
     };
     let (Ok(client), Ok(application)) = (
-        downcast::<TokioIo<TcpStream>>(client),
+        downcast::<TokioIo<Stream>>(client),
         application.downcast::<TokioIo<TcpStream>>(),
     ) else {
-        // Both were made of TCP sockets here.
+        // Both were made of these here.
         tracing::error!("an upgraded connection is not the socket that it was made of");
         return;
     };
@@ -271,7 +285,7 @@ async fn hand_over(
         entry: force.name.clone(),
         seat,
         context: caller.context,
-        client: Stream::Tcp(client.io.into_inner()),
+        client: client.io.into_inner(),
         client_early: client.read_buf,
         application: Stream::Tcp(application.io.into_inner()),
         application_early: application.read_buf,
