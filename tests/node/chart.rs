@@ -8,7 +8,7 @@ use bulkhead_tests::cluster::{Asked, Home, Node};
 use bulkhead_tests::wait;
 use serde_json::{Value, json};
 
-use super::edit;
+use super::{anywhere, edit};
 
 const NAMESPACE: &str = "bulkhead-system";
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/bulkhead");
@@ -210,6 +210,7 @@ async fn a_release_lives_from_its_installation_to_its_end_and_again() {
     release.policies_are_judged("first").await;
     release.is_accepted("first").await;
     edit::reaches_its_pods(node, &release.users).await;
+    anywhere::clients_come_back(node, &release.users).await;
     wait::until_within(NOTICE, "everything to be installed", || async {
         !release.installed().await.is_empty()
     })

@@ -10,6 +10,7 @@
 pub mod application;
 pub mod client;
 pub mod frames;
+pub mod front;
 pub mod peer;
 pub mod resumer;
 pub mod servers;
@@ -18,6 +19,7 @@ pub mod stage;
 pub use application::Application;
 pub use client::{Answer, Asking};
 pub use frames::Frame;
+pub use front::Front;
 pub use peer::Peer;
 pub use servers::{Kind, Server};
 pub use stage::SocketStage;

@@ -13,9 +13,6 @@ use bulkhead_tests::policy::{Policy, SOCKETS};
 use bulkhead_tests::processes::free_port;
 use bulkhead_tests::websocket::{Application, Asking, Frame, Peer, SocketStage};
 use serde_json::Value;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 
 /// When the keys were made, in seconds since the epoch.
 const MADE: u64 = 1_000_000;
@@ -131,38 +128,6 @@ impl Pod {
         self.stage
             .until_metric(name, &[("outcome", outcome)], count)
             .await;
-    }
-}
-
-/// One address before several pods, which takes each connection to the next of them.
-pub struct Front {
-    pub port: u16,
-    task: JoinHandle<()>,
-}
-
-impl Front {
-    /// Before the pods at these ports.
-    pub async fn of(pods: Vec<u16>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(async move {
-            for pod in pods.into_iter().cycle() {
-                let (mut client, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    if let Ok(mut pod) = TcpStream::connect(("127.0.0.1", pod)).await {
-                        // Either may be lost at any moment: that is what the tests are about.
-                        let _ = copy_bidirectional(&mut client, &mut pod).await;
-                    }
-                });
-            }
-        });
-        Self { port, task }
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -4,10 +4,10 @@ use bulkhead_tests::dice::Dice;
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::processes::free_port;
 use bulkhead_tests::websocket::resumer::Resumer;
-use bulkhead_tests::websocket::{Frame, Kind, Server, SocketStage};
+use bulkhead_tests::websocket::{Frame, Front, Kind, Server, SocketStage};
 use tokio::task::JoinSet;
 
-use super::pods::{Front, Shared};
+use super::pods::Shared;
 
 const RESUME: &str = "resume: {window: 60s, buffer: 2Mi}\nlimits: {messagesPerSecond: 1000000}";
 
@@ -21,7 +21,8 @@ async fn three() -> (Server, Vec<SocketStage>, Front) {
     };
     let (one, two, three) = tokio::join!(pod(), pod(), pod());
     let pods = vec![one, two, three];
-    let front = Front::of(pods.iter().map(SocketStage::port).collect()).await;
+    let port = |pod: &SocketStage| ([127, 0, 0, 1], pod.port()).into();
+    let front = Front::of(pods.iter().map(port).collect()).await;
     (server, pods, front)
 }
 

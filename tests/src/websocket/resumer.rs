@@ -14,6 +14,7 @@ const PREFIX: [u8; 4] = *b"\xF5bk1";
 pub struct Resumer {
     /// The sidecar that it asks next.
     pub port: u16,
+    path: String,
     user: String,
     peer: Peer,
     /// What it was greeted with.
@@ -62,15 +63,20 @@ impl Resumer {
     /// # Panics
     /// When it is refused, or the sidecar does not resume.
     pub async fn open(port: u16, user: &str) -> Self {
-        Self::opened(port, user, None).await
+        Self::open_at(port, "/ws", user).await
     }
 
-    async fn opened(port: u16, user: &str, session: Option<(&str, u64)>) -> Self {
+    /// The same at another path.
+    pub async fn open_at(port: u16, path: &str, user: &str) -> Self {
+        Self::opened(port, path, user, None).await
+    }
+
+    async fn opened(port: u16, path: &str, user: &str, session: Option<(&str, u64)>) -> Self {
         let mut offer = "bulkhead.resume.v1, bulkhead.v1".to_owned();
         if let Some((token, count)) = session {
             offer = format!("{offer}, bulkhead.session.{token}.{count}");
         }
-        let asking = Asking::upgrade("/ws")
+        let asking = Asking::upgrade(path)
             .bearer(user)
             .header("Sec-WebSocket-Protocol", &offer);
         let answer = asking.send(port).await;
@@ -80,6 +86,7 @@ impl Resumer {
         let greeting = greeted(&peer.next().await);
         Self {
             port,
+            path: path.to_owned(),
             user: user.to_owned(),
             peer,
             greeting,
@@ -174,7 +181,7 @@ impl Resumer {
         let (token, received) = (self.greeting.token.clone(), self.received);
         self.peer.reset();
         let session = Some((token.as_str(), received));
-        let mut next = Self::opened(self.port, &self.user, session).await;
+        let mut next = Self::opened(self.port, &self.path, &self.user, session).await;
         if next.greeting.state != 1 {
             next.received = 0;
             return next;
@@ -190,7 +197,7 @@ impl Resumer {
     /// The same without leaving: the old connection stays open, and is given back.
     pub async fn come_twice(self) -> (Self, Peer) {
         let session = Some((self.greeting.token.as_str(), self.received));
-        let next = Self::opened(self.port, &self.user, session).await;
+        let next = Self::opened(self.port, &self.path, &self.user, session).await;
         (next, self.peer)
     }
 

@@ -13,7 +13,7 @@ use crate::tools::run_within;
 /// The longest that an import may take.
 const IMPORT: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// The archive of an image that this tree builds (`sidecar`, `operator`, `postgres`, `busybox`, `pause`), built if it is not.
+/// The archive of an image that this tree builds (`sidecar`, `operator`, `chat`, `postgres`, `busybox`, `pause`), built if it is not.
 ///
 /// # Panics
 /// When it cannot be built.
