@@ -6,14 +6,31 @@
 )]
 
 use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::EffectiveExecution;
+use bulkhead_crds::{load, resolve};
+use bulkhead_sidecar::force::Force;
+use bulkhead_sidecar::identity::{Presented, UserId};
+use bulkhead_sidecar::process::Process;
 use bulkhead_sidecar::protocol::websocket::codec::{
     Opcode, Sender, Step, Utf8, Walker, apply_mask, write_message,
 };
 use bulkhead_sidecar::protocol::websocket::events::{CriticalEvents, Landmark};
 use bulkhead_sidecar::protocol::websocket::runs::{RunStep, Runs};
+use bulkhead_sidecar::protocol::websocket::{SocketEntry, Upgraded};
+use bulkhead_sidecar::secrets::Secrets;
+use bulkhead_sidecar::stream::Stream;
+use bulkhead_sidecar::telemetry::Metrics;
+use bulkhead_sidecar::upstream::Resolver;
+use bulkhead_sidecar::worker::Worker;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// Bytes that a read gives at the most.
@@ -155,5 +172,111 @@ fn events(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, walking, payloads, events);
+const POLICY: &str = "
+apiVersion: bulkhead.dev/v1alpha1
+kind: IsolationPolicy
+metadata: {name: chat, namespace: chat}
+spec:
+  selector: {matchLabels: {app: chat}}
+  identity: {source: Trusted}
+  webSockets:
+  - name: chat
+    listen: {port: 8080}
+    upstream: {port: 8000}
+";
+
+/// Sockets of one round: they are closed between two rounds, outside of what is measured.
+const ROUND: u64 = 200;
+
+/// The policy, in force.
+fn force() -> Force {
+    let policy = Arc::new(resolve(&load(POLICY).unwrap(), "").unwrap());
+    let secrets = Arc::new(Secrets::new(None));
+    Force::build("1".into(), &policy, &secrets, &Resolver::system(), None).unwrap()
+}
+
+/// The token that the application is given with each request: signed, and put together.
+fn tokens(criterion: &mut Criterion) {
+    let force = force();
+    let web_socket = &force.web_sockets[0];
+    let presented = Presented {
+        token: None,
+        user: Some("alice"),
+    };
+    let now = SystemTime::now();
+    let context = web_socket.verifier.verify_now(&presented, now).unwrap();
+    criterion.bench_function("context_token", |bencher| {
+        bencher.iter(|| {
+            web_socket
+                .issue(black_box(&context), Some("0123456789abcdef"))
+                .unwrap()
+        });
+    });
+}
+
+/// A session made for a socket whose two sides have upgraded, with its user and its clocks, up to where it waits for either side.
+fn sessions(criterion: &mut Criterion) {
+    let force = force();
+    let (mailbox, _letters) = mpsc::unbounded_channel();
+    let metrics = Metrics::new().unwrap();
+    let process = Arc::new(Process::new(Arc::clone(&metrics), vec![mailbox]));
+    let worker = Rc::new(Worker::new(0, process));
+    let web_socket = Arc::clone(&force.web_sockets[0]);
+    let entry = Rc::new(SocketEntry::new(web_socket, metrics.socket("chat")));
+    worker.add_socket_entry(entry);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .unwrap();
+    criterion.bench_function("session", |bencher| {
+        bencher.iter_custom(|count| {
+            let (mut took, mut left) = (Duration::ZERO, count);
+            while left > 0 {
+                let round = left.min(ROUND);
+                left -= round;
+                took += runtime.block_on(of_users(&worker, round));
+            }
+            took
+        });
+    });
+}
+
+/// How long the sessions of so many users take to be there.
+async fn of_users(worker: &Rc<Worker>, count: u64) -> Duration {
+    let (peers, sockets): (Vec<_>, Vec<_>) = (0..count)
+        .map(|number| {
+            let (client, ours) = UnixStream::pair().unwrap();
+            let (application, theirs) = UnixStream::pair().unwrap();
+            let user = UserId::parse(&format!("user-{number}")).unwrap();
+            let seat = worker.keep_seat(&"chat".into(), user).unwrap();
+            let upgraded = Upgraded {
+                entry: "chat".into(),
+                seat: Some(seat),
+                context: None,
+                client: Stream::Unix(ours),
+                client_early: Default::default(),
+                application: Stream::Unix(theirs),
+                application_early: Default::default(),
+                deflates: false,
+            };
+            ((client, application), Box::new(upgraded))
+        })
+        .unzip();
+    let begun = Instant::now();
+    for upgraded in sockets {
+        worker.take_socket(upgraded);
+    }
+    // A session counts from the beginning of its first turn, and this one comes again at the end of it.
+    while (worker.sessions() as u64) < count {
+        yield_now().await;
+    }
+    let took = begun.elapsed();
+    drop(peers);
+    while worker.sessions() > 0 {
+        yield_now().await;
+    }
+    took
+}
+
+criterion_group!(benches, walking, payloads, events, tokens, sessions);
 criterion_main!(benches);
