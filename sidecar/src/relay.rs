@@ -13,8 +13,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes of one buffer of the slab: what one `read` takes at the most.
-pub const BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of one buffer of the slab: what one `read` takes at the most. A message of 16 KiB fits with its header, so that it is one read and one
+/// write, not two.
+pub const BUFFER_BYTES: usize = 16 * 1024 + 32;
 
 /// Buffers that are kept when nobody holds them; more are given back to the allocator.
 const SPARE_BUFFERS: usize = 64;

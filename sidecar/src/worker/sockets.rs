@@ -70,15 +70,19 @@ impl Worker {
         }
     }
 
-    /// Serves a socket whose user lives here.
-    pub fn take_socket(self: &Rc<Self>, mut upgraded: Box<Upgraded>) {
-        let Some(entry) = self.socket_entry(&upgraded.entry) else {
-            return;
-        };
+    /// Serves a socket whose user lives here, and that another worker has accepted.
+    pub fn take_socket_over(self: &Rc<Self>, mut upgraded: Box<Upgraded>) {
         if let Err(error) = upgraded.settle_here() {
             // It is served all the same; the worker that accepted it goes on hearing of it first.
             tracing::debug!(%error, "a client's socket could not be moved");
         }
-        spawn_local(serve_socket(Rc::clone(self), entry, upgraded));
+        self.take_socket(upgraded);
+    }
+
+    /// Serves a socket whose user lives here, where it was accepted.
+    pub fn take_socket(self: &Rc<Self>, upgraded: Box<Upgraded>) {
+        if let Some(entry) = self.socket_entry(&upgraded.entry) {
+            spawn_local(serve_socket(Rc::clone(self), entry, upgraded));
+        }
     }
 }

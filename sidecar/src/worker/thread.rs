@@ -115,7 +115,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             fresh,
             reply,
         } => drop(reply.send(worker.renew_sockets(&entry, &fresh))),
-        Letter::Socket(upgraded) => worker.take_socket(upgraded),
+        Letter::Socket(upgraded) => worker.take_socket_over(upgraded),
         // Whoever asked has gone: the session is kept a moment for nothing.
         Letter::Claim { claim, reply } => drop(reply.send(worker.claim(&claim))),
         Letter::Returned(returned) => worker.take_returned(returned),
