@@ -258,6 +258,7 @@ async fn of_users(worker: &Rc<Worker>, count: u64) -> Duration {
                 application: Stream::Unix(theirs),
                 application_early: Default::default(),
                 deflates: false,
+                resumes: None,
             };
             ((client, application), Box::new(upgraded))
         })
