@@ -32,6 +32,9 @@ pub struct EffectivePolicy {
     pub namespace: String,
     /// The environment that it was resolved for.
     pub environment: String,
+    /// What the operator calls the cluster, which is a part of the name of whoever issues context tokens; none where nobody has named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Whether violations are refused or only counted.
     pub mode: Mode,
     /// How a user context is verified.

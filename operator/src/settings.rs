@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 
 use crate::logs::LogFormat;
 pub use sidecar::Sidecar;
-use values::{address, filled, span};
+use values::{address, cluster_name, filled, span};
 pub use webhooks::{Certificates, Reach, Webhooks};
 
 /// The settings as they were written, which may contradict each other, and leave out what the connection tells.
@@ -81,6 +81,16 @@ pub struct Settings {
         value_name = "DOMAIN"
     )]
     pub cluster_domain: String,
+    /// What this cluster is called among others: lower-case letters, digits and hyphens. Context tokens name it in their issuer
+    #[arg(
+        long,
+        env = "BULKHEAD_CLUSTER_NAME",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = cluster_name,
+        value_name = "NAME"
+    )]
+    pub cluster_name: String,
     /// What the operator is told of the sidecar
     #[command(flatten)]
     pub sidecar: Sidecar,

@@ -48,6 +48,7 @@ pub(super) fn fill(
             .clone()
             .unwrap_or_else(|| "default".to_owned()),
         environment: environment.to_owned(),
+        cluster: None,
         mode,
         identity: identity(spec.identity, &name),
         isolation: EffectiveIsolation {

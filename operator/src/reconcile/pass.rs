@@ -286,7 +286,10 @@ async fn put_in_force(
     let plan = closing::plan(&verdict.name(), wish, index);
     let closed = publish::close(&context.client, &effective.namespace, &plan).await?;
     passed.written |= closed.written;
-    let (snapshot, revision) = publish::snapshot(share::divide(effective, pods))?;
+    let mut told = share::divide(effective, pods);
+    let cluster = &context.settings.cluster_name;
+    told.cluster = (!cluster.is_empty()).then(|| cluster.clone());
+    let (snapshot, revision) = publish::snapshot(told)?;
     let publication = Publication {
         snapshot,
         revision,

@@ -35,6 +35,21 @@ pub(super) fn span(text: &str) -> Result<Duration, <names::Duration as std::str:
     text.parse().map(names::Duration::get)
 }
 
+/// The name of a cluster, or nothing. A DNS label (RFC 1123), so that it holds no `/`, which parts it from the namespace in an issuer.
+pub(super) fn cluster_name(text: &str) -> Result<String, &'static str> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = text.len() <= 63
+        && text.chars().all(is_inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_label {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "write lower-case letters, digits and hyphens, 63 at the most, with a letter or a digit at both ends",
+    )
+}
+
 /// An environment variable that is set to nothing is a list of nothing.
 pub(super) fn filled(mut list: Vec<String>) -> Vec<String> {
     list.retain(|name| !name.is_empty());
@@ -44,6 +59,16 @@ pub(super) fn filled(mut list: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_s_name_is_a_label_or_nothing() {
+        for name in ["", "eu-1", "7", "a"] {
+            assert_eq!(cluster_name(name).as_deref(), Ok(name));
+        }
+        for name in ["EU", "a/b", "a.b", "-a", "a-", "a b", &"a".repeat(64)] {
+            assert!(cluster_name(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn an_address_may_be_a_port_alone() {

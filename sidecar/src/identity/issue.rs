@@ -73,7 +73,7 @@ impl Issuer {
         } = Expected::of_context_tokens(&policy.name, &policy.identity);
         Ok(Self {
             header: URL_SAFE_NO_PAD.encode(header.to_string()),
-            issuer: issuer.unwrap_or_else(|| format!("bulkhead/{}", policy.namespace)),
+            issuer: issuer.unwrap_or_else(|| name(policy)),
             audiences,
             key_set: key_set(&key, secrets)?,
             key,
@@ -120,6 +120,16 @@ impl Issuer {
     #[must_use]
     pub fn key_set(&self) -> &str {
         &self.key_set
+    }
+}
+
+/// The namespace whose keys sign, and its cluster, where that has a name: namespaces of two clusters may be called the same, and a reader
+/// of both takes the key set by the issuer.
+fn name(policy: &EffectivePolicy) -> String {
+    let namespace = &policy.namespace;
+    match &policy.cluster {
+        Some(cluster) => format!("bulkhead/{cluster}/{namespace}"),
+        None => format!("bulkhead/{namespace}"),
     }
 }
 

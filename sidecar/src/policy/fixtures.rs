@@ -37,6 +37,7 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
         name: "chat".to_owned(),
         namespace: "default".to_owned(),
         environment: "staging".to_owned(),
+        cluster: None,
         mode: Mode::Enforce,
         identity: EffectiveIdentity {
             source: IdentitySource::Trusted,

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::world::{PATIENCE, Scene, spec};
+use super::world::{CLUSTER, PATIENCE, Scene, spec};
 
 #[tokio::test]
 async fn what_is_published_is_marked_and_copies_nothing_of_the_policy() {
@@ -19,6 +19,8 @@ async fn what_is_published_is_marked_and_copies_nothing_of_the_policy() {
         .await
         .unwrap();
     scene.until("chat", "Accepted", "Accepted").await;
+    let published = scene.snapshot("chat", |_| true).await;
+    assert_eq!(published.policy().cluster.as_deref(), Some(CLUSTER));
     let template = scene.templates().get("chat").await.unwrap();
     let snapshot = scene.maps().get("bulkhead-chat").await.unwrap();
     for (labels, annotations, owners) in [

@@ -6,7 +6,7 @@ use bulkhead_crds::kinds::{Condition, ConditionStatus, InjectionTemplate, Isolat
 use bulkhead_crds::names::objects::{ENABLED, ENVIRONMENT, INJECTION};
 use bulkhead_crds::wire::Snapshot;
 use bulkhead_tests::cluster::ControlPlane;
-use bulkhead_tests::operator::{Operator, control_plane};
+use bulkhead_tests::operator::{Launch, Operator, control_plane};
 use bulkhead_tests::wait;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -16,6 +16,9 @@ use tokio::sync::OnceCell;
 
 /// The longest that anything here may take: the operator looks at Secrets again after 5 s.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the operator calls the cluster.
+pub const CLUSTER: &str = "eu-1";
 
 /// The control plane and its operator.
 pub struct World {
@@ -36,7 +39,11 @@ async fn world() -> &'static World {
     WORLD
         .get_or_init(|| async {
             let cluster = control_plane().await;
-            let operator = Operator::start(&cluster).await;
+            let launch = Launch {
+                arguments: vec![format!("--cluster-name={CLUSTER}")],
+                ..Launch::default()
+            };
+            let operator = Operator::start_with(&cluster, &launch).await;
             operator.until_installed().await;
             World { cluster, operator }
         })

@@ -101,6 +101,30 @@ fn a_token_says_everything_that_the_context_does_and_for_how_long() {
 }
 
 #[test]
+fn the_issuer_is_the_namespace_of_its_cluster_unless_the_policy_names_another() {
+    let provider = Signer::ed25519("idp");
+    let mut policy = policy(POLICY, jwt_identity(inline(&[provider.jwk()])));
+    let theirs = provider.token(&claims_with(json!({"sub": "alice"})));
+    let secrets = Secrets::new(None);
+    let verifier = Verifier::new(&policy, &secrets, None).unwrap();
+    let context = verifier.verify_now(&token(&theirs), at(NOW)).unwrap();
+    let issuer = |policy: &EffectivePolicy| {
+        let issuer = Issuer::new(policy, &secrets).unwrap();
+        let token = issuer.issue(&context, None, at(NOW)).unwrap();
+        part(&token, 1)["iss"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(issuer(&policy), "bulkhead/chat-staging");
+    policy.cluster = Some("eu-1".to_owned());
+    assert_eq!(issuer(&policy), "bulkhead/eu-1/chat-staging");
+    policy.identity.signed_context = Some(SignedContext {
+        issuer: Some("prod-eu/chat".into()),
+        audiences: None,
+        jwks: None,
+    });
+    assert_eq!(issuer(&policy), "prod-eu/chat");
+}
+
+#[test]
 fn a_token_never_outlives_the_one_that_it_was_made_of() {
     let provider = Signer::ed25519("idp");
     let policy = policy(POLICY, jwt_identity(inline(&[provider.jwk()])));
