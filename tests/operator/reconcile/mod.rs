@@ -7,4 +7,5 @@ mod credentials;
 mod evict;
 mod objects;
 mod pods;
+mod takeover;
 mod world;
