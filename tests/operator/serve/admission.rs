@@ -62,6 +62,34 @@ async fn a_policy_with_three_mistakes_is_refused_with_all_three_fields() {
 }
 
 #[tokio::test]
+async fn a_websocket_s_mistakes_are_told_by_the_schema_and_the_rest_by_the_webhook() {
+    let cluster = control_plane().await;
+    let operator = Operator::start(&cluster).await;
+    operator.until_installed().await;
+    let with = |listener: &str| {
+        format!("{POLICY}  webSockets:\n  - {{name: chat, upstream: {{port: 8000}}, {listener}}}\n")
+    };
+    // The API server sees this one by itself, before anybody else is asked.
+    let refused = apply(&cluster, &with("tokens: [{source: Cookie}]")).await;
+    let rule = "spec.webSockets[0].tokens[0].key: Invalid value: Header, Cookie and Query need key";
+    assert!(!refused.success, "{refused:?}");
+    assert!(
+        refused.errors.replace("\"object\": ", "").contains(rule),
+        "{refused:?}"
+    );
+    let unheard = "allowedOrigins: ['https://chat.example/'], criticalEvents: [/kind], tokens: [{source: Query, key: token}]";
+    let refused = apply(&cluster, &with(unheard)).await;
+    for said in [
+        "spec.webSockets[chat].allowedOrigins[0]: ",
+        "write `https://chat.example`",
+        "spec.webSockets[chat].criticalEvents[0]: ",
+        "Warning: spec.webSockets[chat].tokens[0]: the query parameter token",
+    ] {
+        assert!(refused.errors.contains(said), "{said} in {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_legal_and_unwise_is_warned_of() {
     let cluster = control_plane().await;
     let operator = Operator::start(&cluster).await;
