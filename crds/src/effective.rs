@@ -382,3 +382,11 @@ pub struct EffectiveWebSocket {
     /// Events that are never dropped.
     pub critical_events: Vec<String>,
 }
+
+impl EffectiveWebSocket {
+    /// Whether clients may opt in to sessions that survive their connection.
+    #[must_use]
+    pub const fn offers_resume(&self) -> bool {
+        !self.resume_window.is_zero() && self.resume_buffer > 0
+    }
+}

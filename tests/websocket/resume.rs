@@ -202,6 +202,18 @@ async fn a_newer_connection_takes_over_and_the_older_one_is_told() {
 }
 
 #[tokio::test]
+async fn a_message_that_the_policy_allows_is_held_until_it_is_whole() {
+    // Within `messageBytes`, and larger than `bufferPerUser`, both as they are by default.
+    const SIZE: usize = 1_000_000;
+    let server = Server::start(Kind::Websockets).await;
+    let settings = "resume: {window: 60s, buffer: 2Mi}";
+    let stage = SocketStage::start(Policy::trusted().web_socket(settings), server.port()).await;
+    let mut client = Resumer::open(stage.port(), "alice").await;
+    client.send(Frame::binary(vec![1; SIZE])).await;
+    assert_eq!(client.message().await.len(), SIZE);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_opt_in_gets_a_plain_web_socket() {
     let server = Server::start(Kind::Websockets).await;
     let stage = stage(server.port()).await;

@@ -31,35 +31,50 @@ pub(super) fn buffer_small(policy: &EffectivePolicy) -> Complaints {
     })
 }
 
-/// Sockets are kept for nobody.
+/// What says that nothing is kept, and what then says nothing.
 pub(super) fn off(policy: &EffectivePolicy) -> Complaints {
     per_web_socket(policy, |one| {
-        if !one.resume_window.is_zero() {
+        let at = |field: &str| web_socket(&one.name, &format!("resume.{field}"));
+        if one.offers_resume() {
             return Vec::new();
         }
-        let unread = ["buffer", "totalBytes"].map(|field| format!("resume.{field}"));
-        let unread = unread
+        if !one.resume_window.is_zero() {
+            let message = "is 0, which offers no resume: write `window: 0s` where that is meant, or 4Ki or more";
+            return vec![complain(at("buffer"), message)];
+        }
+        let unread = ["buffer", "totalBytes"]
             .into_iter()
             .filter(|field| is_written(policy, one, field));
         unread
             .map(|field| {
                 let message = "has no effect with `window: 0s`, which offers no resume: leave it out, or write a window";
-                complain(web_socket(&one.name, &field), message)
+                complain(at(field), message)
             })
             .collect()
     })
 }
 
-/// A socket's age goes on while its client is away.
-pub(super) fn over_lifetime(policy: &EffectivePolicy) -> Complaints {
+/// A socket's age goes on while its client is away, and so does the silence of its application.
+pub(super) fn outlived(policy: &EffectivePolicy) -> Complaints {
     per_offer(policy, |one| {
-        let lifetime = one.max_lifetime?;
+        let window = one.resume_window;
+        let ends = [
+            (one.max_lifetime, "maxLifetime", "ends every session"),
+            (
+                one.idle,
+                "idle",
+                "ends a session whose application says nothing meanwhile",
+            ),
+        ];
+        let (limit, field, what) = ends.into_iter().find_map(|(limit, field, what)| {
+            Some((limit.filter(|limit| window > *limit)?, field, what))
+        })?;
         let message = format!(
-            "{} is longer than timeouts.maxLifetime {}, which ends a socket for good: lower it, or raise maxLifetime",
-            names::Duration::from(one.resume_window),
-            names::Duration::from(lifetime)
+            "{} is longer than timeouts.{field} {}, which {what}: lower it, or raise {field}",
+            names::Duration::from(window),
+            names::Duration::from(limit)
         );
-        (one.resume_window > lifetime).then_some(("resume.window", message))
+        Some(("resume.window", message))
     })
 }
 
@@ -68,7 +83,7 @@ pub(super) fn compressed(policy: &EffectivePolicy) -> Complaints {
     per_offer(policy, |one| {
         let asks = ["window", "buffer", "totalBytes"]
             .iter()
-            .any(|field| is_written(policy, one, &format!("resume.{field}")));
+            .any(|field| is_written(policy, one, field));
         let message = "is Pass, and messages of a socket that can be resumed are not compressed all the same: write Auto, or `resume: {window: 0s}`";
         (asks && one.compression == Compression::Pass).then(|| ("compression", message.to_owned()))
     })
@@ -80,12 +95,13 @@ fn per_offer(
     check: impl Fn(&EffectiveWebSocket) -> Option<(&'static str, String)>,
 ) -> Complaints {
     per_web_socket(policy, |one| {
-        let found = check(one).filter(|_| !one.resume_window.is_zero());
+        let found = check(one).filter(|_| one.offers_resume());
         let complaint = |(field, message)| complain(web_socket(&one.name, field), message);
         found.map(complaint).into_iter().collect()
     })
 }
 
 fn is_written(policy: &EffectivePolicy, one: &EffectiveWebSocket, field: &str) -> bool {
-    *policy.origins.of(&web_socket(&one.name, field)) != Origin::Default
+    let path = web_socket(&one.name, &format!("resume.{field}"));
+    *policy.origins.of(&path) != Origin::Default
 }

@@ -140,6 +140,11 @@ pub static RULES: &[Rule] = &[
     rule("MessageSize", Warning, Effective(web_sockets::message_size)),
     rule("BufferSmall", Warning, Effective(web_sockets::buffer_small)),
     rule(
+        "MessageOverMemory",
+        Warning,
+        Effective(web_sockets::message_over_memory),
+    ),
+    rule(
         "BufferOverMemory",
         Warning,
         Effective(web_sockets::buffer_over_memory),
@@ -156,11 +161,7 @@ pub static RULES: &[Rule] = &[
         Effective(resume::buffer_small),
     ),
     rule("ResumeOff", Warning, Effective(resume::off)),
-    rule(
-        "ResumeOverLifetime",
-        Warning,
-        Effective(resume::over_lifetime),
-    ),
+    rule("ResumeOutlived", Warning, Effective(resume::outlived)),
     rule("ResumeCompressed", Warning, Effective(resume::compressed)),
     rule("EventNeverMatches", Error, Effective(events::never_matches)),
     rule("EventTwice", Error, Effective(events::twice)),

@@ -134,6 +134,19 @@ pub(super) fn buffer_over_memory(policy: &EffectivePolicy) -> Complaints {
     })
 }
 
+/// A client that opts in to resume has each message held until it is whole.
+pub(super) fn message_over_memory(policy: &EffectivePolicy) -> Complaints {
+    let most = policy.limits.memory_per_user;
+    per_field(policy, "limits.messageBytes", |one| {
+        let message = format!(
+            "{} is more than limits.memoryPerUser {}, and of a client that offers resume a message is held until it is whole: lower it, raise memoryPerUser, or write `resume: {{window: 0s}}`",
+            names::Quantity::from(one.message_bytes),
+            names::Quantity::from(most)
+        );
+        (one.offers_resume() && one.message_bytes > most).then_some(message)
+    })
+}
+
 /// What is compressed is not read.
 pub(super) fn compressed_unread(policy: &EffectivePolicy) -> Complaints {
     per_field(policy, "compression", |one| {

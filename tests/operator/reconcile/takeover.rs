@@ -37,7 +37,8 @@ fn shut(policy: &NetworkPolicy) -> BTreeSet<i32> {
             let Some(IntOrString::Int(first)) = range.port else {
                 panic!("a port by name: {range:?}")
             };
-            (first..=range.end_port.unwrap_or(first)).for_each(|port| drop(shut.remove(&port)));
+            let last = range.end_port.unwrap_or(first);
+            shut.retain(|port| !(first..=last).contains(port));
         }
     }
     shut

@@ -189,8 +189,21 @@ pub(super) const BROKEN: &[Case] = &[
     ),
     (
         "MessageSize",
-        &[SOCKET, ("webSockets/0/limits/messageBytes", "1Gi")],
+        &[
+            SOCKET,
+            ("limits/memoryPerUser", "1Gi"),
+            ("webSockets/0/limits/messageBytes", "1Gi"),
+        ],
     ),
+    (
+        "MessageOverMemory",
+        &[SOCKET, ("webSockets/0/limits/messageBytes", "2Mi")],
+    ),
+    (
+        "ResumeOutlived",
+        &[SOCKET, ("webSockets/0/resume/window", "6m")],
+    ),
+    ("ResumeOff", &[SOCKET, ("webSockets/0/resume/buffer", "0")]),
     (
         "BufferSmall",
         &[
@@ -251,7 +264,7 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
-        "ResumeOverLifetime",
+        "ResumeOutlived",
         &[
             SOCKET,
             (

@@ -90,6 +90,12 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
             "webSockets/0/limits",
             "{messageBytes: 64Mi, bufferPerUser: 1Ki, slowConsumer: Wait}",
         ),
+        ("limits/memoryPerUser", "64Mi"),
+    ],
+    &[
+        SOCKET,
+        ("webSockets/0/limits/messageBytes", "2Mi"),
+        ("webSockets/0/resume/window", "0s"),
     ],
     &[SOCKET, ("webSockets/0/limits/bufferPerUser", "1Mi")],
     &[SOCKET, ("webSockets/0/compression", "Pass")],
@@ -109,7 +115,7 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         SOCKET,
         (
             "webSockets/0/resume",
-            "{window: 1h, buffer: 4Ki, totalBytes: 4Ki}",
+            "{window: 5m, buffer: 4Ki, totalBytes: 4Ki}",
         ),
     ],
     &[

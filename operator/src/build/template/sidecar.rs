@@ -150,15 +150,14 @@ pub fn resources(policy: &EffectivePolicy) -> Resources {
     }
 }
 
-/// What is kept for sockets whose clients are away, in MiB: a ledger of its own for each listener.
+/// What is kept for sockets that may lose their clients, in MiB: one ledger for all, of which each listener says how full it may be.
 fn resumes_mib(policy: &EffectivePolicy) -> u64 {
     let offering = policy
         .web_sockets
         .iter()
-        .filter(|socket| !socket.resume_window.is_zero());
-    offering
-        .map(|socket| socket.resume_total.div_ceil(1 << 20))
-        .sum()
+        .filter(|socket| socket.offers_resume());
+    let most = offering.map(|socket| socket.resume_total).max();
+    most.unwrap_or_default().div_ceil(1 << 20)
 }
 
 /// Of the sidecar itself, never of an upstream: one database that is away must not take every pod out of its Service.

@@ -180,8 +180,12 @@ fn memory_holds_what_is_kept_for_resumes() {
             "49Mi",
         ),
         (
+            "[{name: a, upstream: {port: 80}, resume: {buffer: 0}}]",
+            "49Mi",
+        ),
+        (
             "[{name: a, upstream: {port: 80}}, {name: b, listen: {port: 81}, upstream: {port: 82}}]",
-            "177Mi",
+            "113Mi",
         ),
     ] {
         assert_eq!(limit(sockets).as_deref(), Some(expected), "{sockets}");

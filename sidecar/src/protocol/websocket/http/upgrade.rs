@@ -20,7 +20,6 @@ use super::super::handshake::{
     Accepted, Offer, Refusal, check_answer, offered_extensions, without_hop_by_hop,
 };
 use super::super::seat::Seat;
-use super::super::session::offers_resume;
 use super::super::upgraded::{Resumes, Upgraded};
 use super::body::Body;
 use super::caller::{Caller, caller, keep_seat};
@@ -55,7 +54,7 @@ pub(super) async fn upgrade(
     let (mut parts, _) = request.into_parts();
     refuse_while_leaving(front)?;
     check_path(&force, &parts.uri)?;
-    let offer = Offer::of(&parts.headers, offers_resume(&force.settings));
+    let offer = Offer::of(&parts.headers, force.settings.offers_resume());
     if let Ok(offer) = &offer
         && let Some(pod) = elsewhere(front, &force, offer)
         && let Relayed::Done(answer) = relay(front, &force, &parts, client.clone(), pod).await

@@ -51,7 +51,6 @@ use close::Ending;
 use deliveries::Deliveries;
 use reading::Reading;
 use resuming::Resuming;
-pub(super) use resuming::offers_resume;
 
 /// One socket of one user.
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bulkhead_crds::effective::EffectiveWebSocket;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -370,9 +369,4 @@ impl FinalReason {
             Self::Memory => "resume.totalBytes",
         }
     }
-}
-
-/// Whether the policy offers to resume what is lost.
-pub(in super::super) const fn offers_resume(settings: &EffectiveWebSocket) -> bool {
-    !settings.resume_window.is_zero() && settings.resume_buffer > 0
 }

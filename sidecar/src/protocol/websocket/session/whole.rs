@@ -142,12 +142,14 @@ impl Session {
         self.tell(&message);
     }
 
-    /// Makes sure that the rest of a message fits that is held until it is whole: as it comes, not as a header promises.
+    /// Makes sure that the rest of a message fits that is held until it is whole: as it comes, not as a header promises. What the policy
+    /// lets a client send at once fits always, and beside it whatever a user's buffers may hold.
     pub(super) fn make_room_for_message(&mut self) {
         if self.resuming.is_none() || self.client.walked == 0 {
             return;
         }
-        let limit = self.entry.force_now().settings.buffer_per_user;
+        let beside = self.entry.force_now().settings.buffer_per_user;
+        let limit = self.force.settings.message_bytes + beside;
         if self.closing.is_none() && self.user.held() > limit {
             let reason = self.named("limits.bufferPerUser");
             self.close(Close::TRY_AGAIN_LATER, &reason, Initiator::Sidecar);

@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::super::handshake::{Offer, Refusal};
-use super::super::super::session::offers_resume;
 use super::super::body::{Body, own};
 use super::super::front::{Front, answer, speak};
 use super::{CLIENT, ENTRY, asked_for};
@@ -64,7 +63,7 @@ fn front(worker: &Rc<Worker>, headers: &HeaderMap) -> Option<Front> {
     let entry = worker.socket_entry(said(ENTRY)?)?;
     let peer: IpAddr = said(CLIENT)?.parse().ok()?;
     let force = entry.force();
-    let offer = Offer::of(headers, offers_resume(&force.settings)).ok()?;
+    let offer = Offer::of(headers, force.settings.offers_resume()).ok()?;
     let token = asked_for(&force, &offer)?;
     (token.pod == worker.process.pod()).then(|| Front {
         worker: Rc::clone(worker),
