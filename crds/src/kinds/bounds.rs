@@ -19,9 +19,11 @@ pub(crate) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
 /// A token as HTTP has them (RFC 9110, section 5.6.2), without the `%` that a query would take for the beginning of an escape: the name of
 /// a header, a cookie or a query parameter.
 pub(crate) const TOKEN: &str = "^[A-Za-z0-9!#$&'*+.^_`|~-]+$";
+/// A request's path as it is written, or nothing.
+pub(crate) const PATH: &str = "^(/[!-~]*)?$";
 
 /// What the patterns are called in an error.
-pub(crate) const PATTERNS: [(&str, &str); 6] = [
+pub(crate) const PATTERNS: [(&str, &str); 7] = [
     (LABEL, "a name of lower-case letters, digits and `-`"),
     (
         OBJECT_NAME,
@@ -39,6 +41,10 @@ pub(crate) const PATTERNS: [(&str, &str); 6] = [
     (
         TOKEN,
         "the name of a header, a cookie or a query parameter, without blanks, quotes and separators",
+    ),
+    (
+        PATH,
+        "a path that begins with `/`, without blanks, or nothing",
     ),
 ];
 

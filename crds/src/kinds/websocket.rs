@@ -34,7 +34,7 @@ pub struct WebSocket {
     pub paths: Option<Vec<String>>,
     /// The path at which a client renews its token by a POST; it never reaches the application. An empty text takes no path away. Default:
     /// `/.bulkhead/token`.
-    #[schemars(length(max = 253), regex(pattern = "^(/[!-~]*)?$"))]
+    #[schemars(length(max = 253), regex(pattern = super::bounds::PATH))]
     pub token_path: Option<String>,
     /// The timeouts. `0s` switches one off, except `handshake` and `pong`.
     pub timeouts: Option<WebSocketTimeouts>,

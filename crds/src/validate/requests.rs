@@ -123,26 +123,36 @@ fn per_origin(
     })
 }
 
-/// A prefix that no request's path has.
+/// A path that no request has, or the beginning of none.
 pub(super) fn path(policy: &EffectivePolicy) -> Complaints {
-    per_path(policy, |_, path| {
-        let end = path.find(['?', '#']).unwrap_or(path.len());
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let right = format!("{slash}{}", &path[..end]);
-        let odd = |c: char| !c.is_ascii_graphic();
-        let fault = if path.contains("://") {
-            "is an address, and paths are compared alone: write what stands behind the host, beginning with `/`".to_owned()
-        } else if end < path.len() {
-            format!("has a query or a fragment, and paths are compared without: write `{right}`")
-        } else if path.contains(odd) {
-            "has characters that stand percent-encoded in a request: write it as the request does (`%20` for a blank)".to_owned()
-        } else if !slash.is_empty() {
-            format!("does not begin with `/`, as every path does: write `{right}`")
-        } else {
-            return None;
-        };
-        Some(format!("`{path}` {fault}"))
-    })
+    let mut complaints = per_path(policy, |_, path| path_fault(path));
+    complaints.extend(per_web_socket(policy, |one| {
+        let fault = one.token_path.as_deref().and_then(path_fault);
+        let complaint = |fault| complain(web_socket(&one.name, "tokenPath"), fault);
+        fault.map(complaint).into_iter().collect()
+    }));
+    complaints
+}
+
+fn path_fault(path: &str) -> Option<String> {
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let right = format!("{slash}{}", &path[..end]);
+    let odd = |c: char| !c.is_ascii_graphic();
+    let fault = if path.is_empty() {
+        return None;
+    } else if path.contains("://") {
+        "is an address, and paths are compared alone: write what stands behind the host, beginning with `/`".to_owned()
+    } else if end < path.len() {
+        format!("has a query or a fragment, and paths are compared without: write `{right}`")
+    } else if path.contains(odd) {
+        "has characters that stand percent-encoded in a request: write it as the request does (`%20` for a blank)".to_owned()
+    } else if !slash.is_empty() {
+        format!("does not begin with `/`, as every path does: write `{right}`")
+    } else {
+        return None;
+    };
+    Some(format!("`{path}` {fault}"))
 }
 
 /// A prefix that another one has already.

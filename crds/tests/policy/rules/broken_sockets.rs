@@ -139,6 +139,10 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
+        "PathForm",
+        &[SOCKET, ("webSockets/0/tokenPath", "'/renew?x'")],
+    ),
+    (
         "PathCovered",
         &[SOCKET, ("webSockets/0/paths", "[/ws/chat, /ws]")],
     ),

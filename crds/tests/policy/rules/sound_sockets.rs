@@ -52,6 +52,8 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         ("webSockets/0/paths/3", "/chat"),
     ],
     &[SOCKET, ("webSockets/0/paths", "[/]")],
+    &[SOCKET, ("webSockets/0/tokenPath", "''")],
+    &[SOCKET, ("webSockets/0/tokenPath", "/auth/renew")],
     &[
         SOCKET,
         (
