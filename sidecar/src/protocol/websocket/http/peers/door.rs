@@ -1,5 +1,6 @@
 //! Where other pods come in, on behalf of clients whose sessions live here.
 
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::super::entry::SocketEntry;
 use super::super::super::handshake::{Offer, Refusal};
 use super::super::body::{Body, own};
 use super::super::front::{Front, answer, speak};
@@ -34,7 +36,7 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream) {
     let stream = match timeout(PATIENCE, peers.accept(tcp)).await {
         Ok(Ok(stream)) => Stream::TlsServer(Box::new(stream)),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "somebody who is no pod of this namespace's is refused at the port for other pods");
+            tell_refused(&entries, &error);
             return;
         }
         Err(_) => return,
@@ -44,6 +46,17 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream) {
         async move { admit(&worker, request).await }
     })
     .await;
+}
+
+/// Told now and then: whoever scans ports is here too.
+fn tell_refused(entries: &[Rc<SocketEntry>], error: &io::Error) {
+    let Some(first) = entries.first() else { return };
+    first.metrics.clients.notice("peer", |_, left_out| {
+        tracing::warn!(
+            %error, left_out,
+            "somebody who is no pod of this namespace is refused at the port for other pods"
+        );
+    });
 }
 
 /// What a request gets: what any client of its entry would, if the session that it asks for is this pod's.

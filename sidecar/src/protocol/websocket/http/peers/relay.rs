@@ -32,11 +32,12 @@ const REACH: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// The silence after which another pod is asked whether it is there; two and a half times as long, and it is not.
+/// The silence after which another pod is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(10);
-/// How long it may leave bytes unacknowledged. One that is alive and takes nothing for so long loses its client too: the client comes back,
-/// and nothing is lost.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+/// How long it may leave that, or bytes, unacknowledged (`TCP_USER_TIMEOUT`, which decides about probes too: `tcp(7)`). One that is alive and
+/// takes nothing for so long loses its client as well: the client comes back, and nothing is lost. Measured with all packets to and from the
+/// other pod dropped: the client heard of it after 30.6 s, whether it had bytes under way or not.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// What became of a client whose session lives in another pod.
 #[derive(Debug)]
@@ -150,8 +151,7 @@ fn notice_death(tcp: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(PROBE)
-            .with_interval(PROBE / 2)
-            .with_retries(3),
+            .with_interval(PROBE / 2),
     )?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
