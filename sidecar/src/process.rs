@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
 use tokio::sync::oneshot;
 
 use crate::admin::{Inventory, UserRow};
 use crate::factory::fairness::Limiter;
 use crate::force::{DatabaseForce, Force};
-use crate::identity::LiveSockets;
+use crate::identity::{Issuer, LiveSockets};
 use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::worker::mailbox::{Letter, Sender};
@@ -22,6 +24,8 @@ pub struct Process {
     pub metrics: Arc<Metrics>,
     /// The sockets that are open.
     pub live: LiveSockets,
+    /// Signs context tokens, where the policy has any.
+    issuer: ArcSwapOption<Issuer>,
     mailboxes: Vec<Sender>,
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
     users: AtomicU32,
@@ -40,6 +44,7 @@ impl Process {
         Self {
             metrics,
             live: LiveSockets::default(),
+            issuer: ArcSwapOption::empty(),
             mailboxes,
             limiters: Mutex::default(),
             users: AtomicU32::new(0),
@@ -96,8 +101,15 @@ impl Process {
         }
     }
 
+    /// The context tokens of this revision are those whose keys are told from here on.
+    pub fn publish_keys(&self, force: &Force) {
+        self.issuer.store(force.issuer.clone());
+    }
+
     /// Puts a revision in force on every worker.
     pub fn put_in_force(&self, force: &Arc<Force>) {
+        // Before anything is signed by a new key.
+        self.publish_keys(force);
         self.send_all(|| Letter::Force(Arc::clone(force)));
     }
 
@@ -180,6 +192,11 @@ impl Drop for Open<'_> {
 }
 
 impl Inventory for Process {
+    fn context_keys(&self) -> Option<String> {
+        let issuer = self.issuer.load();
+        Some(issuer.as_ref()?.key_set().to_owned())
+    }
+
     fn users(&self) -> std::pin::Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>> {
         Box::pin(async {
             let mut rows = Vec::new();

@@ -191,6 +191,7 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
     let process = Process::new(Arc::clone(metrics), mailboxes)
         .with_grace(args.grace)
         .at(pod);
+    process.publish_keys(force);
     let process = Arc::new(process);
     let mut threads = Vec::new();
     for (index, mailbox) in receivers.into_iter().enumerate() {

@@ -156,16 +156,17 @@ const PYTHON_PACKAGES: [&str; 3] = [
 const PYTHON_FOLDER: &str = "python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26";
 
 /// The same for WebSockets and HTTP.
-const WEB_PACKAGES: [&str; 5] = [
+const WEB_PACKAGES: [&str; 6] = [
     "websockets==17.*",
     "uvicorn==0.54.*",
     "starlette==1.10.*",
     "hypercorn==0.18.*",
     "httpx[http2]==0.28.*",
+    "pyjwt[crypto]==2.15.*",
 ];
 /// Where they are installed, in the cache.
 const WEB_FOLDER: &str =
-    "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18-httpx-0.28";
+    "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18-httpx-0.28-pyjwt-2.15";
 
 /// The release of Node's package `ws`.
 const NODE_WS: &str = "ws@8.23.0";

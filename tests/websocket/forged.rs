@@ -193,12 +193,12 @@ async fn where_a_user_is_required_only_a_named_pages_preflight_comes_without() {
 async fn trailers_pass_in_both_directions() {
     let (application, stage) = stage_with("", "{}").await;
     let asking = Asking::request("POST", "/upload")
-        .header("Trailer", "X-Checksum")
+        .header("Trailer", "X-Checksum, X-Bulkhead-User, X-Forwarded-For")
         .header("TE", "trailers")
         .header("Connection", "TE")
         .header("Transfer-Encoding", "chunked");
     let mut bytes = asking.bytes();
-    bytes.extend(b"5\r\nhello\r\n0\r\nX-Checksum: abc\r\n\r\n");
+    bytes.extend(b"5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Bulkhead-User: mallory\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
     let answering = async {
         let mut asked = application.asked().await;
         let body = asked.peer.until(b"0\r\n").await;

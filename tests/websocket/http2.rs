@@ -32,6 +32,8 @@ async fn http2_without_tls_comes_through_as_http2() {
                 "Authorization: Bearer alice",
                 "-H",
                 "X-Bulkhead-User: mallory",
+                "-H",
+                "Sec-WebSocket-Protocol: chat, bulkhead.token.YWxpY2U",
             ])
             .args(["-w", "\n%{http_version} %{response_code}"])
             .arg(format!("http://127.0.0.1:{}/a/b?c", stage.port()));
@@ -47,6 +49,9 @@ async fn http2_without_tls_comes_through_as_http2() {
         let headers = headers_in(&said);
         assert_eq!(headers["x-bulkhead-user"], "alice");
         assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        let host = format!("127.0.0.1:{}", stage.port());
+        assert_eq!(headers["x-forwarded-host"], host);
+        assert_eq!(headers["sec-websocket-protocol"], "chat");
     }
 }
 

@@ -15,6 +15,7 @@ mod drain;
 mod echo;
 mod forged;
 mod http2;
+mod keys;
 mod killed;
 mod live_policy;
 mod load;

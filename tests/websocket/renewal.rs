@@ -279,3 +279,53 @@ async fn a_user_that_is_trusted_by_name_needs_no_fresh_token() {
         r#"{"renewed":1,"expires":null}"#
     );
 }
+
+/// What the sidecar answers a token that comes on the socket itself: whether it was refused, until when the socket may live, and why.
+async fn sent_on(client: &mut Peer, token: &str) -> (bool, u64, String) {
+    let message = [b"\xF5bk1\x04", token.as_bytes()].concat();
+    client.send(Frame::binary(message)).await;
+    let answer = client.next().await.payload;
+    let body = answer.strip_prefix(b"\xF5bk1\x04").expect("a CREDENTIAL");
+    let until = u64::from_be_bytes(body[1..9].try_into().unwrap());
+    (
+        body[0] == 1,
+        until,
+        String::from_utf8(body[9..].to_vec()).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_resumes_sends_its_token_on_the_socket_and_hears_until_when_it_lives() {
+    let entry = "{timeouts: {expiryGrace: 2s}, resume: {window: 60s}}";
+    let world = World::with(entry, "{}").await;
+    let end = seconds_from_now(2);
+    let mut ends = Vec::new();
+    for user in ["alice", "bob"] {
+        let asking = Asking::upgrade("/ws")
+            .bearer(&world.token(user, end, Some(user)))
+            .header("Sec-WebSocket-Protocol", "bulkhead.resume.v1, bulkhead.v1");
+        let (answer, peer) = tokio::join!(world.stage.ask(&asking), world.application.opened());
+        let mut client = answer.opened();
+        assert!(client.next().await.payload.starts_with(b"\xF5bk1\x01"));
+        ends.push((client, peer));
+    }
+    let [(mut alice, mut peer), (mut bob, _bob_peer)] = ends.try_into().unwrap();
+    let later = seconds_from_now(60);
+    for (token, why) in [
+        (world.token("bob", later, Some("bob")), "another user's"),
+        (world.token("alice", later, Some("other")), "another login"),
+        (world.token("alice", end - 60, Some("alice")), "expired"),
+        ("rubbish".to_owned(), "token"),
+    ] {
+        let (refused, until, reason) = sent_on(&mut alice, &token).await;
+        assert!(refused && reason.contains(why), "{reason}");
+        assert_eq!(until, end as u64);
+    }
+    let fresh = world.token("alice", later, Some("alice"));
+    let answer = sent_on(&mut alice, &fresh).await;
+    assert_eq!(answer, (false, later as u64, String::new()));
+    expired(&mut bob).await;
+    talks(&mut alice, &mut peer).await;
+    assert_eq!(world.renewals("renewed").await as u64, 1);
+    assert_eq!(world.renewals("refused").await as u64, 4);
+}

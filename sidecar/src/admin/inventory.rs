@@ -81,6 +81,11 @@ pub struct ExecutionsReport {
 
 /// Answers for the engine. Asked on the control thread; the workers are asked by message, so the answer may take a moment.
 pub trait Inventory: Send + Sync + 'static {
+    /// The public keys of the context tokens that are signed here (RFC 7517, section 5), where there are any.
+    fn context_keys(&self) -> Option<String> {
+        None
+    }
+
     /// The factories of all workers, in no order.
     fn users(&self) -> Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>>;
 }

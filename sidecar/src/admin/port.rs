@@ -1,4 +1,4 @@
-//! The TCP door: metrics, health, readiness, revision. It may be reached by the whole pod and by Prometheus, so nothing here
+//! The TCP door: metrics, health, readiness, revision, and the public keys of context tokens. It may be reached by the whole pod and by Prometheus, so nothing here
 //! names a user, shows a policy's text, or changes anything.
 
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::telemetry::{CONTENT_TYPE, Clients};
 /// How long to wait after an accept that failed, usually for want of file descriptors.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-const KNOWN: &str = "/metrics, /healthz, /readyz and /revision";
+const KNOWN: &str = "/metrics, /healthz, /readyz, /revision and /jwks.json";
 
 /// Connections that the kernel holds for a busy port.
 const BACKLOG: i32 = 128;
@@ -184,6 +184,13 @@ fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
         "/readyz" => match state.readiness.check() {
             Ok(()) => reply::text(StatusCode::OK, "ready"),
             Err(reason) => reply::text(StatusCode::SERVICE_UNAVAILABLE, reason),
+        },
+        "/jwks.json" => match state.inventory.context_keys() {
+            Some(keys) => reply::key_set(keys),
+            None => reply::text(
+                StatusCode::NOT_FOUND,
+                "the policy has no webSockets, so that no context tokens are signed here",
+            ),
         },
         "/revision" => reply::json(&RevisionReport::of(state)),
         _ => reply::not_found(KNOWN),

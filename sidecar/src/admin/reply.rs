@@ -31,6 +31,14 @@ pub(super) fn of(status: StatusCode, content_type: &'static str, body: Bytes) ->
     reply
 }
 
+/// A key set (RFC 7517, section 8.5.2). Whoever keeps it asks again before each use: a key that was turned is seen at once.
+pub(super) fn key_set(keys: String) -> Reply {
+    let mut reply = of(StatusCode::OK, "application/jwk-set+json", keys.into());
+    let headers = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply
+}
+
 pub(super) fn not_found(known: &str) -> Reply {
     text(
         StatusCode::NOT_FOUND,

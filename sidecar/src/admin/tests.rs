@@ -30,6 +30,10 @@ use crate::telemetry::{Metrics, UnfinishedRun};
 struct TwoUsers;
 
 impl Inventory for TwoUsers {
+    fn context_keys(&self) -> Option<String> {
+        Some(r#"{"keys":[]}"#.into())
+    }
+
     fn users(&self) -> Pin<Box<dyn Future<Output = Vec<UserRow>> + Send + '_>> {
         let row = |user_id: &str| UserRow {
             user_id: user_id.to_owned(),
@@ -111,6 +115,18 @@ impl Doors {
         let (status, _, body) = self.request("GET", path).await;
         (status, body)
     }
+}
+
+#[tokio::test]
+async fn the_public_keys_are_a_key_set_that_is_asked_for_again_each_time() {
+    let doors = Doors::open().await;
+    let (status, head, body) = doors.request("GET", "/jwks.json").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"keys":[]}"#));
+    assert!(
+        head.contains("content-type: application/jwk-set+json"),
+        "{head}"
+    );
+    assert!(head.contains("cache-control: no-cache"), "{head}");
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::{EffectivePolicy, EffectiveWebSocket};
-use bulkhead_crds::kinds::Mode;
+use bulkhead_crds::kinds::{IdentitySource, Mode};
 use bulkhead_crds::names;
 
-use crate::identity::{Issuer, UserContext, Verifier};
+use crate::identity::{Issuer, Presented, UserContext, Verifier};
 use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::PeerTls;
 use crate::protocol::websocket::resume::Sealer;
@@ -38,6 +38,16 @@ impl WebSocketForce {
     #[must_use]
     pub fn enforces(&self) -> bool {
         self.policy.mode == Mode::Enforce
+    }
+
+    /// What a client has sent in a token's place, as the verifier wants it: a bare id where the policy trusts one.
+    #[must_use]
+    pub fn presented<'a>(&self, text: Option<&'a str>) -> Presented<'a> {
+        let trusts = self.policy.identity.source == IdentitySource::Trusted;
+        Presented {
+            token: text.filter(|_| !trusts),
+            user: text.filter(|_| trusts),
+        }
     }
 
     /// A field of this entry as reasons and log lines name it: `webSockets[chat].timeouts.idle = 5m (environment staging, from base)`.

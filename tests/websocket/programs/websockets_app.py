@@ -1,4 +1,4 @@
-"""An application on Python's `websockets`: echoes; at /headers it says first what it was asked.
+"""An application on Python's `websockets`: echoes; at /headers it says first what it was asked, at /verified?keys=URL what it believes of it.
 
 Usage: websockets_app.py PORT FILE. PORT 0 lets the kernel choose; the port is written into FILE once it listens.
 """
@@ -7,8 +7,20 @@ import json
 import os
 import sys
 
+import jwt
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
+
+clients = {}
+
+
+def verified(request):
+    """The claims of the context token, once its signature, its time, its issuer and its audience have been checked."""
+    url = request.path.partition("?keys=")[2]
+    keys = clients.setdefault(url, jwt.PyJWKClient(url))
+    token = request.headers["x-bulkhead-context"]
+    key = keys.get_signing_key_from_jwt(token)
+    return jwt.decode(token, key, algorithms=["EdDSA"], issuer="bulkhead/chat", audience="chat")
 
 
 def tell(port):
@@ -21,6 +33,8 @@ async def echo(socket):
     request = socket.request
     if request.path.startswith("/headers"):
         await socket.send(json.dumps({"path": request.path, "headers": list(request.headers.raw_items())}))
+    if request.path.startswith("/verified"):
+        await socket.send(json.dumps(await asyncio.to_thread(verified, request)))
     try:
         async for message in socket:
             await socket.send(message)

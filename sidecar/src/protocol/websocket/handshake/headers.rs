@@ -91,13 +91,29 @@ pub fn without_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out of trailers what a proxy answers for: an application that merges them into the headers (RFC 9110, section 6.5.1) would take
+/// a client's word for the sidecar's.
+pub fn passable_trailers(trailers: &mut HeaderMap) {
+    without_hop_by_hop(trailers);
+    strip_ours(trailers);
+    for name in [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, TE] {
+        trailers.remove(name);
+    }
+}
+
 fn is_for_the_application(name: &HeaderName) -> bool {
     let text = name.as_str();
     FOR_THE_APPLICATION.contains(name) || text.starts_with(CONTENT) || text.starts_with(WEB_SOCKET)
 }
 
-/// Tells the application who the request is for and where it comes from. Whatever the client said of the former is taken away.
-pub fn tell_application(headers: &mut HeaderMap, peer: IpAddr, identity: Option<Identity<'_>>) {
+/// Tells the application who the request is for, where it comes from and which host was asked, where no header `Host` says so. Whatever the
+/// client said of the first is taken away.
+pub fn tell_application(
+    headers: &mut HeaderMap,
+    peer: IpAddr,
+    host: Option<HeaderValue>,
+    identity: Option<Identity<'_>>,
+) {
     strip_ours(headers);
     if let Some(Identity { context, token }) = identity {
         headers.insert(USER, value(context.user_id().as_str()));
@@ -117,7 +133,7 @@ pub fn tell_application(headers: &mut HeaderMap, peer: IpAddr, identity: Option<
             headers.insert(CONTEXT, token);
         }
     }
-    forwarded(headers, peer);
+    forwarded(headers, peer, host);
 }
 
 fn strip_ours(headers: &mut HeaderMap) {
@@ -144,7 +160,7 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 /// Appended to, because what a proxy before this one has written is true as well.
-fn forwarded(headers: &mut HeaderMap, peer: IpAddr) {
+fn forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<HeaderValue>) {
     let before: Vec<&str> = list(headers, FORWARDED_FOR).collect();
     let chain = match before.as_slice() {
         [] => peer.to_canonical().to_string(),
@@ -155,7 +171,7 @@ fn forwarded(headers: &mut HeaderMap, peer: IpAddr) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     if !headers.contains_key(FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
+        && let Some(host) = host.or_else(|| headers.get(HOST).cloned())
     {
         headers.insert(FORWARDED_HOST, host);
     }
@@ -271,7 +287,7 @@ mod tests {
         let mut list: Vec<(&str, &str)> = ours.iter().map(|name| (*name, "root")).collect();
         list.extend(theirs.iter().map(|name| (*name, "stays")));
         let mut headers = headers(&list);
-        tell_application(&mut headers, "::ffff:10.0.0.9".parse().unwrap(), None);
+        tell_application(&mut headers, "::ffff:10.0.0.9".parse().unwrap(), None, None);
         let mut left: Vec<&str> = names(&headers);
         left.retain(|name| !name.starts_with("x-forwarded-"));
         let mut expected = theirs;
@@ -288,10 +304,35 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
             ("x-forwarded-proto", "https"),
         ]);
-        tell_application(&mut headers, "10.0.0.9".parse().unwrap(), None);
+        tell_application(&mut headers, "10.0.0.9".parse().unwrap(), None, None);
         assert_eq!(headers[FORWARDED_FOR], "192.0.2.1, 10.0.0.1, 10.0.0.9");
         assert_eq!(headers[FORWARDED_PROTO], "https");
         assert_eq!(headers[FORWARDED_HOST], "chat.example");
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_is_a_proxys_to_say() {
+        let mut trailers = headers(&[
+            ("x-checksum", "7"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("x-bulkhead-user", "mallory"),
+            ("X_Bulkhead_Context", "forged"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ]);
+        passable_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["x-checksum"]);
+    }
+
+    #[test]
+    fn the_host_that_was_asked_by_another_way_counts() {
+        let mut headers = headers(&[("host", "other.example")]);
+        let host = Some("chat.example".parse().unwrap());
+        tell_application(&mut headers, "10.0.0.9".parse().unwrap(), host, None);
+        assert_eq!(headers[FORWARDED_HOST], "chat.example");
+        assert_eq!(headers[HOST], "other.example");
     }
 
     #[test]

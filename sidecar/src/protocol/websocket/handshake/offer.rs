@@ -71,6 +71,23 @@ pub struct Choice {
     pub resumes: bool,
 }
 
+/// Takes away what is the sidecar's own of the subprotocols of a request that is no upgrade: it may carry a token all the same.
+pub fn without_our_protocols(headers: &mut HeaderMap) {
+    let is_theirs = |name: &&str| !name.starts_with(OURS);
+    if list(headers, SEC_WEBSOCKET_PROTOCOL).all(|name| is_theirs(&name)) {
+        return;
+    }
+    let all = list(headers, SEC_WEBSOCKET_PROTOCOL).filter(is_theirs);
+    let rest = all.collect::<Vec<_>>().join(", ");
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    if let Some(rest) = HeaderValue::from_str(&rest)
+        .ok()
+        .filter(|it| !it.is_empty())
+    {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
+    }
+}
+
 impl Offer {
     /// Reads the offer. Where the policy does not have `resumes`, what is offered of it is as if it were not there.
     ///
@@ -554,6 +571,28 @@ mod tests {
                 prop_assert!(selected.is_none());
             }
             prop_assert!(resumes || !choice.resumes);
+        }
+    }
+
+    #[test]
+    fn a_plain_request_keeps_the_subprotocols_that_are_not_ours() {
+        for (said, kept) in [
+            (vec!["chat, v2"], Some("chat, v2")),
+            (vec!["bulkhead.token.YQ"], None),
+            (
+                vec!["chat", "bulkhead.v1, bulkhead.token.YQ, v2"],
+                Some("chat, v2"),
+            ),
+            (vec!["bulkhead.session.x.1"], None),
+            (vec![], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in &said {
+                headers.append(SEC_WEBSOCKET_PROTOCOL, line.parse().unwrap());
+            }
+            without_our_protocols(&mut headers);
+            let left: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect();
+            assert_eq!(left, kept.iter().collect::<Vec<_>>(), "{said:?}");
         }
     }
 }

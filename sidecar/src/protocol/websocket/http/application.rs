@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use super::body::Passed;
 use super::front::Here;
 
 /// How long an unused connection is kept: shorter than uvicorn and Node keep theirs (5 s), so that a request does not meet one that is
@@ -42,8 +43,8 @@ const HOSTS: [IpAddr; 2] = [
 #[derive(Debug)]
 pub struct Application {
     dial: Dial,
-    http1: Client<Dial, Incoming>,
-    http2: RefCell<Option<http2::SendRequest<Incoming>>>,
+    http1: Client<Dial, Passed>,
+    http2: RefCell<Option<http2::SendRequest<Passed>>>,
 }
 
 /// Opens connections to the port, whatever the address says.
@@ -131,7 +132,7 @@ impl Application {
     /// See [`Unanswered`].
     pub(super) async fn send(
         &self,
-        request: Request<Incoming>,
+        request: Request<Passed>,
     ) -> Result<Response<Incoming>, Unanswered> {
         self.http1.request(request).await.map_err(|error| {
             if error.is_connect() {
@@ -147,7 +148,7 @@ impl Application {
     /// See [`Unanswered`].
     pub(super) async fn send_http2(
         &self,
-        request: Request<Incoming>,
+        request: Request<Passed>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let broken = |error: hyper::Error| Unanswered::Broken(error.into());
         let known = self

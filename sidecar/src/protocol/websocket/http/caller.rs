@@ -3,13 +3,13 @@
 use http::request::Parts;
 use tokio::sync::oneshot;
 
-use bulkhead_crds::kinds::{IdentitySource, Tier, TokenPlace};
+use bulkhead_crds::kinds::{Tier, TokenPlace};
 
 use super::super::handshake::{Found, Refusal, admits_origin, find_token};
 use super::super::seat::{NoSeat, Seat};
 use super::front::Front;
 use crate::force::WebSocketForce;
-use crate::identity::{Presented, Rejection, RejectionReason, UserContext, UserId};
+use crate::identity::{Rejection, RejectionReason, UserContext, UserId};
 use crate::worker::mailbox::Letter;
 
 /// For whom a request is, if for anybody, and why not.
@@ -42,25 +42,10 @@ pub(super) async fn caller(
             place: found.map(|found| found.place),
         });
     }
-    let presented = presented(force, found.as_ref());
+    let presented = force.presented(found.as_ref().map(|found| found.text.as_str()));
     let live = &front.worker.process.live;
     let verified = force.verifier.verify_live(&presented, live).await;
     Ok(Caller::found(found.as_ref(), verified))
-}
-
-/// What was found, as the verifier wants it.
-pub(super) fn presented<'a>(force: &WebSocketForce, found: Option<&'a Found>) -> Presented<'a> {
-    let text = found.map(|found| found.text.as_str());
-    if force.policy.identity.source == IdentitySource::Trusted {
-        return Presented {
-            token: None,
-            user: text,
-        };
-    }
-    Presented {
-        token: text,
-        user: None,
-    }
 }
 
 impl Caller {

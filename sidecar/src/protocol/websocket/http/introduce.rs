@@ -20,17 +20,18 @@ pub(super) fn introduce(
 ) {
     let headers = &mut parts.headers;
     without_hop_by_hop(headers);
+    let authority = parts.uri.authority();
+    let host = authority.and_then(|it| HeaderValue::from_str(it.as_str()).ok());
     if parts.version != Version::HTTP_2
-        && let Some(authority) = parts.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        && let Some(host) = &host
     {
-        // An address in absolute form overrides the Host header (RFC 9112, section 3.2.2).
-        headers.insert(HOST, host);
+        // An address in absolute form overrides the Host header (RFC 9112, section 3.2.2). HTTP/2 has it in `:authority`, which passes as it is.
+        headers.insert(HOST, host.clone());
     }
     let token = context.and_then(|context| force.issue(context, socket));
     let identity = context.map(|context| Identity {
         context,
         token: token.as_deref(),
     });
-    tell_application(headers, front.peer, identity);
+    tell_application(headers, front.peer, host, identity);
 }

@@ -7,9 +7,11 @@ use http::{Request, Response, Uri, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 
-use super::super::handshake::{Refusal, is_named_preflight, without_hop_by_hop};
+use super::super::handshake::{
+    Refusal, is_named_preflight, without_hop_by_hop, without_our_protocols,
+};
 use super::application::Unanswered;
-use super::body::Body;
+use super::body::{Body, Passed};
 use super::caller::caller;
 use super::front::Front;
 use super::introduce::introduce;
@@ -34,7 +36,7 @@ pub(super) async fn pass_on(
     };
     let mut answer = answer.map_err(|unanswered| refusal(&force, unanswered))?;
     without_hop_by_hop(answer.headers_mut());
-    Ok(answer.map(Either::Left))
+    Ok(answer.map(Passed).map(Either::Left))
 }
 
 /// The request as the application gets it.
@@ -42,9 +44,10 @@ async fn prepared(
     front: &Front,
     force: &WebSocketForce,
     request: Request<Incoming>,
-) -> Result<Request<Incoming>, Refusal> {
+) -> Result<Request<Passed>, Refusal> {
     let (mut parts, body) = request.into_parts();
     let context = context(front, force, &mut parts).await?;
+    without_our_protocols(&mut parts.headers);
     introduce(front, force, &mut parts, context.as_ref(), None);
     let http2 = parts.version == Version::HTTP_2;
     let asked = parts.uri.authority().filter(|_| http2).cloned();
@@ -52,7 +55,7 @@ async fn prepared(
     if !http2 {
         parts.version = Version::HTTP_11;
     }
-    Ok(Request::from_parts(parts, body))
+    Ok(Request::from_parts(parts, Passed(body)))
 }
 
 /// For whom the request is, as far as the policy asks.

@@ -15,7 +15,7 @@ use super::super::handshake::{
     Refusal, admits_origin, find_token, let_post, let_read, renewal_places,
 };
 use super::body::{Body, own};
-use super::caller::{Caller, presented};
+use super::caller::Caller;
 use super::front::{Front, refuse};
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
@@ -102,7 +102,7 @@ async fn fresh(
     parts: &mut Parts,
 ) -> Result<UserContext, Refusal> {
     let found = find_token(parts, &renewal_places(&force.settings.tokens))?;
-    let presented = presented(force, found.as_ref());
+    let presented = force.presented(found.as_ref().map(|found| found.text.as_str()));
     // A context token counts to its end here, not as long as the socket lives that it was made for: that would live by itself.
     let verified = force.verifier.verify(&presented).await;
     let caller = Caller::found(found.as_ref(), verified);

@@ -21,7 +21,7 @@ use super::super::handshake::{
 };
 use super::super::seat::Seat;
 use super::super::upgraded::{Resumes, Upgraded};
-use super::body::Body;
+use super::body::{Body, Passed};
 use super::caller::{Caller, caller, keep_seat};
 use super::front::Front;
 use super::introduce::introduce;
@@ -81,7 +81,7 @@ pub(super) async fn upgrade(
     let (mut answer, accepted) = match asked(front, &force, stream, question).await? {
         (answer, Some(accepted)) => (answer, accepted),
         // The application's own refusal is the client's answer.
-        (answer, None) => return Ok(answer.map(Either::Left)),
+        (answer, None) => return Ok(answer.map(Passed).map(Either::Left)),
     };
     let application = hyper::upgrade::on(&mut answer);
     let response = told(&answer, &accepted);

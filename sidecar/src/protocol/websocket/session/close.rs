@@ -194,6 +194,8 @@ impl Session {
         self.end_resuming(ending);
         self.end_runs(ending);
         self.entry.metrics.closed(ending.code, ending.initiator);
+        // Before the count says that nobody is there, so that no quiet is told that never was.
+        self.entry.metrics.clients.seen();
         self.entry.metrics.clients.connections.dec();
         self.user.leave(&self.handle);
         self.user.hold(self.held, 0);

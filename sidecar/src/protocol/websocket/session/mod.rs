@@ -21,6 +21,7 @@ mod due;
 mod following;
 mod pump;
 mod reading;
+mod renewing;
 mod resuming;
 mod spare;
 mod whole;
@@ -50,6 +51,7 @@ use clocks::{Clocks, Due, expiry};
 use close::Ending;
 use deliveries::Deliveries;
 use reading::Reading;
+use renewing::Renewing;
 use resuming::Resuming;
 
 /// One socket of one user.
@@ -70,6 +72,8 @@ pub struct Session {
     application: Side,
     /// What it lives by; none without a user.
     credential: Option<Rc<Credential>>,
+    /// A fresh token that is being verified.
+    renewing: Option<Renewing>,
     clocks: Clocks,
     timer: LazyTimer,
     turns: u8,
@@ -222,6 +226,7 @@ impl Session {
             handle,
             slot,
             credential,
+            renewing: None,
             clocks,
             timer: LazyTimer::default(),
             turns: 0,
@@ -281,6 +286,11 @@ impl Session {
         // What the application has said may have to be answered.
         if !self.application.own.is_empty()
             && let Poll::Ready(ending) = self.poll_pump(Direction::Up, cx)
+        {
+            return Poll::Ready(Event::End(ending));
+        }
+        if self.poll_renewed(cx)
+            && let Poll::Ready(ending) = self.poll_pump(Direction::Down, cx)
         {
             return Poll::Ready(Event::End(ending));
         }

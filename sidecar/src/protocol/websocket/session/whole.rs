@@ -99,17 +99,6 @@ impl Session {
         }
     }
 
-    /// The client brings a fresh token.
-    fn renew(&mut self, _token: &str) {
-        let mut message = Vec::new();
-        super::super::resume::message::write_credential(
-            &mut message,
-            0,
-            Some("tokens are not renewed in band yet"),
-        );
-        self.tell(&message);
-    }
-
     /// The client is told, now and then, what has been written to the application.
     pub(super) fn owe_ack(&mut self) {
         let Some(resuming) = &self.resuming else {
