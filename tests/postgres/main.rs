@@ -20,6 +20,7 @@ mod given_addresses;
 mod identity;
 mod isolation;
 mod issued_certificate;
+mod late_run;
 mod live_policy;
 mod logs;
 mod lost_socket;

@@ -26,13 +26,15 @@ pub enum Signal {
     Orphaned = 64,
     /// The client of a session that survives its connection has come back on another one.
     Returned = 128,
+    /// The application's run that the work is for has reached a limit: its statement is cancelled, its transaction rolled back.
+    RunOver = 256,
 }
 
 /// The outside of one session.
 #[derive(Debug, Default)]
 pub struct Handle {
     key: OnceCell<CancelKey>,
-    signals: Cell<u8>,
+    signals: Cell<u16>,
     waker: RefCell<Option<Waker>>,
     /// Cancel keys that named this session and were wrong.
     pub(super) guesses: Guesses,
@@ -64,7 +66,7 @@ impl Handle {
 
     /// Leaves a signal and wakes the session.
     pub fn send(&self, signal: Signal) {
-        self.signals.set(self.signals.get() | signal as u8);
+        self.signals.set(self.signals.get() | signal as u16);
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -82,9 +84,10 @@ impl Handle {
             Signal::Orphaned,
             Signal::Returned,
             Signal::Cancel,
+            Signal::RunOver,
         ] {
-            if pending & signal as u8 != 0 {
-                self.signals.set(pending & !(signal as u8));
+            if pending & signal as u16 != 0 {
+                self.signals.set(pending & !(signal as u16));
                 return Some(signal);
             }
         }
@@ -96,18 +99,20 @@ impl Handle {
         None
     }
 
-    /// Ready when the session is told something that ends a wait: to end now, which it stays told, or to cancel, which is taken.
+    /// Ready when the session is told something that ends a wait: to end now, which it stays told, or that its statement ends, which is taken.
     /// A drain waits.
     pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
         let pending = self.signals.get();
         for signal in [Signal::Stop, Signal::Lost] {
-            if pending & signal as u8 != 0 {
+            if pending & signal as u16 != 0 {
                 return Poll::Ready(signal);
             }
         }
-        if pending & Signal::Cancel as u8 != 0 {
-            self.signals.set(pending & !(Signal::Cancel as u8));
-            return Poll::Ready(Signal::Cancel);
+        for signal in [Signal::Cancel, Signal::RunOver] {
+            if pending & signal as u16 != 0 {
+                self.signals.set(pending & !(signal as u16));
+                return Poll::Ready(signal);
+            }
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending

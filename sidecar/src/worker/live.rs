@@ -24,13 +24,33 @@ pub(super) struct LiveSocket {
     user: UserId,
     open: Cell<bool>,
     /// The sessions that work for it.
-    work: RefCell<Slots<Rc<Handle>>>,
+    work: RefCell<Slots<Rc<Work>>>,
+}
+
+/// A session that works for a socket.
+#[derive(Debug)]
+struct Work {
+    handle: Rc<Handle>,
+    /// The run that its context names.
+    run_id: Option<Arc<str>>,
+    /// Which limit its run has reached; taken when the session has been told.
+    over: RefCell<Option<Rc<str>>>,
+}
+
+/// A run of the application's that has reached a limit.
+#[derive(Clone, Debug)]
+pub struct RunOver {
+    /// Its id; empty where it has none.
+    pub id: Box<str>,
+    /// The setting, with its value.
+    pub setting: Rc<str>,
 }
 
 /// A session's place among those that work for a socket; left when it is dropped.
 #[derive(Debug)]
 pub struct Joined {
     socket: Rc<LiveSocket>,
+    work: Rc<Work>,
     slot: usize,
 }
 
@@ -39,6 +59,12 @@ impl Joined {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.socket.open.get()
+    }
+
+    /// The setting that the run has reached, as the session was told ([`Signal::RunOver`]).
+    #[must_use]
+    pub fn take_run_over(&self) -> Option<Rc<str>> {
+        self.work.over.take()
     }
 }
 
@@ -80,8 +106,26 @@ impl Worker {
             OnDisconnect::Drain => Signal::Orphaned,
             OnDisconnect::Keep => return,
         };
-        for (_, handle) in socket.work.borrow().iter() {
-            handle.send(signal);
+        for (_, work) in socket.work.borrow().iter() {
+            work.handle.send(signal);
+        }
+    }
+
+    /// A run on a socket has reached a limit: the work that belongs to it is told. That is work whose context names the run; and where no
+    /// other run is under way on the socket (`alone`), all work that names none.
+    pub fn end_run(&self, socket: &str, run: &RunOver, alone: bool) {
+        let Some(socket) = self.live.borrow().get(socket).map(Rc::clone) else {
+            return;
+        };
+        for (_, work) in socket.work.borrow().iter() {
+            let belongs = work
+                .run_id
+                .as_ref()
+                .map_or(alone, |named| **named == *run.id);
+            if belongs {
+                *work.over.borrow_mut() = Some(Rc::clone(&run.setting));
+                work.handle.send(Signal::RunOver);
+            }
         }
     }
 
@@ -92,7 +136,12 @@ impl Worker {
         if socket.user != *context.user_id() {
             return None;
         }
-        let slot = socket.work.borrow_mut().insert(Rc::clone(handle));
-        Some(Joined { socket, slot })
+        let work = Rc::new(Work {
+            handle: Rc::clone(handle),
+            run_id: context.run_id().cloned(),
+            over: RefCell::default(),
+        });
+        let slot = socket.work.borrow_mut().insert(Rc::clone(&work));
+        Some(Joined { socket, work, slot })
     }
 }

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub use entry::Entry;
 pub use handle::{Handle, Signal};
-pub use live::Joined;
+pub use live::{Joined, RunOver};
 pub use resumable::{Claim, Lost, ResumePoint, Returned};
 
 use crate::admin::UserRow;

@@ -45,6 +45,8 @@ pub struct RunStep<'a> {
     pub to: ExecutionState,
     /// For how long it has been there.
     pub age: Duration,
+    /// The limit that it has reached, as a field of the policy's entry.
+    pub limit: Option<&'static str>,
 }
 
 impl Run {
@@ -55,6 +57,7 @@ impl Run {
             from: Some(ExecutionState::Running),
             to,
             age: now.saturating_duration_since(self.began),
+            limit: None,
         }
     }
 }
@@ -66,6 +69,7 @@ fn ends_unseen(since: Instant, to: ExecutionState, now: Instant) -> RunStep<'sta
         from: Some(ExecutionState::Pending),
         to,
         age: now.saturating_duration_since(since),
+        limit: None,
     }
 }
 
@@ -91,6 +95,7 @@ impl Runs {
             from: None,
             to: ExecutionState::Pending,
             age: Duration::ZERO,
+            limit: None,
         })
     }
 
@@ -132,6 +137,7 @@ impl Runs {
             from: asked,
             to: ExecutionState::Running,
             age: Duration::ZERO,
+            limit: None,
         });
         self.under_way.push(Run {
             id: id.into(),
@@ -147,14 +153,25 @@ impl Runs {
         let asked = self
             .asked
             .and_then(|since| Some(since + self.limits.start?));
-        let runs = self.under_way.iter().filter_map(|run| self.limit_of(run));
+        let runs = self
+            .under_way
+            .iter()
+            .filter_map(|run| Some(self.limit_of(run)?.0));
         asked.into_iter().chain(runs).min()
     }
 
-    fn limit_of(&self, run: &Run) -> Option<Instant> {
-        let progress = self.limits.progress.map(|limit| run.moved + limit);
-        let total = self.limits.total.map(|limit| run.began + limit);
-        progress.into_iter().chain(total).min()
+    /// The limit that a run reaches first, and when.
+    fn limit_of(&self, run: &Run) -> Option<(Instant, &'static str)> {
+        let at = |since: Instant, limit: Option<Duration>| limit.map(|limit| since + limit);
+        let total = at(run.began, self.limits.total).map(|at| (at, "execution.total"));
+        let progress = at(run.moved, self.limits.progress).map(|at| (at, "execution.progress"));
+        total.into_iter().chain(progress).min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether none is under way or waited for.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.asked.is_none() && self.under_way.is_empty()
     }
 
     /// Ends what has reached a limit.
@@ -163,16 +180,23 @@ impl Runs {
             && since + limit <= now
         {
             self.asked = None;
-            tell(ends_unseen(since, ExecutionState::TimedOut, now));
+            tell(RunStep {
+                limit: Some("execution.start"),
+                ..ends_unseen(since, ExecutionState::TimedOut, now)
+            });
         }
         let mut at = 0;
         while let Some(run) = self.under_way.get(at) {
-            if self.limit_of(run).is_some_and(|limit| limit <= now) {
-                let late = self.under_way.swap_remove(at);
-                tell(late.ends(ExecutionState::TimedOut, now));
-            } else {
+            let reached = self.limit_of(run).filter(|(limit, _)| *limit <= now);
+            let Some((_, limit)) = reached else {
                 at += 1;
-            }
+                continue;
+            };
+            let late = self.under_way.swap_remove(at);
+            tell(RunStep {
+                limit: Some(limit),
+                ..late.ends(ExecutionState::TimedOut, now)
+            });
         }
     }
 

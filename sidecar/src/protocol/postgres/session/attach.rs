@@ -68,6 +68,9 @@ impl Session {
             outcome = self.acquire(found) => outcome,
             signal = interrupted => match signal {
                 Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
+                Signal::RunOver => Err(Box::new(
+                    self.run_over_error().unwrap_or_else(cancelled_while_waiting),
+                )),
                 Signal::Lost => return Err(self.socket_lost()),
                 _ => return Err(Ending::drained()),
             },

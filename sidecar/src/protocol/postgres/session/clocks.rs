@@ -107,6 +107,39 @@ impl Session {
         Ok(Flow::Continue)
     }
 
+    /// The run that the work is for has reached a limit of the WebSocket's: what runs is cancelled, and a transaction whose client is silent is
+    /// rolled back. The next transaction may begin: the application may want to write down what became of its run.
+    pub(super) fn run_over(&mut self) {
+        let Some(error) = self.run_over_error() else {
+            return;
+        };
+        let open = self.server.as_ref().is_some_and(|owned| {
+            let backend = &owned.server.backend;
+            backend.status != TransactionStatus::Idle || !backend.replies.is_settled()
+        });
+        if self.clocks.is_overdue() || !(open || self.clocks.statement.is_some()) {
+            return;
+        }
+        self.factory.activity.count_timeout();
+        self.work.end(ExecutionState::TimedOut);
+        if self.clocks.statement.is_some() {
+            self.stop_statement(TimeoutKind::Statement, Box::new(error));
+        } else {
+            self.abort_idle_transaction(error);
+        }
+        self.wind();
+    }
+
+    /// What the client is told of it; none where it has been told already.
+    pub(super) fn run_over_error(&self) -> Option<ErrorResponse> {
+        let setting = self.socket.as_ref()?.take_run_over()?;
+        let message = format!(
+            "canceling the work of a run of the application's that has taken longer than {setting}"
+        );
+        let error = ErrorResponse::error(SqlState::QUERY_CANCELED, message);
+        Some(error.with_hint("The next transaction may begin."))
+    }
+
     /// Cancels the running statement. From here on its output is read whatever the client does.
     fn stop_statement(&mut self, kind: TimeoutKind, error: Box<ErrorResponse>) {
         self.clocks.overdue = Some(Overdue::new(kind, error, Instant::now()));

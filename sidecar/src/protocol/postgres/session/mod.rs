@@ -210,6 +210,7 @@ impl Session {
     fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
         match signal {
             Signal::Cancel => self.cancel_on_request(),
+            Signal::RunOver => self.run_over(),
             Signal::Stop => return Err(Ending::drained()),
             Signal::Lost => return Err(self.socket_lost()),
             Signal::Drain | Signal::Orphaned => self.draining = Some(signal),

@@ -7,6 +7,7 @@ use super::{Ending, Initiator, Session};
 use crate::execution::ExecutionState;
 use crate::identity::UserId;
 use crate::telemetry::UnfinishedRun;
+use crate::worker::RunOver;
 
 impl Session {
     /// The client has sent a message.
@@ -34,10 +35,25 @@ impl Session {
         self.application.reading = reading;
     }
 
-    /// A run has reached a limit of the policy.
+    /// A run has reached a limit of the policy, and the work in databases that belongs to it ends with it.
     pub(super) fn expire_runs(&mut self) {
         let now = Instant::now();
-        self.with_runs(|runs, tell| runs.expire(now, tell));
+        let mut late: Vec<(Box<str>, &'static str)> = Vec::new();
+        self.with_runs(|runs, tell| {
+            runs.expire(now, &mut |step| {
+                late.extend(step.limit.map(|limit| (step.id.into(), limit)));
+                tell(step);
+            });
+        });
+        let Some(socket) = self.id.clone() else {
+            return;
+        };
+        let alone = self.runs.as_ref().is_some_and(|runs| runs.is_idle());
+        for (id, limit) in late {
+            let setting = self.named(limit).into();
+            self.worker
+                .end_run(&socket, &RunOver { id, setting }, alone);
+        }
     }
 
     /// The socket has ended.

@@ -339,7 +339,7 @@ impl Session {
             Signal::GiveWay => self.give_way(),
             Signal::Returned => self.come_back(),
             // Nobody has a cancel key of a WebSocket, and it works for no other one.
-            Signal::Cancel | Signal::Lost | Signal::Orphaned => {}
+            Signal::Cancel | Signal::Lost | Signal::Orphaned | Signal::RunOver => {}
         }
         Ok(())
     }
