@@ -28,7 +28,8 @@ async fn believed(stage: &SocketStage, user: &str) -> Value {
     let keys = format!("http://127.0.0.1:{}/jwks.json", stage.sidecar.admin());
     let asking = Asking::upgrade(&format!("/verified?keys={keys}")).bearer(user);
     let mut client = stage.ask(&asking).await.opened();
-    serde_json::from_slice(&client.message().await.payload).unwrap()
+    let said = client.next().await;
+    serde_json::from_slice(&said.payload).unwrap_or_else(|_| panic!("{said:?}"))
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ clients = {}
 def verified(request):
     """The claims of the context token, once its signature, its time, its issuer and its audience have been checked."""
     url = request.path.partition("?keys=")[2]
-    keys = clients.setdefault(url, jwt.PyJWKClient(url))
+    keys = clients.setdefault(url, jwt.PyJWKClient(url, cooldown_duration=0))
     token = request.headers["x-bulkhead-context"]
     key = keys.get_signing_key_from_jwt(token)
     return jwt.decode(token, key, algorithms=["EdDSA"], issuer="bulkhead/chat", audience="chat")
@@ -34,7 +34,11 @@ async def echo(socket):
     if request.path.startswith("/headers"):
         await socket.send(json.dumps({"path": request.path, "headers": list(request.headers.raw_items())}))
     if request.path.startswith("/verified"):
-        await socket.send(json.dumps(await asyncio.to_thread(verified, request)))
+        try:
+            said = await asyncio.to_thread(verified, request)
+        except jwt.PyJWTError as error:
+            said = {"error": repr(error)}
+        await socket.send(json.dumps(said))
     try:
         async for message in socket:
             await socket.send(message)
