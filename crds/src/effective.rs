@@ -80,8 +80,9 @@ impl EffectivePolicy {
     /// Whether there are sessions that survive their connection, and so a reason for pods to reach each other.
     #[must_use]
     pub fn resumes(&self) -> bool {
-        let mut sockets = self.web_sockets.iter();
-        sockets.any(|socket| !socket.resume_window.is_zero())
+        self.web_sockets
+            .iter()
+            .any(EffectiveWebSocket::offers_resume)
     }
 }
 
