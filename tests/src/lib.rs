@@ -8,6 +8,7 @@
 //!        ├─ sidecar ── logs, metrics
 //!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
 //! websocket: applications and clients that speak it, and the sidecar between them
+//! browser:   a Chromium, and what it is told
 //! cluster:   a real Kubernetes control plane
 //! processes: whatever was started ends with the test process, however that ends
 //! wait:      conditions with a bound, instead of sleeps
@@ -23,6 +24,7 @@
 )]
 
 pub mod admin;
+pub mod browser;
 pub mod certificates;
 pub mod cluster;
 pub mod dice;

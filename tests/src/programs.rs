@@ -136,6 +136,21 @@ pub fn node() -> (PathBuf, PathBuf) {
     NODE.get_or_init(make_node).clone()
 }
 
+/// Chromium: `CHROMIUM`, or the one in `PATH`.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn chromium() -> PathBuf {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    named.or_else(|| in_path("chromium")).unwrap_or_else(|| {
+        panic!(
+            "Chromium is missing; install it with `apt-get install -y --no-install-recommends chromium`, \
+             or name a Chromium or a Chrome in CHROMIUM"
+        )
+    })
+}
+
 /// curl, a client of HTTP/1.1 and of HTTP/2 without TLS.
 ///
 /// # Panics
@@ -230,6 +245,14 @@ pub fn of_suite(suite: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(suite)
         .join("programs")
+}
+
+/// The folder of this repository's client library for `language`.
+#[must_use]
+pub fn client_library(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../clients")
+        .join(language)
 }
 
 fn run(command: &mut Command, advice: &str) {

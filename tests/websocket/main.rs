@@ -7,6 +7,7 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod browser;
 mod closes;
 mod cold_start;
 mod compression;
@@ -29,5 +30,6 @@ mod resume;
 mod resume_anywhere;
 mod slow;
 mod streams;
+mod survives;
 mod tokens;
 mod told;

@@ -18,6 +18,8 @@ pub enum Kind {
     Node,
     /// hypercorn: HTTP/2 without TLS.
     Hypercorn,
+    /// Starlette on uvicorn: numbers what it says, and serves the JavaScript client.
+    Numbering,
 }
 
 /// A server that runs.
@@ -44,6 +46,7 @@ impl Kind {
         command.arg(program(match self {
             Self::Starlette => "starlette_app.py",
             Self::Hypercorn => "hypercorn_app.py",
+            Self::Numbering => "numbering_app.py",
             _ => "websockets_app.py",
         }));
         command

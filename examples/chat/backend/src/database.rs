@@ -12,6 +12,16 @@ pub struct Database {
     config: Config,
 }
 
+/// For whom the database works.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// For this user, on the application's word.
+    User(&'a str),
+    /// For whom the signed context says that came with a WebSocket (`x-bulkhead-context`). The work belongs to that socket: when it is lost,
+    /// the policy's `onDisconnect` says what becomes of it.
+    Context(&'a str),
+}
+
 /// A message of a user's.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Message {
@@ -45,7 +55,7 @@ impl Database {
     /// # Errors
     /// What the sidecar or the database answered.
     pub async fn messages(&self, user: &str) -> Result<Vec<Message>, Failure> {
-        let connection = self.connect(user).await?;
+        let connection = self.connect(Who::User(user)).await?;
         let select = "SELECT id, user_id, body FROM messages ORDER BY id";
         let rows = connection.client.query(select, &[]).await?;
         let message = |row: &tokio_postgres::Row| {
@@ -63,7 +73,7 @@ impl Database {
     /// # Errors
     /// What the sidecar or the database answered.
     pub async fn store(&self, user: &str, body: &str) -> Result<Message, Failure> {
-        let connection = self.connect(user).await?;
+        let connection = self.connect(Who::User(user)).await?;
         let insert = "INSERT INTO messages (body) VALUES ($1) RETURNING id, user_id";
         let row = connection.client.query_one(insert, &[&body]).await?;
         Ok(Message {
@@ -77,17 +87,20 @@ impl Database {
     ///
     /// # Errors
     /// What the sidecar or the database answered; `57014` where the policy's `timeouts.statement` is shorter.
-    pub async fn report(&self, user: &str, seconds: f64) -> Result<(), Failure> {
-        let connection = self.connect(user).await?;
+    pub async fn report(&self, who: Who<'_>, seconds: f64) -> Result<(), Failure> {
+        let connection = self.connect(who).await?;
         let select = "SELECT pg_sleep($1)::text";
         connection.client.query_one(select, &[&seconds]).await?;
         Ok(())
     }
 
     /// A connection is cheap here: it ends at the sidecar, in this pod, which has the real ones in the user's own pool.
-    async fn connect(&self, user: &str) -> Result<Connection, Failure> {
+    async fn connect(&self, who: Who<'_>) -> Result<Connection, Failure> {
         let mut config = self.config.clone();
-        config.options(format!("-c bulkhead.user={}", escaped(user)));
+        config.options(match who {
+            Who::User(user) => format!("-c bulkhead.user={}", escaped(user)),
+            Who::Context(token) => format!("-c bulkhead.context={}", escaped(token)),
+        });
         let (client, connection) = config.connect(NoTls).await?;
         // How it ends, the client's next query says too.
         let carrier = tokio::spawn(async { drop(connection.await) }).abort_handle();

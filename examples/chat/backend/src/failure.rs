@@ -15,7 +15,7 @@ pub enum Failure {
     #[error("{0}")]
     Request(&'static str),
     /// No such path.
-    #[error("there are /messages, /report, /room and /healthz")]
+    #[error("there are /, /messages, /report, /room and /healthz")]
     Path,
     /// What the sidecar or the database answered.
     #[error(transparent)]

@@ -3,7 +3,8 @@
 //! ```text
 //! serve ── routes ─┬ database    one connection a request, which says whose it is: options=-c bulkhead.user=ID
 //!                  ├ failure     what the database answered, as an HTTP status
-//!                  └ room        a WebSocket a client; the sidecar says who they are
+//!                  ├ room        a WebSocket a client; the sidecar says who they are
+//!                  └ page        what a browser shows
 //! talk                           the other end of such a WebSocket, in a terminal
 //! ```
 //!
@@ -12,12 +13,13 @@
 
 pub mod database;
 pub mod failure;
+mod page;
 pub mod room;
 mod routes;
 pub mod serve;
 pub mod talk;
 
-pub use database::Database;
+pub use database::{Database, Who};
 pub use failure::Failure;
 pub use room::Room;
 pub use serve::serve;

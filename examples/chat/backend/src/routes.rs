@@ -5,6 +5,7 @@
 //! POST /messages           stores the body as a message         x-chat-user: ID
 //! GET  /report?seconds=N   a statement that takes N seconds     x-chat-user: ID
 //! GET  /room               the chat room, a WebSocket          x-bulkhead-user: ID, from the sidecar
+//! GET  /                   the page of the room
 //! GET  /healthz            whether this process answers; a database that is away is no reason to restart it
 //! ```
 //!
@@ -16,7 +17,8 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Database, Failure, Room};
+use crate::page;
+use crate::{Database, Failure, Room, Who};
 
 /// Bytes of a message.
 const LONGEST_MESSAGE: usize = 16 * 1024;
@@ -28,7 +30,10 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 /// Answers one request.
 pub(crate) async fn answer(request: Request<Incoming>, database: &Database, room: &Room) -> Reply {
     let answered = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/room") => room.enter(request),
+        (&Method::GET, "/room") => room.enter(request, database),
+        (&Method::GET, path) if let Some((kind, text)) = page::file(path) => {
+            Ok(reply_of(StatusCode::OK, kind, Full::from(text)))
+        }
         _ => route(request, database)
             .await
             .map(|(status, body)| reply(status, &body)),
@@ -59,7 +64,7 @@ async fn route(
         (&Method::GET, "/report") => {
             let seconds = seconds(request.uri().query().unwrap_or_default())?;
             let user = user(request.headers())?;
-            database.report(user, seconds).await?;
+            database.report(Who::User(user), seconds).await?;
             Ok((StatusCode::OK, json!({"seconds": seconds})))
         }
         _ => Err(Failure::Path),
@@ -83,22 +88,30 @@ async fn body(request: Request<Incoming>) -> Result<String, Failure> {
 }
 
 fn seconds(query: &str) -> Result<f64, Failure> {
-    query
-        .strip_prefix("seconds=")
-        .and_then(|number| number.parse().ok())
+    read_seconds(query.strip_prefix("seconds=").unwrap_or_default())
+}
+
+/// The length of a report.
+pub(crate) fn read_seconds(number: &str) -> Result<f64, Failure> {
+    let number = number.trim().parse().ok();
+    number
         .filter(|seconds| (0.0..=LONGEST_REPORT).contains(seconds))
         .ok_or(Failure::Request(
-            "say ?seconds=N, with a number from 0 to 3600",
+            "a report takes seconds=N, with a number from 0 to 3600",
         ))
 }
 
 fn reply(status: StatusCode, body: &Value) -> Reply {
-    let mut reply = Response::new(Full::from(format!("{body}\n")));
+    let body = Full::from(format!("{body}\n"));
+    reply_of(status, "application/json", body)
+}
+
+fn reply_of(status: StatusCode, kind: &'static str, body: Full<Bytes>) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
-    reply.headers_mut().insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/json"),
-    );
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     reply
 }
 
