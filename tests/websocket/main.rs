@@ -24,6 +24,7 @@ mod patience;
 mod peers;
 mod plain;
 mod pods;
+mod reading;
 mod refusals;
 mod renewal;
 mod resume;
