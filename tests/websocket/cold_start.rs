@@ -143,6 +143,29 @@ async fn clients_that_gave_up_waiting_take_nobodys_place() {
 }
 
 #[tokio::test]
+async fn of_a_users_sockets_that_all_wait_the_oldest_gives_way() {
+    let port = free_port();
+    let policy = Policy::trusted()
+        .web_socket("{timeouts: {coldStart: 60s}, limits: {connectionsPerUser: 1}}");
+    let stage = SocketStage::start(policy, port).await;
+    let asking = Asking::upgrade("/ws").bearer("alice");
+    // Which of the two is the older one is for the sidecar to say.
+    let (mut one, mut other) = (Box::pin(stage.ask(&asking)), Box::pin(stage.ask(&asking)));
+    let (older, newer) = tokio::select! {
+        older = &mut one => (older, other),
+        older = &mut other => (older, one),
+    };
+    assert_eq!(older.header("retry-after"), None);
+    let (status, text) = older.refused().await;
+    assert_eq!(status, 429);
+    assert!(text.contains("newer connection"), "{text}");
+    let _server = Server::at(Kind::Websockets, port).await;
+    let mut client = newer.await.opened();
+    client.send(Frame::text("in")).await;
+    assert_eq!(client.message().await.as_text(), "in");
+}
+
+#[tokio::test]
 async fn an_application_that_listens_on_ipv6_alone_is_found() {
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -38,6 +38,8 @@ pub enum Letter {
         user: UserId,
         /// The id of the socket that was to come.
         socket: Option<Arc<str>>,
+        /// Which of the user's seats.
+        number: u64,
     },
     /// A user who lives on that worker has shown a fresh token: let their sockets live by it.
     Renew {

@@ -23,11 +23,11 @@ impl Worker {
         let kept = found
             .user(&user)
             .reserve(settings.connections_per_user, settings.when_full);
-        if kept.is_err() {
+        let Ok(place) = kept else {
             self.leave_user(&user);
             found.release(&user);
             return Err(NoSeat::Sockets);
-        }
+        };
         let socket = self.open_socket(&user);
         let process = Arc::clone(&self.process);
         Ok(Seat::new(
@@ -36,11 +36,12 @@ impl Worker {
             Arc::clone(entry),
             user,
             socket,
+            place,
         ))
     }
 
     /// Takes a seat back that nobody came for.
-    pub fn give_seat_back(&self, entry: &str, user: &UserId, socket: Option<&str>) {
+    pub fn give_seat_back(&self, entry: &str, user: &UserId, socket: Option<&str>, number: u64) {
         self.leave_user(user);
         if let Some(entry) = self.socket_entry(entry) {
             if let Some(socket) = socket {
@@ -48,7 +49,7 @@ impl Worker {
                 self.close_socket(socket, on_disconnect);
             }
             if let Some(sockets) = entry.known(user) {
-                sockets.give_back();
+                sockets.give_back(number);
             }
             entry.release(user);
         }

@@ -109,7 +109,8 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             entry,
             user,
             socket,
-        } => worker.give_seat_back(&entry, &user, socket.as_deref()),
+            number,
+        } => worker.give_seat_back(&entry, &user, socket.as_deref(), number),
         Letter::Renew {
             entry,
             fresh,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::user::Place;
 use crate::identity::UserId;
 use crate::process::Process;
 use crate::worker::mailbox::Letter;
@@ -25,6 +26,7 @@ pub struct Seat {
     entry: Arc<str>,
     user: UserId,
     socket: Option<Arc<str>>,
+    place: Place,
     taken: bool,
 }
 
@@ -37,6 +39,7 @@ impl Seat {
         entry: Arc<str>,
         user: UserId,
         socket: Option<Arc<str>>,
+        place: Place,
     ) -> Self {
         Self {
             process,
@@ -44,6 +47,7 @@ impl Seat {
             entry,
             user,
             socket,
+            place,
             taken: false,
         }
     }
@@ -60,10 +64,18 @@ impl Seat {
         self.socket.as_deref()
     }
 
-    /// The socket has come: from now on it says itself when it leaves.
-    pub fn take(mut self) -> (UserId, Option<Arc<str>>) {
+    /// Ready when a newer socket of the user has taken the place.
+    pub async fn given_up(&mut self) {
+        if (&mut self.place.taken).await.is_err() {
+            // Nobody is left who could take it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The socket has come, by this number: from now on it says itself when it leaves.
+    pub fn take(mut self) -> (UserId, Option<Arc<str>>, u64) {
         self.taken = true;
-        (self.user.clone(), self.socket.take())
+        (self.user.clone(), self.socket.take(), self.place.number)
     }
 }
 
@@ -74,6 +86,7 @@ impl Drop for Seat {
                 entry: Arc::clone(&self.entry),
                 user: self.user.clone(),
                 socket: self.socket.take(),
+                number: self.place.number,
             };
             self.process.send(self.home, letter);
         }

@@ -2,9 +2,11 @@
 //! way, how fast they may send, and one ledger of bytes for all of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bulkhead_crds::kinds::WhenFull;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
@@ -16,7 +18,9 @@ use crate::worker::{Handle, Signal};
 #[derive(Debug, Default)]
 pub struct UserSockets {
     open: RefCell<Vec<Open>>,
-    coming: Cell<usize>,
+    coming: RefCell<VecDeque<Coming>>,
+    /// Seats that have ever been kept.
+    kept: Cell<u64>,
     bucket: RefCell<Bucket>,
     held: Cell<u64>,
 }
@@ -29,32 +33,67 @@ struct Open {
     credential: Option<Rc<Credential>>,
 }
 
+/// One on its way.
+#[derive(Debug)]
+struct Coming {
+    number: u64,
+    /// Tells its handshake that a newer one has taken the place.
+    gives_way: oneshot::Sender<()>,
+}
+
+/// The place of one on its way.
+#[derive(Debug)]
+pub struct Place {
+    /// Which one of the user's.
+    pub number: u64,
+    /// Told when a newer one takes it.
+    pub taken: oneshot::Receiver<()>,
+}
+
 /// `limits.connectionsPerUser` is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl UserSockets {
-    /// Keeps a seat for a socket that is on its way, if need be the seat of the user's oldest.
+    /// Keeps a seat for a socket that is on its way, if need be the seat of the user's oldest: one that is open before one that is on its way
+    /// too.
     ///
     /// # Errors
     /// There is none, and the policy says to reject.
-    pub fn reserve(&self, limit: u32, when_full: WhenFull) -> Result<(), Full> {
+    pub fn reserve(&self, limit: u32, when_full: WhenFull) -> Result<Place, Full> {
         let limit = limit as usize;
-        let mut open = self.open.borrow_mut();
-        if open.len() + self.coming.get() >= limit {
-            if when_full == WhenFull::Reject || open.is_empty() {
+        let (mut open, mut coming) = (self.open.borrow_mut(), self.coming.borrow_mut());
+        if open.len() + coming.len() >= limit {
+            if when_full == WhenFull::Reject {
                 return Err(Full);
             }
-            // Those that have been told already give up their seats as well: they are no longer in the list.
-            open.remove(0).handle.send(Signal::GiveWay);
+            // Those that have been told already give up their seats as well: they are no longer in the lists.
+            if open.is_empty() {
+                let oldest = coming.pop_front().ok_or(Full)?;
+                // A handshake that is over meanwhile finds its place gone when it arrives.
+                let _ = oldest.gives_way.send(());
+            } else {
+                open.remove(0).handle.send(Signal::GiveWay);
+            }
         }
-        self.coming.set(self.coming.get() + 1);
-        Ok(())
+        let number = self.kept.get();
+        self.kept.set(number + 1);
+        let (gives_way, taken) = oneshot::channel();
+        coming.push_back(Coming { number, gives_way });
+        Ok(Place { number, taken })
     }
 
-    /// A socket that was on its way has come.
-    pub fn arrive(&self, handle: Rc<Handle>, credential: Option<Rc<Credential>>) {
-        self.give_back();
+    /// A socket that was on its way has come. One whose place a newer one has taken is told to go at once.
+    pub fn arrive(
+        &self,
+        number: Option<u64>,
+        handle: Rc<Handle>,
+        credential: Option<Rc<Credential>>,
+    ) {
+        if number.is_some_and(|number| !self.give_back(number)) {
+            handle.send(Signal::GiveWay);
+            return;
+        }
         self.open.borrow_mut().push(Open { handle, credential });
     }
 
@@ -67,9 +106,11 @@ impl UserSockets {
             .count()
     }
 
-    /// A seat that was kept is not needed any more.
-    pub fn give_back(&self) {
-        self.coming.set(self.coming.get().saturating_sub(1));
+    /// A seat that was kept is not needed any more. Whether it was still this one's.
+    pub fn give_back(&self, number: u64) -> bool {
+        let mut coming = self.coming.borrow_mut();
+        let at = coming.iter().position(|one| one.number == number);
+        at.and_then(|at| coming.remove(at)).is_some()
     }
 
     /// A socket has ended.
@@ -102,7 +143,7 @@ impl UserSockets {
     /// Whether nothing is left of the user.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        self.open.borrow().is_empty() && self.coming.get() == 0
+        self.open.borrow().is_empty() && self.coming.borrow().is_empty()
     }
 }
 
@@ -120,8 +161,8 @@ mod tests {
         let sockets = UserSockets::default();
         let handles: Vec<Rc<Handle>> = (0..count).map(|_| Rc::default()).collect();
         for handle in &handles {
-            sockets.reserve(u32::MAX, WhenFull::Reject).unwrap();
-            sockets.arrive(Rc::clone(handle), None);
+            let place = sockets.reserve(u32::MAX, WhenFull::Reject).unwrap();
+            sockets.arrive(Some(place.number), Rc::clone(handle), None);
         }
         (sockets, handles)
     }
@@ -129,23 +170,35 @@ mod tests {
     #[test]
     fn the_oldest_gives_way_where_the_policy_says_so() {
         let (sockets, handles) = sockets(2);
-        assert_eq!(sockets.reserve(2, WhenFull::CloseOldest), Ok(()));
+        let mut first = sockets.reserve(2, WhenFull::CloseOldest).unwrap();
         assert_eq!(told(&handles[0]), Some(Signal::GiveWay));
         assert_eq!(told(&handles[1]), None);
-        // One that is on its way has no socket that could give way, but the user's next oldest has.
-        assert_eq!(sockets.reserve(2, WhenFull::CloseOldest), Ok(()));
+        // What is open goes before what is on its way,
+        let mut second = sockets.reserve(2, WhenFull::CloseOldest).unwrap();
         assert_eq!(told(&handles[1]), Some(Signal::GiveWay));
-        assert_eq!(sockets.reserve(2, WhenFull::CloseOldest), Err(Full));
+        assert!(first.taken.try_recv().is_err());
+        // and where nothing is open, the oldest on its way does.
+        let third = sockets.reserve(2, WhenFull::CloseOldest).unwrap();
+        assert_eq!(first.taken.try_recv(), Ok(()));
+        assert!(second.taken.try_recv().is_err());
+        // It has arrived all the same, between two looks: its place is another's.
+        let (late, newer) = (Rc::<Handle>::default(), Rc::<Handle>::default());
+        sockets.arrive(Some(first.number), Rc::clone(&late), None);
+        sockets.arrive(Some(third.number), Rc::clone(&newer), None);
+        assert_eq!(told(&late), Some(Signal::GiveWay));
+        assert_eq!(told(&newer), None);
+        assert!(sockets.give_back(second.number));
+        assert!(!sockets.give_back(first.number), "given up before");
     }
 
     #[test]
     fn a_seat_that_is_given_back_or_left_is_free_again() {
         let (sockets, handles) = sockets(1);
-        assert_eq!(sockets.reserve(1, WhenFull::Reject), Err(Full));
+        assert!(sockets.reserve(1, WhenFull::Reject).is_err());
         sockets.leave(&handles[0]);
-        assert_eq!(sockets.reserve(1, WhenFull::Reject), Ok(()));
-        assert_eq!(sockets.reserve(1, WhenFull::Reject), Err(Full));
-        sockets.give_back();
+        let place = sockets.reserve(1, WhenFull::Reject).unwrap();
+        assert!(sockets.reserve(1, WhenFull::Reject).is_err());
+        sockets.give_back(place.number);
         assert!(sockets.is_unused());
         assert_eq!(told(&handles[0]), None);
     }

@@ -28,6 +28,8 @@ pub enum Refusal {
     Method,
     /// The user has as many sockets as they may.
     Sockets(String),
+    /// A newer socket of the same user has taken the place of this one, which was not there yet.
+    GaveWay(String),
     /// One user more than `limits.maxUsers`.
     Users,
     /// The sidecar is going.
@@ -58,7 +60,7 @@ impl Refusal {
             Self::Origin => StatusCode::FORBIDDEN,
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Sockets(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Sockets(_) | Self::GaveWay(_) => StatusCode::TOO_MANY_REQUESTS,
             // RFC 9110, section 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
@@ -77,7 +79,7 @@ impl Refusal {
                 ConnectionOutcome::ProtocolError
             }
             Self::Identity(_) | Self::Origin => ConnectionOutcome::Rejected,
-            Self::Sockets(_) | Self::Users => ConnectionOutcome::Limited,
+            Self::Sockets(_) | Self::GaveWay(_) | Self::Users => ConnectionOutcome::Limited,
             Self::Draining => ConnectionOutcome::Draining,
             Self::Starting(_) | Self::Unreachable | Self::Silent(_) | Self::BadAnswer(_) => {
                 ConnectionOutcome::Unavailable
@@ -113,6 +115,9 @@ impl Refusal {
             Self::Sockets(field) => format!(
                 "this user has as many connections as {field} allows; close one, or come again"
             ),
+            Self::GaveWay(field) => {
+                format!("a newer connection of the same user took this place; {field}")
+            }
             Self::Users => "limits.maxUsers is reached; come again".into(),
             Self::Draining => {
                 "this instance is shutting down; connect again, and you will reach another".into()
@@ -197,6 +202,7 @@ mod tests {
             (Refusal::Path, 404, None),
             (Refusal::Method, 405, None),
             (Refusal::Sockets("x".into()), 429, Some("10")),
+            (Refusal::GaveWay("x".into()), 429, None),
             (Refusal::Users, 503, Some("10")),
             (Refusal::Draining, 503, Some("1")),
             (Refusal::Starting("x".into()), 503, Some("1")),

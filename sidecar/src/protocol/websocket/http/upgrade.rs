@@ -71,14 +71,17 @@ pub(super) async fn upgrade(
             Err(gone) => lost = Some(gone),
         }
     }
-    let seat = match &caller.context {
+    let mut seat = match &caller.context {
         Some(context) => Some(keep_seat(front, &force, context.user_id()).await?),
         None => None,
     };
     let socket = seat.as_ref().and_then(Seat::socket);
     let question = question(front, &force, parts, offer, caller.context.as_ref(), socket)?;
-    let stream = reached(front, &force).await?;
-    let (mut answer, accepted) = match asked(front, &force, stream, question).await? {
+    let answered = async {
+        let stream = reached(front, &force).await?;
+        asked(front, &force, stream, question).await
+    };
+    let (mut answer, accepted) = match unless_given_up(seat.as_mut(), &force, answered).await? {
         (answer, Some(accepted)) => (answer, accepted),
         // The application's own refusal is the client's answer.
         (answer, None) => return Ok(answer.map(Passed).map(Either::Left)),
@@ -97,6 +100,25 @@ pub(super) async fn upgrade(
     };
     spawn_local(hand_over(front.clone(), force, ends, caller, seat));
     Ok(response)
+}
+
+/// What `work` comes to, unless a newer socket of the user takes the place meanwhile.
+async fn unless_given_up<T>(
+    seat: Option<&mut Seat>,
+    force: &WebSocketForce,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let Some(seat) = seat else {
+        return work.await;
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = seat.given_up() => {
+            let field = force.name_setting("limits.connectionsPerUser");
+            Err(Refusal::GaveWay(field))
+        }
+    }
 }
 
 fn refuse_while_leaving(front: &Front) -> Result<(), Refusal> {

@@ -169,13 +169,15 @@ impl Session {
         let force = entry.force();
         let settings = &force.settings;
         let seat = upgraded.seat.map(super::seat::Seat::take);
-        let (user_id, id) = seat.map_or((None, None), |(user, id)| (Some(user), id));
+        let (user_id, id, number) = seat.map_or((None, None, None), |(user, id, number)| {
+            (Some(user), id, Some(number))
+        });
         let user = user_id
             .as_ref()
             .map_or_else(Rc::default, |user| entry.user(user));
         let handle = Rc::new(Handle::default());
         let credential = upgraded.context.as_ref().map(Credential::of).map(Rc::new);
-        user.arrive(Rc::clone(&handle), credential.clone());
+        user.arrive(number, Rc::clone(&handle), credential.clone());
         let slot = worker.enter_session(Rc::clone(&handle));
         entry.metrics.clients.connections.inc();
         let now = Instant::now();
