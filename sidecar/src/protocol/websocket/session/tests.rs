@@ -1,3 +1,4 @@
+mod cuts;
 mod events;
 mod resume;
 mod runs;

@@ -7,13 +7,13 @@ use crate::identity::Presented;
 use crate::worker::{Claim, Lost, Returned};
 
 /// What a client is told first, and the token that it may come back with.
-struct Greeting {
-    state: u8,
-    count: u64,
-    token: SessionToken,
+pub(super) struct Greeting {
+    pub(super) state: u8,
+    pub(super) count: u64,
+    pub(super) token: SessionToken,
 }
 
-fn stage_resuming(says: &str) -> Stage {
+pub(super) fn stage_resuming(says: &str) -> Stage {
     let text = POLICY
         .replace("SLOW", "Wait")
         .replace("messagesPerSecond: 10", "messagesPerSecond: 1000");
@@ -36,14 +36,14 @@ async fn told(stream: &mut UnixStream) -> (u8, Vec<u8>) {
     (rest[0], rest[1..].to_vec())
 }
 
-fn ack(count: u64) -> Vec<u8> {
+pub(super) fn ack(count: u64) -> Vec<u8> {
     let mut message = Vec::new();
     write_ack(&mut message, count);
     frame(0x82, true, &message)
 }
 
 impl Stage {
-    async fn greeted(&mut self) -> Greeting {
+    pub(super) async fn greeted(&mut self) -> Greeting {
         let (kind, body) = told(&mut self.client).await;
         assert_eq!(kind, 1);
         let token = std::str::from_utf8(&body[18..]).unwrap();
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     /// The client comes back on another connection, with `count` of the application's messages.
-    async fn come_back(&mut self, token: &SessionToken, count: u64) -> Greeting {
+    pub(super) async fn come_back(&mut self, token: &SessionToken, count: u64) -> Greeting {
         self.claim(token).unwrap();
         let presented = Presented {
             token: None,
@@ -90,7 +90,7 @@ impl Stage {
     }
 
     /// Cuts the client's connection, and waits until the session has noticed.
-    async fn cut(&mut self) {
+    pub(super) async fn cut(&mut self) {
         let (other, _) = UnixStream::pair().unwrap();
         self.client = other;
         let metrics = Arc::clone(&self.entry.metrics);
