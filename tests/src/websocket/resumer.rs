@@ -79,11 +79,17 @@ impl Resumer {
         let asking = Asking::upgrade(path)
             .bearer(user)
             .header("Sec-WebSocket-Protocol", &offer);
-        let answer = asking.send(port).await;
-        let selected = answer.header("sec-websocket-protocol");
-        assert_eq!(selected.as_deref(), Some("bulkhead.resume.v1"));
-        let mut peer = answer.opened();
-        let greeting = greeted(&peer.next().await);
+        // A session may end in the moment in which its client comes back: then there is no greeting, and the client asks again.
+        let (peer, greeting) = loop {
+            let answer = asking.send(port).await;
+            let selected = answer.header("sec-websocket-protocol");
+            assert_eq!(selected.as_deref(), Some("bulkhead.resume.v1"));
+            let mut peer = answer.opened();
+            match peer.frame_if_whole().await {
+                Some(frame) => break (peer, greeted(&frame)),
+                None => assert!(session.is_some(), "a new session is greeted"),
+            }
+        };
         Self {
             port,
             path: path.to_owned(),
