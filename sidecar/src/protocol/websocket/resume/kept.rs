@@ -354,8 +354,8 @@ mod tests {
                         while let Some(&size) = connection.first()
                             && connection.len() > usize::from(size)
                         {
-                            let message = connection.drain(..=usize::from(size));
-                            heard.extend(message.last());
+                            let mut message = connection.drain(..=usize::from(size));
+                            heard.extend(message.next_back());
                         }
                     }
                     2 => kept.acknowledge(heard.len() as u64, nothing).unwrap(),
