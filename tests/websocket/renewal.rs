@@ -1,9 +1,12 @@
 //! A fresh token on sockets that are open: by a POST that the application never sees.
 
+use bulkhead_tests::browser::Browser;
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::tokens::{Signer, key_set, seconds_from_now};
 use bulkhead_tests::wait;
-use bulkhead_tests::websocket::{Answer, Application, Asking, Frame, Peer, SocketStage};
+use bulkhead_tests::websocket::{
+    Answer, Application, Asking, Frame, Kind, Peer, Server, SocketStage,
+};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -328,4 +331,64 @@ async fn a_client_that_resumes_sends_its_token_on_the_socket_and_hears_until_whe
     talks(&mut alice, &mut peer).await;
     assert_eq!(world.renewals("renewed").await as u64, 1);
     assert_eq!(world.renewals("refused").await as u64, 4);
+}
+
+#[tokio::test]
+async fn a_page_of_a_named_origin_renews_its_socket_and_a_page_of_another_cannot() {
+    let (named, other) = (
+        Server::start(Kind::Starlette).await,
+        Server::start(Kind::Starlette).await,
+    );
+    let signer = Signer::new("one", Algorithm::EdDSA);
+    let jwt = "{jwks: {secretRef: {name: keys}}, audiences: [chat], leeway: 0s}";
+    let origin = format!("http://127.0.0.1:{}", named.port());
+    // A page can put its first token nowhere but among the subprotocols, and a later one into a header.
+    let policy = Policy::jwt(jwt).web_socket(&format!(
+        "{{tokens: [{{source: Subprotocol}}], allowedOrigins: ['{origin}'], timeouts: {{expiryGrace: 1s}}}}"
+    ));
+    let stage = SocketStage::with(policy, named.port())
+        .secret("keys/jwks.json", &key_set(&[&signer]))
+        .start()
+        .await;
+    let mut browser = Browser::start().await;
+    let mut page = browser.open(&format!("{origin}/whoami")).await;
+    let foreign = format!("http://127.0.0.1:{}/whoami", other.port());
+    let mut stranger = browser.open(&foreign).await;
+
+    let of = |end| signer.sign(&json!({"sub": "alice", "aud": "chat", "exp": end}));
+    let (first, fresh) = (of(seconds_from_now(3)), of(seconds_from_now(60)));
+    let place = format!("127.0.0.1:{}", stage.port());
+    let post = format!(
+        "const post = () => fetch('http://{place}{PATH}', {{ method: 'POST', headers: {{ Authorization: 'Bearer {fresh}' }} }});"
+    );
+    let renewed = page
+        .run(&format!(
+            "{post}
+             const token = btoa('{first}').replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+             const socket = new WebSocket('ws://{place}/ws', ['bulkhead.v1', 'bulkhead.token.' + token]);
+             window.ended = new Promise((go) => socket.addEventListener('close', ({{ code }}) => go(code)));
+             window.says = (text) => new Promise((go) => {{
+                 socket.addEventListener('message', ({{ data }}) => go(data), {{ once: true }});
+                 socket.send(text);
+             }});
+             await new Promise((go) => socket.addEventListener('open', go));
+             await window.says('opened');
+             return (await (await post()).json()).renewed;"
+        ))
+        .await;
+    assert_eq!(renewed, 1);
+    let refused = stranger
+        .run(&format!(
+            "{post} return post().then(() => 'read', (error) => error.name);"
+        ))
+        .await;
+    assert_eq!(refused, "TypeError");
+    let lives = page
+        .run(
+            "const over = new Promise((go) => setTimeout(() => go('time is over'), 5000));
+             const first = await Promise.race([window.ended, over]);
+             return [first, await window.says('still here')];",
+        )
+        .await;
+    assert_eq!(lives, json!(["time is over", "still here"]));
 }
