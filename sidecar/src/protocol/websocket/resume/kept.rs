@@ -22,6 +22,8 @@ pub struct Kept {
     sent: u64,
     /// Where the last whole message ends.
     whole: u64,
+    /// Where the last message ends that the client has been given whole, on its present connection.
+    gap: u64,
     /// The messages that have not been acknowledged.
     messages: VecDeque<Message>,
     /// How many have been acknowledged.
@@ -82,7 +84,17 @@ impl Kept {
     /// The next bytes for the client; as many as lie together.
     #[must_use]
     pub fn unsent(&self) -> &[u8] {
-        let end = if self.lets_go { self.end() } else { self.whole };
+        self.unsent_to(if self.lets_go { self.end() } else { self.whole })
+    }
+
+    /// Those of them that belong to the next message, or to the one that has been begun: something waits for the gap behind it.
+    #[must_use]
+    pub fn unsent_to_gap(&self) -> &[u8] {
+        let message = self.messages.get(self.sent_whole);
+        message.map_or_else(|| self.unsent(), |message| self.unsent_to(message.end))
+    }
+
+    fn unsent_to(&self, end: u64) -> &[u8] {
         let (from, to) = ((self.sent - self.base) as usize, (end - self.base) as usize);
         let (front, back) = self.bytes.as_slices();
         if from < front.len() {
@@ -98,20 +110,18 @@ impl Kept {
         while let Some(message) = self.messages.get(self.sent_whole)
             && message.end <= self.sent
         {
+            self.gap = message.end;
             self.sent_whole += 1;
         }
     }
 
     /// Whether the client has been given whole messages.
     #[must_use]
-    pub fn is_between_messages(&self) -> bool {
-        let before = self.sent_whole.checked_sub(1);
-        let end = before.and_then(|at| self.messages.get(at));
-        // What was let go of ends with a message, or with a part of the one under way.
-        self.sent == end.map_or(self.base, |message| message.end) && !self.is_mid_stream()
+    pub const fn is_between_messages(&self) -> bool {
+        self.sent == self.gap
     }
 
-    /// Whether a part of a message that is not whole has gone: the client can be told nothing until the rest has.
+    /// Whether a part of a message that is not whole has gone: the client can be sent no other one until the rest has.
     #[must_use]
     pub const fn is_mid_stream(&self) -> bool {
         self.lets_go && self.sent > self.whole
@@ -161,6 +171,7 @@ impl Kept {
     pub fn rewind(&mut self, count: u64, delivered: impl FnMut(usize)) -> Result<(), WrongCount> {
         self.acknowledge(count, delivered)?;
         self.sent = self.base;
+        self.gap = self.base;
         self.sent_whole = 0;
         Ok(())
     }

@@ -44,6 +44,9 @@ impl Session {
         client.reading = Reading::new(checks_text);
         client.own.discard();
         client.told = false;
+        if let Some(resuming) = &mut self.resuming {
+            resuming.says.discard();
+        }
         let now = Instant::now();
         self.clocks.ping = Ping::Answered;
         self.clocks.deaf = true;
@@ -65,7 +68,7 @@ impl Session {
         let between = self
             .resuming
             .as_ref()
-            .is_some_and(|it| it.kept.is_between_messages());
+            .is_some_and(|it| it.kept.is_between_messages() && !it.says.is_begun());
         if between && !self.client.own.is_begun() {
             self.client.own.discard();
             write_close(self.client.own.writer(), code, reason);

@@ -321,7 +321,8 @@ impl Session {
     /// Keeps the user's ledger right.
     fn account(&mut self) {
         let of = |side: &Side| side.inbox.len() + side.own.len();
-        let held = of(&self.client) + of(&self.application);
+        let says = self.resuming.as_ref().map_or(0, |it| it.says.len());
+        let held = of(&self.client) + of(&self.application) + says;
         if held != self.held {
             self.user.hold(self.held, held);
             self.held = held;

@@ -74,6 +74,9 @@ impl Session {
                 match to.own.poll_flush(&mut to.stream, cx) {
                     Poll::Ready(Ok(())) => {
                         told = true;
+                        if direction == Direction::Down {
+                            self.clocks.stalled = None;
+                        }
                         continue;
                     }
                     other => break other,
@@ -157,13 +160,20 @@ impl Session {
             if from.unread().is_empty() {
                 break Walked::Short;
             }
+            let lets_go = self.resuming.as_ref().is_some_and(|it| it.kept.lets_go());
             // What is kept goes between messages, whenever they have come.
             let is_kept = direction == Direction::Down && self.resuming.is_some();
             // Frames of our own are waiting for this gap.
             if !is_kept && from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
                 break Walked::On;
             }
-            if (to.told && (is_kept || to.own.is_empty())) || from.closed.is_some() {
+            // What is not kept goes frame by frame, and the Close frame behind the one that was begun.
+            let is_streamed = is_kept && lets_go;
+            if is_streamed && to.told && !to.own.is_empty() && from.walker.at_boundary() {
+                break Walked::Held;
+            }
+            let is_over = to.told && (to.own.is_empty() || (is_kept && !is_streamed));
+            if is_over || from.closed.is_some() {
                 // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
                 // that was begun goes on.
                 if self.discard(direction) {
@@ -226,7 +236,10 @@ impl Session {
                     }
                     self.clocks.busy = self.read_at;
                 }
-                Ok(Step::Control(control)) => self.control(direction, &control),
+                Ok(Step::Control(control)) => {
+                    self.control(direction, &control);
+                    went |= is_kept;
+                }
                 Err(violation) => {
                     self.violated(direction, &violation);
                     break Walked::On;

@@ -67,7 +67,8 @@ impl Session {
             Ok(()) => RenewalOutcome::Renewed,
             Err(_) => RenewalOutcome::Refused,
         });
-        if self.client.told || self.is_away() {
+        // Who sends tokens and reads no answers gets none.
+        if self.client.told || self.is_away() || self.owes_much() {
             return;
         }
         let ends = self.credential.as_ref().and_then(|it| it.ends());

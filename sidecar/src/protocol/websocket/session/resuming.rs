@@ -15,8 +15,8 @@ use super::super::resume::message::{MARK, PREFIX, write_final, write_welcome};
 use super::super::resume::{
     FinalReason, Kept, LostReason, SessionId, SessionToken, Welcome, Written,
 };
-use super::{Close, Direction, Ending, Initiator, Session};
-use crate::relay::BUFFER_BYTES;
+use super::{Close, Direction, Ending, Initiator, Session, Side};
+use crate::relay::{BUFFER_BYTES, Outbox};
 use crate::telemetry::{EventOutcome, ResumeOutcome};
 use crate::worker::{Lost, ResumePoint};
 
@@ -33,6 +33,8 @@ pub(super) struct Resuming {
     pub(super) point: Rc<ResumePoint>,
     /// The application's messages.
     pub(super) kept: Kept,
+    /// Messages of the sidecar's own, which go between two of those.
+    pub(super) says: Outbox,
     /// The client's.
     pub(super) written: Written,
     /// Up to which of them the client knows.
@@ -43,6 +45,14 @@ pub(super) struct Resuming {
     pub(super) charged: usize,
     /// Whether more was said than is kept while the client was away.
     pub(super) has_overflowed: bool,
+}
+
+/// What of the sidecar's own goes next.
+enum Own {
+    /// Control frames, its own and the application's.
+    Frames,
+    /// Messages of the protocol.
+    Messages,
 }
 
 /// Whether there is room for what the application has sent next.
@@ -78,6 +88,7 @@ impl Session {
         self.resuming = Some(Box::new(Resuming {
             point,
             kept: Kept::default(),
+            says: Outbox::new(self.worker.slab.clone()),
             written: Written::default(),
             said: 0,
             begins_binary: false,
@@ -115,8 +126,9 @@ impl Session {
 
     /// Puts a control message between two of the application's.
     pub(super) fn tell(&mut self, message: &[u8]) {
-        let out = self.client.own.writer();
-        write_message(out, Opcode::Binary, &[], message, None);
+        if let Some(resuming) = &mut self.resuming {
+            write_message(resuming.says.writer(), Opcode::Binary, &[], message, None);
+        }
     }
 
     /// Whether there is room for the next frame of the application's.
@@ -258,22 +270,38 @@ impl Session {
             };
             if client.ended || client.deaf {
                 client.own.discard();
+                resuming.says.discard();
                 break Poll::Ready(Ok(()));
             }
-            let kept = &mut resuming.kept;
-            // Before a Close frame, what is kept goes as well.
-            let is_gap = kept.is_between_messages() && (!client.told || kept.unsent().is_empty());
-            if client.own.is_begun() || (is_gap && !client.own.is_empty()) {
-                match client.own.poll_flush(&mut client.stream, cx) {
-                    Poll::Ready(Ok(())) => {
-                        told = true;
-                        continue;
-                    }
-                    other => break other,
-                }
+            // Nothing goes behind a Close frame.
+            if client.told && client.own.is_empty() {
+                break Poll::Ready(Ok(()));
             }
-            let unsent = kept.unsent();
-            if unsent.is_empty() || (client.told && client.own.is_empty()) {
+            let at_boundary = self.application.walker.at_boundary();
+            let flushed = match resuming.next_own(client, at_boundary) {
+                Some(Own::Frames) => {
+                    let flushed = client.own.poll_flush(&mut client.stream, cx);
+                    told |= flushed.is_ready();
+                    Some(flushed)
+                }
+                Some(Own::Messages) => Some(resuming.says.poll_flush(&mut client.stream, cx)),
+                None => None,
+            };
+            match flushed {
+                Some(Poll::Ready(Ok(()))) => {
+                    self.clocks.stalled = None;
+                    continue;
+                }
+                Some(other) => break other,
+                None => {}
+            }
+            let waits = !client.own.is_empty() || !resuming.says.is_empty();
+            let unsent = if waits {
+                resuming.kept.unsent_to_gap()
+            } else {
+                resuming.kept.unsent()
+            };
+            if unsent.is_empty() {
                 break Poll::Ready(Ok(()));
             }
             match Pin::new(&mut client.stream).poll_write(cx, unsent) {
@@ -336,6 +364,23 @@ impl Session {
 }
 
 impl Resuming {
+    /// What of the sidecar's own can go now. `at_boundary` is whether all that the application has sent of a message ends with a frame.
+    fn next_own(&self, client: &Side, at_boundary: bool) -> Option<Own> {
+        if client.own.is_begun() {
+            return Some(Own::Frames);
+        }
+        let between_messages = self.kept.is_between_messages();
+        if self.says.is_begun() || (between_messages && !self.says.is_empty()) {
+            return Some(Own::Messages);
+        }
+        let has_sent_all = self.kept.unsent().is_empty();
+        // What is not kept goes frame by frame: its message may take for ever, and control frames may stand between two of its fragments.
+        let is_gap = between_messages || (self.kept.lets_go() && has_sent_all && at_boundary);
+        // Before a Close frame, what is kept goes as well.
+        let goes = is_gap && (!client.told || has_sent_all);
+        (goes && !client.own.is_empty()).then_some(Own::Frames)
+    }
+
     /// Puts bytes of a frame at the end, escaped where they would be taken for the sidecar's.
     fn push(&mut self, header: Option<&Header>, payload: Payload, bytes: &[u8]) {
         let Some(header) = header else {

@@ -1,5 +1,6 @@
 mod cuts;
 mod events;
+mod hostile;
 mod resume;
 mod runs;
 mod spare;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::super::codec::{
     Close, Opcode, Sender, Step, Walker, apply_mask, parse_header, write_message,
 };
@@ -116,12 +118,12 @@ impl Session {
 
     /// Tells it now.
     pub(super) fn say_ack(&mut self) {
-        let (takes_none, owed) = (self.client.told, self.client.own.len());
+        let (takes_none, owes_much) = (self.client.told, self.owes_much());
         let Some(resuming) = &mut self.resuming else {
             return;
         };
-        if takes_none || owed > MOST_OWED {
-            self.clocks.ack = Some(self.read_at + ACK_TIME);
+        if takes_none || owes_much {
+            self.clocks.ack = Some(Instant::now() + ACK_TIME);
             return;
         }
         self.clocks.ack = None;
@@ -129,6 +131,12 @@ impl Session {
         let mut message = Vec::with_capacity(16);
         write_ack(&mut message, resuming.said);
         self.tell(&message);
+    }
+
+    /// Whether so much waits for the client that it is told nothing that can wait.
+    pub(super) fn owes_much(&self) -> bool {
+        let says = self.resuming.as_ref().map_or(0, |it| it.says.len());
+        self.client.own.len() + says > MOST_OWED
     }
 
     /// Makes sure that the rest of a message fits that is held until it is whole: as it comes, not as a header promises. What the policy

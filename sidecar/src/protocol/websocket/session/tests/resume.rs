@@ -29,7 +29,7 @@ fn alice() -> UserId {
 }
 
 /// The next message of the sidecar's: its kind, and what stands behind that.
-async fn told(stream: &mut UnixStream) -> (u8, Vec<u8>) {
+pub(super) async fn told(stream: &mut UnixStream) -> (u8, Vec<u8>) {
     let (opcode, payload) = next(stream).await;
     assert_eq!(opcode, Opcode::Binary, "{payload:?}");
     let rest = payload.strip_prefix(&PREFIX).unwrap();
@@ -54,7 +54,7 @@ impl Stage {
         }
     }
 
-    fn claim(&self, token: &SessionToken) -> Result<String, Lost> {
+    pub(super) fn claim(&self, token: &SessionToken) -> Result<String, Lost> {
         self.worker.claim(&Claim {
             entry: "chat".into(),
             session: token.session,
@@ -102,19 +102,19 @@ impl Stage {
         .await;
     }
 
-    async fn say(&mut self, message: &str) {
+    pub(super) async fn say(&mut self, message: &str) {
         let message = text(false, message);
         self.application.write_all(&message).await.unwrap();
     }
 
-    async fn hears(&mut self, expected: &[&str]) {
+    pub(super) async fn hears(&mut self, expected: &[&str]) {
         for expected in expected {
             let (_, payload) = next(&mut self.client).await;
             assert_eq!(String::from_utf8_lossy(&payload), *expected);
         }
     }
 
-    async fn application_hears(&mut self, expected: &[&str]) {
+    pub(super) async fn application_hears(&mut self, expected: &[&str]) {
         for expected in expected {
             let (_, payload) = next(&mut self.application).await;
             assert_eq!(String::from_utf8_lossy(&payload), *expected);
