@@ -152,5 +152,13 @@ changed 'bulkhead_websocket_closes_total{code="1008",initiator="sidecar"' 1
 changed 'bulkhead_cross_user_handoffs_total' 0
 show "$("$sidecar" users --control "$work/control.sock" | cut -c 1-110)"
 
+if [ -n "${BULKHEAD_KEEP:-}" ]; then
+    title 'Open for visitors'
+    edit_policy 'connectionsPerUser: 1' 'connectionsPerUser: 4'
+    say "http://127.0.0.1:$door_port/ is the page; open it twice, as two people. For other clients: ws://127.0.0.1:$door_port/room"
+    say 'Ctrl-C ends it.'
+    wait "$sidecar_pid" || true
+fi
+
 stop_all
 printf '\n%sDemo passed:%s every step held. %s s in all.\n' "$green" "$plain" "$SECONDS"

@@ -133,7 +133,17 @@ pub fn python_for_the_web() -> PathBuf {
 #[must_use]
 pub fn node() -> (PathBuf, PathBuf) {
     static NODE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
-    NODE.get_or_init(make_node).clone()
+    NODE.get_or_init(|| make_node(NODE_WS)).clone()
+}
+
+/// Node, and the script of TypeScript's compiler, installed once into the cache.
+///
+/// # Panics
+/// When Node or the package cannot be had; the message says which command would have installed it.
+#[must_use]
+pub fn typescript() -> (PathBuf, PathBuf) {
+    let (node, modules) = make_node(TYPESCRIPT);
+    (node, modules.join("typescript/bin/tsc"))
 }
 
 /// Chromium: `CHROMIUM`, or the one in `PATH`.
@@ -185,6 +195,8 @@ const WEB_FOLDER: &str =
 
 /// The release of Node's package `ws`.
 const NODE_WS: &str = "ws@8.23.0";
+/// The release of TypeScript's compiler, which checks the types of the JavaScript client.
+const TYPESCRIPT: &str = "typescript@5.9.3";
 
 fn make_python(folder: &str, packages: &[&str]) -> PathBuf {
     let cache = cache();
@@ -208,11 +220,11 @@ fn make_python(folder: &str, packages: &[&str]) -> PathBuf {
     python
 }
 
-fn make_node() -> (PathBuf, PathBuf) {
+fn make_node(package: &str) -> (PathBuf, PathBuf) {
     const ADVICE: &str = "install Node with `apt-get install -y nodejs npm`";
     let cache = cache();
     let node = in_path("node").unwrap_or_else(|| panic!("node is missing; {ADVICE}"));
-    let folder = cache.join(format!("node-{}", NODE_WS.replace('@', "-")));
+    let folder = cache.join(format!("node-{}", package.replace('@', "-")));
     let modules = folder.join("node_modules");
     let _lock = locked(&cache, "node.lock");
     let ready = folder.join("ready");
@@ -223,10 +235,10 @@ fn make_node() -> (PathBuf, PathBuf) {
                 .args(["install", "--ignore-scripts", "--no-audit", "--no-fund"])
                 .arg("--prefix")
                 .arg(&folder)
-                .arg(NODE_WS),
+                .arg(package),
             ADVICE,
         );
-        std::fs::write(&ready, NODE_WS).unwrap();
+        std::fs::write(&ready, package).unwrap();
     }
     (node, modules)
 }

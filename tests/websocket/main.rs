@@ -8,6 +8,7 @@
 )]
 
 mod browser;
+mod clients;
 mod closes;
 mod cold_start;
 mod compression;
