@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::codec::{Close, write_close, write_masked_close};
 use super::clocks::CLOSE_LIMIT;
 use super::{Direction, Session};
-use crate::telemetry::{Initiator, MessageDirection};
+use crate::telemetry::Initiator;
 
 /// How a socket has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,32 +29,6 @@ impl Ending {
 
 /// How long the last bytes may take to leave.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
-
-impl Direction {
-    /// Who sends, as an initiator.
-    const fn sender(self) -> Initiator {
-        match self {
-            Self::Up => Initiator::Client,
-            Self::Down => Initiator::Application,
-        }
-    }
-
-    /// As a label.
-    pub(super) const fn label(self) -> MessageDirection {
-        match self {
-            Self::Up => MessageDirection::Up,
-            Self::Down => MessageDirection::Down,
-        }
-    }
-
-    /// Who sends, for a reason text.
-    pub(super) const fn sender_name(self) -> &'static str {
-        match self {
-            Self::Up => "the client",
-            Self::Down => "the application",
-        }
-    }
-}
 
 impl Session {
     /// Ends the socket with a code and a reason; what both sides have begun is finished first. Once only.

@@ -19,10 +19,12 @@ mod control;
 mod deliveries;
 mod due;
 mod following;
+mod giving;
 mod pump;
 mod reading;
 mod renewing;
 mod resuming;
+mod side;
 mod spare;
 mod whole;
 
@@ -43,8 +45,6 @@ use super::user::UserSockets;
 use crate::deadline::LazyTimer;
 use crate::force::WebSocketForce;
 use crate::identity::{UserContext, UserId};
-use crate::relay::{Inbox, Outbox};
-use crate::stream::Stream;
 use crate::telemetry::Initiator;
 use crate::worker::{Handle, Signal, Worker};
 use clocks::{Clocks, Due, expiry};
@@ -53,6 +53,7 @@ use deliveries::Deliveries;
 use reading::Reading;
 use renewing::Renewing;
 use resuming::Resuming;
+use side::{Direction, Side, sides};
 
 /// One socket of one user.
 #[derive(Debug)]
@@ -107,43 +108,6 @@ pub struct Session {
     drain_limit: Option<Instant>,
     /// What it has beside others where it survives its connection.
     resuming: Option<Box<Resuming>>,
-}
-
-/// One of the two peers.
-#[derive(Debug)]
-struct Side {
-    stream: Stream,
-    /// What it has sent.
-    inbox: Inbox,
-    /// Bytes at the front of the inbox that the other side gets as they are.
-    cleared: usize,
-    /// Bytes behind them of a message that the other side gets once it is whole.
-    walked: usize,
-    /// Walks what it sends.
-    walker: Walker,
-    /// Reads messages of what it sends, where the policy says so.
-    reading: Reading,
-    /// Frames of our own for it, which go between two of the other side's.
-    own: Outbox,
-    /// The code of the Close frame that it has sent.
-    closed: Option<u16>,
-    /// Whether our Close frame to it stands in `own`, or has gone.
-    told: bool,
-    /// Whether it takes nothing any more; what it has sent before is read all the same.
-    deaf: bool,
-    /// Whether its stream has ended.
-    ended: bool,
-    /// Whether it has been given a part of a frame whose rest it does not get: nothing can be said to it any more.
-    severed: bool,
-}
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    /// From the client to the application.
-    Up,
-    /// From the application to the client.
-    Down,
 }
 
 /// What happened next.
@@ -345,88 +309,6 @@ impl Session {
             Signal::Cancel | Signal::Lost | Signal::Orphaned | Signal::RunOver => {}
         }
         Ok(())
-    }
-}
-
-/// The same without the rest of the session.
-const fn sides<'a>(
-    client: &'a mut Side,
-    application: &'a mut Side,
-    direction: Direction,
-) -> (&'a mut Side, &'a mut Side) {
-    match direction {
-        Direction::Up => (client, application),
-        Direction::Down => (application, client),
-    }
-}
-
-impl Side {
-    fn new(
-        worker: &Worker,
-        stream: Stream,
-        early: &[u8],
-        walker: Walker,
-        reading: Reading,
-    ) -> Self {
-        let mut inbox = Inbox::new(worker.slab.clone());
-        inbox.preload(early);
-        Self {
-            stream,
-            inbox,
-            cleared: 0,
-            walked: 0,
-            walker,
-            reading,
-            own: Outbox::new(worker.slab.clone()),
-            closed: None,
-            told: false,
-            deaf: false,
-            ended: false,
-            severed: false,
-        }
-    }
-
-    /// What it has sent and nobody has looked at.
-    fn unread(&self) -> &[u8] {
-        let start = self.cleared + self.walked;
-        self.inbox.bytes().get(start..).unwrap_or_default()
-    }
-
-    /// The message that is held until it is whole, as far as it has come.
-    fn held(&self) -> &[u8] {
-        let end = self.cleared + self.walked;
-        self.inbox
-            .bytes()
-            .get(self.cleared..end)
-            .unwrap_or_default()
-    }
-
-    /// Takes out the message that is held.
-    fn drop_held(&mut self) {
-        self.inbox.remove(self.cleared, self.walked);
-        self.walked = 0;
-    }
-
-    /// Forgets all that the other side does not get as it stands.
-    fn drop_unfinished(&mut self) {
-        self.walked = 0;
-        self.inbox.remove(self.cleared, self.inbox.len());
-    }
-
-    /// Forgets what was cleared for a receiver that is gone.
-    fn drop_cleared(&mut self) {
-        self.inbox.consume(self.cleared);
-        self.cleared = 0;
-    }
-
-    /// Takes bytes of its own out from behind what was cleared: the other side does not get them.
-    fn swallow(&mut self, count: usize) {
-        self.inbox.remove(self.cleared + self.walked, count);
-    }
-
-    /// Whether what it has sent so far, and the other side has been given, ends with a frame.
-    fn is_between_frames(&self) -> bool {
-        self.cleared == 0 && (self.walked > 0 || self.walker.at_boundary())
     }
 }
 

@@ -11,8 +11,9 @@ use bulkhead_crds::kinds::SlowConsumer;
 use super::super::codec::Step;
 use super::super::events::Verdict;
 use super::resuming::Room;
+use super::side::{Direction, sides};
 use super::spare::Spare;
-use super::{Direction, Ending, Session, sides};
+use super::{Ending, Session};
 use crate::relay::BUFFER_BYTES;
 
 /// What walking led to.
@@ -23,6 +24,33 @@ enum Walked {
     Short,
     /// What has come has to wait.
     Held,
+}
+
+/// Whether the next bytes may be looked at.
+enum Gate {
+    /// They may.
+    Open,
+    /// They have been dealt with.
+    Passed,
+    /// Not now.
+    Shut(Walked),
+}
+
+/// What a walk has done.
+#[derive(Default)]
+struct Progress {
+    /// Messages that have gone on whole.
+    messages: u64,
+    /// Whether there is something to write that is not in the sender's buffer.
+    went: bool,
+}
+
+impl Progress {
+    /// Bytes have gone on by another way than the sender's buffer, and perhaps a message with them.
+    fn passed(&mut self, whole: bool) {
+        self.messages += u64::from(whole);
+        self.went = true;
+    }
 }
 
 impl Session {
@@ -152,110 +180,135 @@ impl Session {
 
     /// Looks at what the sender has sent, as far as it goes, and clears it for the receiver.
     fn walk(&mut self, direction: Direction) -> Walked {
-        let mut messages = 0;
-        let mut went = false;
+        let mut progress = Progress::default();
         let before = self.sides(direction).0.cleared;
         let walked = loop {
-            let (from, to) = sides(&mut self.client, &mut self.application, direction);
-            if from.unread().is_empty() {
-                break Walked::Short;
+            match self.gate(direction) {
+                Gate::Open => {}
+                Gate::Passed => continue,
+                Gate::Shut(walked) => break walked,
             }
-            let lets_go = self.resuming.as_ref().is_some_and(|it| it.kept.lets_go());
-            // What is kept goes between messages, whenever they have come.
-            let is_kept = direction == Direction::Down && self.resuming.is_some();
-            // Frames of our own are waiting for this gap.
-            if !is_kept && from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
-                break Walked::On;
-            }
-            // What is not kept goes frame by frame, and the Close frame behind the one that was begun.
-            let is_streamed = is_kept && lets_go;
-            if is_streamed && to.told && !to.own.is_empty() && from.walker.at_boundary() {
-                break Walked::Held;
-            }
-            let is_over = to.told && (to.own.is_empty() || (is_kept && !is_streamed));
-            if is_over || from.closed.is_some() {
-                // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
-                // that was begun goes on.
-                if self.discard(direction) {
-                    continue;
-                }
-                break Walked::Short;
-            }
-            if direction == Direction::Up && !self.may_send() {
-                break Walked::Held;
-            }
-            if direction == Direction::Down && self.is_full && !self.leaves_out {
-                match self.spare() {
-                    Spare::Passes => {}
-                    Spare::LeftOut => self.leaves_out = true,
-                    Spare::Waits => break Walked::Held,
-                    Spare::Unknown => break Walked::Short,
-                }
-            }
-            if is_kept {
-                match self.room() {
-                    Room::Enough => {}
-                    Room::Full => break Walked::Held,
-                    Room::Unknown => break Walked::Short,
-                }
-            }
-            let (from, _) = sides(&mut self.client, &mut self.application, direction);
-            let start = from.cleared + from.walked;
-            let unread = from.inbox.bytes().get(start..).unwrap_or_default();
-            match from.walker.step(unread) {
-                Ok(Step::More) => break Walked::Short,
-                Ok(Step::Data {
-                    len,
-                    header,
-                    payload,
-                    ends,
-                }) => {
-                    let leaves_out = self.leaves_out && direction == Direction::Down;
-                    let bytes = unread.get(..len).unwrap_or_default();
-                    match from.reading.read(header.as_ref(), payload, bytes, ends) {
-                        Ok(_) if leaves_out => self.leave_out(len, ends),
-                        Ok(verdict) if is_kept => {
-                            messages += u64::from(ends);
-                            self.keep(header.as_ref(), payload, len, ends, verdict);
-                            went = true;
-                        }
-                        Ok(_) if self.resuming.is_some() => {
-                            messages += u64::from(self.hold(len, ends));
-                            went = true;
-                        }
-                        Ok(verdict) => {
-                            messages += u64::from(ends);
-                            self.pass(direction, len, ends, verdict);
-                        }
-                        Err(violation) => {
-                            let nothing_went =
-                                header.is_some() || leaves_out || self.drop_unread(direction);
-                            self.unreadable(direction, nothing_went, &violation);
-                            break Walked::On;
-                        }
-                    }
-                    self.clocks.busy = self.read_at;
-                }
-                Ok(Step::Control(control)) => {
-                    self.control(direction, &control);
-                    went |= is_kept;
-                }
-                Err(violation) => {
-                    self.violated(direction, &violation);
-                    break Walked::On;
-                }
+            if let Some(walked) = self.step(direction, &mut progress) {
+                break walked;
             }
         };
-        if messages > 0 {
-            self.entry.metrics.messages(direction.label(), messages);
+        if progress.messages > 0 {
+            let metrics = &self.entry.metrics;
+            metrics.messages(direction.label(), progress.messages);
         }
+        let went = progress.went || self.sides(direction).0.cleared > before;
         match walked {
             // What was cleared goes first.
-            Walked::Short | Walked::Held if self.sides(direction).0.cleared > before || went => {
-                Walked::On
-            }
+            Walked::Short | Walked::Held if went => Walked::On,
             other => other,
         }
+    }
+
+    /// Whether the next bytes may be looked at now.
+    #[inline]
+    fn gate(&mut self, direction: Direction) -> Gate {
+        let (from, to) = sides(&mut self.client, &mut self.application, direction);
+        if from.unread().is_empty() {
+            return Gate::Shut(Walked::Short);
+        }
+        // What is kept goes between messages, whenever they have come.
+        let is_kept = direction == Direction::Down && self.resuming.is_some();
+        // Frames of our own are waiting for this gap.
+        if !is_kept && from.walker.at_boundary() && !to.own.is_empty() && !to.own.is_begun() {
+            return Gate::Shut(Walked::On);
+        }
+        let lets_go = self.resuming.as_ref().is_some_and(|it| it.kept.lets_go());
+        // What is not kept goes frame by frame, and the Close frame behind the one that was begun.
+        let is_streamed = is_kept && lets_go;
+        if is_streamed && to.told && !to.own.is_empty() && from.walker.at_boundary() {
+            return Gate::Shut(Walked::Held);
+        }
+        let is_over = to.told && (to.own.is_empty() || (is_kept && !is_streamed));
+        if is_over || from.closed.is_some() {
+            // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
+            // that was begun goes on.
+            return if self.discard(direction) {
+                Gate::Passed
+            } else {
+                Gate::Shut(Walked::Short)
+            };
+        }
+        if direction == Direction::Up {
+            return if self.may_send() {
+                Gate::Open
+            } else {
+                Gate::Shut(Walked::Held)
+            };
+        }
+        if self.is_full && !self.leaves_out {
+            match self.spare() {
+                Spare::Passes => {}
+                Spare::LeftOut => self.leaves_out = true,
+                Spare::Waits => return Gate::Shut(Walked::Held),
+                Spare::Unknown => return Gate::Shut(Walked::Short),
+            }
+        }
+        if is_kept {
+            return match self.room() {
+                Room::Enough => Gate::Open,
+                Room::Full => Gate::Shut(Walked::Held),
+                Room::Unknown => Gate::Shut(Walked::Short),
+            };
+        }
+        Gate::Open
+    }
+
+    /// Walks over what comes next. None where there may be more to walk over.
+    #[inline]
+    fn step(&mut self, direction: Direction, progress: &mut Progress) -> Option<Walked> {
+        let is_kept = direction == Direction::Down && self.resuming.is_some();
+        let (from, _) = sides(&mut self.client, &mut self.application, direction);
+        let start = from.cleared + from.walked;
+        let unread = from.inbox.bytes().get(start..).unwrap_or_default();
+        match from.walker.step(unread) {
+            Ok(Step::More) => return Some(Walked::Short),
+            Ok(Step::Data {
+                len,
+                header,
+                payload,
+                ends,
+            }) => {
+                let leaves_out = self.leaves_out && direction == Direction::Down;
+                let bytes = unread.get(..len).unwrap_or_default();
+                match from.reading.read(header.as_ref(), payload, bytes, ends) {
+                    Ok(_) if leaves_out => self.leave_out(len, ends),
+                    Ok(verdict) if is_kept => {
+                        self.keep(header.as_ref(), payload, len, ends, verdict);
+                        progress.passed(ends);
+                    }
+                    Ok(_) if self.resuming.is_some() => {
+                        let whole = self.hold(len, ends);
+                        progress.passed(whole);
+                    }
+                    Ok(verdict) => {
+                        progress.messages += u64::from(ends);
+                        self.pass(direction, len, ends, verdict);
+                    }
+                    Err(violation) => {
+                        let nothing_went =
+                            header.is_some() || leaves_out || self.drop_unread(direction);
+                        self.unreadable(direction, nothing_went, &violation);
+                        return Some(Walked::On);
+                    }
+                }
+                self.clocks.busy = self.read_at;
+            }
+            Ok(Step::Control(control)) => {
+                self.control(direction, &control);
+                // It is among the sidecar's own frames now, which go before more is read.
+                progress.went |= is_kept;
+            }
+            Err(violation) => {
+                self.violated(direction, &violation);
+                return Some(Walked::On);
+            }
+        }
+        None
     }
 
     /// Clears bytes of a message for the receiver. Where they end it, `verdict` is what it was, if anybody wants to know.

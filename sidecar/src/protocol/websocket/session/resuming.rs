@@ -1,12 +1,8 @@
 //! A session that survives its connection: the application's messages on their way to the client, which are kept until it has
 //! acknowledged them (`resume.buffer`, `resume.totalBytes`).
 
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::super::codec::{Header, Opcode, Payload, parse_header, write_message};
@@ -15,7 +11,7 @@ use super::super::resume::message::{MARK, PREFIX, write_final, write_welcome};
 use super::super::resume::{
     FinalReason, Kept, LostReason, SessionId, SessionToken, Welcome, Written,
 };
-use super::{Close, Direction, Ending, Initiator, Session, Side};
+use super::{Close, Direction, Initiator, Session};
 use crate::relay::{BUFFER_BYTES, Outbox};
 use crate::telemetry::{EventOutcome, ResumeOutcome};
 use crate::worker::{Lost, ResumePoint};
@@ -45,14 +41,6 @@ pub(super) struct Resuming {
     pub(super) charged: usize,
     /// Whether more was said than is kept while the client was away.
     pub(super) has_overflowed: bool,
-}
-
-/// What of the sidecar's own goes next.
-enum Own {
-    /// Control frames, its own and the application's.
-    Frames,
-    /// Messages of the protocol.
-    Messages,
 }
 
 /// Whether there is room for what the application has sent next.
@@ -259,82 +247,6 @@ impl Session {
         Some(outcome)
     }
 
-    /// Gives the client what is kept, and frames of our own between two messages. A client that takes nothing does not keep the application
-    /// from being read, as long as there is room.
-    pub(super) fn poll_write_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        let mut told = false;
-        let written = loop {
-            let client = &mut self.client;
-            let Some(resuming) = &mut self.resuming else {
-                break Poll::Ready(Ok(()));
-            };
-            if client.ended || client.deaf {
-                client.own.discard();
-                resuming.says.discard();
-                break Poll::Ready(Ok(()));
-            }
-            // Nothing goes behind a Close frame.
-            if client.told && client.own.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            let at_boundary = self.application.walker.at_boundary();
-            let flushed = match resuming.next_own(client, at_boundary) {
-                Some(Own::Frames) => {
-                    let flushed = client.own.poll_flush(&mut client.stream, cx);
-                    told |= flushed.is_ready();
-                    Some(flushed)
-                }
-                Some(Own::Messages) => Some(resuming.says.poll_flush(&mut client.stream, cx)),
-                None => None,
-            };
-            match flushed {
-                Some(Poll::Ready(Ok(()))) => {
-                    self.clocks.stalled = None;
-                    continue;
-                }
-                Some(other) => break other,
-                None => {}
-            }
-            let waits = !client.own.is_empty() || !resuming.says.is_empty();
-            let unsent = if waits {
-                resuming.kept.unsent_to_gap()
-            } else {
-                resuming.kept.unsent()
-            };
-            if unsent.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            match Pin::new(&mut client.stream).poll_write(cx, unsent) {
-                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.clocks.stalled = None;
-                    self.sent(count);
-                }
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            }
-        };
-        if told {
-            self.told_client();
-        }
-        match written {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(_)) => Poll::Ready(self.receiver_lost(Direction::Down)),
-            Poll::Pending => {
-                self.clocks.stalled.get_or_insert_with(Instant::now);
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-
-    /// The client has been given bytes of what is kept.
-    fn sent(&mut self, count: usize) {
-        self.with_kept(|resuming, delivered| {
-            resuming.kept.wrote(count);
-            resuming.kept.trim_sent(delivered);
-        });
-    }
-
     /// Forgets the message under way that cannot be read, where nothing of it has gone on. Says whether that is so.
     pub(super) fn drop_unread(&mut self, direction: Direction) -> bool {
         let Some(resuming) = &mut self.resuming else {
@@ -364,23 +276,6 @@ impl Session {
 }
 
 impl Resuming {
-    /// What of the sidecar's own can go now. `at_boundary` is whether all that the application has sent of a message ends with a frame.
-    fn next_own(&self, client: &Side, at_boundary: bool) -> Option<Own> {
-        if client.own.is_begun() {
-            return Some(Own::Frames);
-        }
-        let between_messages = self.kept.is_between_messages();
-        if self.says.is_begun() || (between_messages && !self.says.is_empty()) {
-            return Some(Own::Messages);
-        }
-        let has_sent_all = self.kept.unsent().is_empty();
-        // What is not kept goes frame by frame: its message may take for ever, and control frames may stand between two of its fragments.
-        let is_gap = between_messages || (self.kept.lets_go() && has_sent_all && at_boundary);
-        // Before a Close frame, what is kept goes as well.
-        let goes = is_gap && (!client.told || has_sent_all);
-        (goes && !client.own.is_empty()).then_some(Own::Frames)
-    }
-
     /// Puts bytes of a frame at the end, escaped where they would be taken for the sidecar's.
     fn push(&mut self, header: Option<&Header>, payload: Payload, bytes: &[u8]) {
         let Some(header) = header else {

@@ -20,6 +20,7 @@ use super::*;
 use crate::force::Force;
 use crate::process::Process;
 use crate::secrets::Secrets;
+use crate::stream::Stream;
 use crate::telemetry::Metrics;
 use crate::upstream::Resolver;
 use crate::worker::fixtures::within;

@@ -463,3 +463,17 @@ async fn a_close_of_the_application_comes_behind_all_that_it_has_said() {
     within(&mut stage.session).await.unwrap();
     assert!(stage.is_left());
 }
+
+#[tokio::test(flavor = "local")]
+async fn what_the_application_asks_reaches_the_client_without_a_message() {
+    let mut stage = stage_resuming("{window: 60s}");
+    stage.greeted().await;
+    let ping = frame(0x89, false, b"client?");
+    stage.application.write_all(&ping).await.unwrap();
+    let asked = next(&mut stage.client).await;
+    assert_eq!(asked, (Opcode::Ping, b"client?".to_vec()));
+    let pong = frame(0x8A, true, b"client?");
+    stage.client.write_all(&pong).await.unwrap();
+    let answered = next(&mut stage.application).await;
+    assert_eq!(answered, (Opcode::Pong, b"client?".to_vec()));
+}
