@@ -34,6 +34,9 @@ pub struct Kept {
     lets_go: bool,
 }
 
+/// What each message takes beside its bytes, however short it is.
+pub const MESSAGE_BYTES: usize = size_of::<Message>();
+
 #[derive(Clone, Copy, Debug)]
 struct Message {
     end: u64,
@@ -63,10 +66,10 @@ impl Kept {
         self.bytes.truncate(whole as usize);
     }
 
-    /// Bytes that are kept.
+    /// Bytes that are kept, with [`MESSAGE_BYTES`] for each message.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.messages.len() * MESSAGE_BYTES
     }
 
     /// Whether nothing is kept.
@@ -266,9 +269,9 @@ mod tests {
         kept.push(b"thr");
         assert_eq!(send_all(&mut kept), b"onetwo");
         assert!(kept.is_between_messages());
-        assert_eq!((kept.counts(), kept.len()), ((0, 2), 9));
+        assert_eq!((kept.counts(), kept.len()), ((0, 2), 9 + 2 * MESSAGE_BYTES));
         kept.acknowledge(1, nothing).unwrap();
-        assert_eq!((kept.counts(), kept.len()), ((1, 2), 6));
+        assert_eq!((kept.counts(), kept.len()), ((1, 2), 6 + MESSAGE_BYTES));
         kept.push(b"ee");
         kept.finish(None);
         assert_eq!(send_all(&mut kept), b"three");

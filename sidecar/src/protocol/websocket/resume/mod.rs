@@ -13,7 +13,7 @@ pub mod message;
 mod token;
 mod written;
 
-pub use kept::{Kept, WrongCount};
+pub use kept::{Kept, MESSAGE_BYTES, WrongCount};
 pub use keys::{ResumeKeys, ResumeKeysError};
 pub use message::{FinalReason, LostReason, Received, Welcome};
 pub use token::{PodAddress, Sealer, SessionId, SessionToken, TokenError};

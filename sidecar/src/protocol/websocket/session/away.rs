@@ -9,6 +9,7 @@ use super::super::resume::{LostReason, Welcome};
 use super::clocks::{Ping, expiry};
 use super::reading::Reading;
 use super::{Ending, Initiator, Session};
+use crate::relay::BUFFER_BYTES;
 use crate::stream::Stream;
 use crate::telemetry::{EventOutcome, ResumeOutcome};
 use crate::worker::Lost;
@@ -61,6 +62,7 @@ impl Session {
         self.unanswered = false;
         self.paid = false;
         self.slowed = None;
+        self.answer_ping();
     }
 
     /// The client is taken for lost. It is told why, if the kernel takes that at once.
@@ -89,9 +91,14 @@ impl Session {
             return;
         };
         let count = returned.count;
+        // Its connection ends; it comes once more, and is told what has become of the session.
+        if !self.survives() {
+            return;
+        }
         let kept = self.resuming.as_ref().map(|it| &it.kept);
-        if !self.survives() || !kept.is_some_and(|kept| kept.has_sent(count)) {
-            // Its connection ends; should it come once more, it is told what has become of the session.
+        if !kept.is_some_and(|kept| kept.has_sent(count)) {
+            let reason = "bulkhead.resume.v1: the client comes back with more messages than were sent, or fewer than it has acknowledged";
+            self.close(Close::PROTOCOL_ERROR, reason, Initiator::Sidecar);
             return;
         }
         if !self.is_away() {
@@ -137,10 +144,17 @@ impl Session {
         })
     }
 
-    /// The application asks whether its client is there.
-    pub(super) fn answer_ping(&mut self, payload: &[u8]) {
-        let mask = self.worker.jitter.number();
-        write_masked_pong(self.application.own.writer(), payload, mask);
+    /// The application has asked whether its client is there, which is away now or was lost before it could answer. One answer stands for
+    /// all that was asked before (RFC 6455, section 5.5.3), so an application that does not read gets no more of them.
+    pub(super) fn answer_ping(&mut self) {
+        if !self.is_away() || self.application.told || self.application.own.len() > BUFFER_BYTES {
+            return;
+        }
+        let pinged = self.resuming.as_mut().and_then(|it| it.pinged.take());
+        if let Some(payload) = pinged {
+            let mask = self.worker.jitter.number();
+            write_masked_pong(self.application.own.writer(), &payload, mask);
+        }
     }
 
     /// The session has ended: its place is given up.

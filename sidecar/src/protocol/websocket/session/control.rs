@@ -40,6 +40,11 @@ impl Session {
         }
         if direction == Direction::Down && self.resuming.is_some() {
             self.pass_control(control);
+        } else if control.opcode == Opcode::Pong
+            && let Some(resuming) = &mut self.resuming
+        {
+            let pinged = resuming.pinged.take();
+            resuming.pinged = pinged.filter(|pinged| **pinged != *control.payload());
         }
     }
 
@@ -59,7 +64,11 @@ impl Session {
                     self.close_with(code, answer, "", Initiator::Application);
                 }
             }
-            Opcode::Ping if self.is_away() => self.answer_ping(control.payload()),
+            Opcode::Ping => {
+                if let Some(resuming) = &mut self.resuming {
+                    resuming.pinged = Some(control.payload().into());
+                }
+            }
             _ => {}
         }
     }

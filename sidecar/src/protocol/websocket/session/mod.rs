@@ -250,6 +250,7 @@ impl Session {
             }
         }
         // What the application has said may have to be answered.
+        self.answer_ping();
         if !self.application.own.is_empty()
             && let Poll::Ready(ending) = self.poll_pump(Direction::Up, cx)
         {

@@ -224,7 +224,9 @@ impl Session {
             return Gate::Shut(Walked::Held);
         }
         let is_over = to.told && (to.own.is_empty() || (is_kept && !is_streamed));
-        if is_over || from.closed.is_some() {
+        // A client that has closed and is gone hears nothing more.
+        let is_gone = is_kept && to.ended && to.closed.is_some();
+        if is_over || is_gone || from.closed.is_some() {
             // Nothing goes behind a Close frame (RFC 6455, section 5.5.1), but the sender's own is still wanted. Up to ours, a frame
             // that was begun goes on.
             return if self.discard(direction) {

@@ -9,7 +9,7 @@ use super::super::codec::{Header, Opcode, Payload, parse_header, write_message};
 use super::super::events::Verdict;
 use super::super::resume::message::{MARK, PREFIX, write_final, write_welcome};
 use super::super::resume::{
-    FinalReason, Kept, LostReason, SessionId, SessionToken, Welcome, Written,
+    FinalReason, Kept, LostReason, MESSAGE_BYTES, SessionId, SessionToken, Welcome, Written,
 };
 use super::{Close, Direction, Initiator, Session};
 use crate::relay::{BUFFER_BYTES, Outbox};
@@ -19,8 +19,8 @@ use crate::worker::{Lost, ResumePoint};
 /// Bytes that are on their way at one time in a session that keeps nothing any more.
 const TRANSIT: usize = 4 * BUFFER_BYTES;
 
-/// Bytes by which a frame may grow when it is escaped: the prefix, and the longest form of a length.
-const GROWTH: u64 = PREFIX.len() as u64 + 8;
+/// Bytes by which a frame may grow when it is escaped, the prefix and the longest form of a length, and what a message takes beside its bytes.
+const GROWTH: u64 = PREFIX.len() as u64 + 8 + MESSAGE_BYTES as u64;
 
 /// What such a session has beside others.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Resuming {
     pub(super) says: Outbox,
     /// The client's.
     pub(super) written: Written,
+    /// What the application's last ping carries, if the client has not answered it.
+    pub(super) pinged: Option<Box<[u8]>>,
     /// Up to which of them the client knows.
     pub(super) said: u64,
     /// Whether the application's message under way is binary, and nothing of its payload has come.
@@ -78,6 +80,7 @@ impl Session {
             kept: Kept::default(),
             says: Outbox::new(self.worker.slab.clone()),
             written: Written::default(),
+            pinged: None,
             said: 0,
             begins_binary: false,
             charged: 0,
@@ -94,7 +97,8 @@ impl Session {
         let Some(resuming) = &self.resuming else {
             return;
         };
-        let token = self.force.sealer.seal(&SessionToken {
+        // By the key that seals now: the one under which the session began may be known nowhere any more.
+        let token = self.entry.force_now().sealer.seal(&SessionToken {
             pod: self.worker.process.pod(),
             worker: u16::try_from(self.worker.index).unwrap_or(u16::MAX),
             session: resuming.point.id,
@@ -167,6 +171,11 @@ impl Session {
             self.clocks.unacknowledged = None;
             return Room::Enough;
         }
+        // A client that has closed acknowledges nothing more, and does not come back.
+        if self.client.closed.is_some() {
+            self.let_go_of_kept(None);
+            return Room::Enough;
+        }
         // A client that has been told to come is waited for.
         if self.is_away() && resuming.point.awaited().is_none() {
             return self.give_up(FinalReason::Unacknowledged);
@@ -177,30 +186,35 @@ impl Session {
 
     /// The session does not survive its connection any more: it ends where that is lost already.
     pub(super) fn give_up(&mut self, reason: FinalReason) -> Room {
-        let away = self.is_away();
-        let Some(resuming) = &mut self.resuming else {
-            return Room::Enough;
-        };
         self.clocks.unacknowledged = None;
-        if away {
-            resuming.has_overflowed = true;
+        if self.is_away() {
+            if let Some(resuming) = &mut self.resuming {
+                resuming.has_overflowed = true;
+            }
             let reason = self.named(reason.field());
             self.close(Close::GOING_AWAY, &reason, Initiator::Sidecar);
             return Room::Full;
         }
-        resuming.kept.let_go();
         let lost = Lost {
             reason: LostReason::Buffer,
             written: None,
         };
-        let window = self.force.settings.resume_window;
-        self.worker
-            .leave_resumable(&resuming.point, Some((lost, window)));
+        self.let_go_of_kept(Some(lost));
         let mut message = Vec::with_capacity(8);
         write_final(&mut message, reason);
         self.tell(&message);
         self.entry.metrics.resumes.count(ResumeOutcome::GivenUp);
         Room::Enough
+    }
+
+    /// Keeps nothing any more, and cannot be resumed. `lost` is what a client is told that asks for it.
+    fn let_go_of_kept(&mut self, lost: Option<Lost>) {
+        let window = self.force.settings.resume_window;
+        if let Some(resuming) = &mut self.resuming {
+            resuming.kept.let_go();
+            let lost = lost.map(|lost| (lost, window));
+            self.worker.leave_resumable(&resuming.point, lost);
+        }
     }
 
     /// Keeps bytes of a message of the application's, and takes them out of what it has sent. Where they end it, `verdict` is what it was,

@@ -95,6 +95,8 @@ impl Session {
             resuming.point.acknowledged();
             resuming.kept.acknowledge(count, delivered)
         });
+        // What the client has not acknowledged in time counts from here on.
+        self.clocks.unacknowledged = None;
         if let Some(Err(_)) = outcome {
             let reason = "bulkhead.resume.v1: more messages are acknowledged than were sent, or fewer than before";
             self.close(Close::PROTOCOL_ERROR, reason, Initiator::Sidecar);
@@ -154,7 +156,11 @@ impl Session {
         }
         let inbox = &mut self.client.inbox;
         let left = usize::try_from(self.client.walker.left()).unwrap_or(usize::MAX);
-        let more = left.min(inbox.len().max(BUFFER_BYTES));
+        let more = match left {
+            // Between two fragments: a client that sends small ones is not read byte by byte.
+            0 => BUFFER_BYTES,
+            left => left.min(inbox.len().max(BUFFER_BYTES)),
+        };
         inbox.reserve(inbox.len() + more);
     }
 }

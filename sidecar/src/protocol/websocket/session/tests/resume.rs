@@ -66,6 +66,11 @@ impl Stage {
 
     /// The client comes back on another connection, with `count` of the application's messages.
     pub(super) async fn come_back(&mut self, token: &SessionToken, count: u64) -> Greeting {
+        self.arrive_again(token, count).await;
+        self.greeted().await
+    }
+
+    pub(super) async fn arrive_again(&mut self, token: &SessionToken, count: u64) {
         self.claim(token).unwrap();
         let presented = Presented {
             token: None,
@@ -86,7 +91,6 @@ impl Stage {
             early: bytes::Bytes::new(),
             count,
         }));
-        self.greeted().await
     }
 
     /// Cuts the client's connection, and waits until the session has noticed.
