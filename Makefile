@@ -71,5 +71,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, Node, Chromium, curl, promtool; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql venv nodejs chromium curl promtool control-plane node
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, Node, Java, Chromium, curl, promtool; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql venv nodejs go jdbc chromium curl promtool control-plane node

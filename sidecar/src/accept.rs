@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
@@ -112,10 +113,14 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
     let arrival = Box::pin(receive(stream, certificate.as_ref()));
     let login = match in_time(first, deadline, arrival).await {
         None => return,
-        Some(Arrival::Cancel(key)) => {
+        Some(Arrival::Cancel(key, stream)) => {
             first.metrics.connection(ConnectionOutcome::Cancel);
             let target = cancel_key::worker(key.process_id());
-            worker.process.send(target, Letter::Cancel(key));
+            let (canceller, dealt_with) = oneshot::channel();
+            worker.process.send(target, Letter::Cancel(key, canceller));
+            // Who waits for the end of this connection sends the next statement after it, which must not be hit.
+            let _ = timeout_at(deadline, dealt_with).await;
+            drop(stream);
             return;
         }
         Some(Arrival::Login(login)) => login,

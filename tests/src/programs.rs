@@ -1,5 +1,7 @@
 //! Where the programs are that the suites need, and what to type when one is missing.
 
+pub mod drivers;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -87,7 +89,7 @@ fn built_beside_this(name: &str) -> PathBuf {
     })
 }
 
-/// A Python with psycopg 3, asyncpg and jsonschema, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
+/// A Python with psycopg 3 and its pool, asyncpg, `SQLAlchemy` and jsonschema, made once in a virtual environment under `BULKHEAD_CACHE` (by default `~/.cache/bulkhead`).
 ///
 /// # Panics
 /// When Python or one of them cannot be had; the message says which command would have made it.
@@ -172,13 +174,14 @@ pub fn curl() -> PathBuf {
 }
 
 /// The releases of the Python packages that the suites are written against. `format-nongpl` checks URIs.
-const PYTHON_PACKAGES: [&str; 3] = [
-    "psycopg[binary]==3.3.*",
+const PYTHON_PACKAGES: [&str; 4] = [
+    "psycopg[binary,pool]==3.3.*",
     "asyncpg==0.32.*",
+    "sqlalchemy[asyncio]==2.1.*",
     "jsonschema[format-nongpl]==4.26.*",
 ];
 /// Where they are installed, in the cache.
-const PYTHON_FOLDER: &str = "python-psycopg-3.3-asyncpg-0.32-jsonschema-4.26";
+const PYTHON_FOLDER: &str = "python-psycopg-3.3-pool-asyncpg-0.32-sqlalchemy-2.1-jsonschema-4.26";
 
 /// The same for WebSockets and HTTP.
 const WEB_PACKAGES: [&str; 6] = [

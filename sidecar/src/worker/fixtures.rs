@@ -297,6 +297,11 @@ impl Peer {
         last
     }
 
+    /// Whether nothing has come that was not read.
+    pub(crate) fn has_heard_nothing(&self) -> bool {
+        self.0.try_read(&mut [0]).is_err()
+    }
+
     /// Whether the other side has closed; what it still says is read.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();

@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::task::{Context, Poll, Waker};
 
 use super::guesses::Guesses;
+use super::mailbox::Canceller;
 use crate::protocol::postgres::message::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
 
@@ -36,6 +37,8 @@ pub struct Handle {
     key: OnceCell<CancelKey>,
     signals: Cell<u16>,
     waker: RefCell<Option<Waker>>,
+    /// Whose cancel requests have come, and have not been dealt with.
+    cancellers: RefCell<Vec<Canceller>>,
     /// Cancel keys that named this session and were wrong.
     pub(super) guesses: Guesses,
 }
@@ -70,6 +73,18 @@ impl Handle {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Leaves the signal of a cancel request. `canceller` waits until it has been dealt with.
+    pub fn cancel(&self, canceller: Canceller) {
+        self.cancellers.borrow_mut().push(canceller);
+        self.send(Signal::Cancel);
+    }
+
+    /// Those who wait for the cancel that has been signalled; dropping them says that it has been dealt with.
+    #[must_use]
+    pub fn take_cancellers(&self) -> Vec<Canceller> {
+        self.cancellers.take()
     }
 
     /// Takes one signal, the most urgent first; without one, the session is woken by the next.

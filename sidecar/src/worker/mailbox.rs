@@ -19,8 +19,8 @@ use crate::worker::{Claim, Lost, Returned};
 pub enum Letter {
     /// A client whose user lives on that worker.
     Client(Box<Admitted>),
-    /// A cancel request for one of its sessions.
-    Cancel(CancelKey),
+    /// A cancel request for one of its sessions, and who waits until it has been dealt with.
+    Cancel(CancelKey, Canceller),
     /// Is there a seat for one more socket of this user? It is kept until it is taken or given back.
     Seat {
         /// The WebSocket entry.
@@ -85,6 +85,9 @@ pub struct Reclaim {
     /// Then owners, those with most connections first.
     pub holders: VecDeque<Holder>,
 }
+
+/// Held by whoever deals with a cancel request; dropped when that has been done, which closes the connection that brought it.
+pub type Canceller = oneshot::Sender<()>;
 
 /// The sending end of a worker's mailbox.
 pub type Sender = mpsc::UnboundedSender<Letter>;

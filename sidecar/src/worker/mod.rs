@@ -44,6 +44,7 @@ use crate::protocol::postgres::session::statements::Interner;
 use crate::protocol::websocket::SocketEntry;
 use crate::relay::Slab;
 use guesses::Guesses;
+use mailbox::Canceller;
 
 /// The state of one worker.
 #[derive(Debug)]
@@ -242,7 +243,7 @@ impl Worker {
 
     /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the
     /// session that they name deaf for the rest of the second ([`guesses`]).
-    pub fn cancel(&self, key: &CancelKey) {
+    pub fn cancel(&self, key: &CancelKey, canceller: Canceller) {
         let sessions = self.sessions.borrow();
         let Some(handle) = sessions.get(cancel_key::slot(key.process_id())) else {
             return;
@@ -251,7 +252,7 @@ impl Worker {
             return;
         }
         if handle.accepts(key) {
-            handle.send(Signal::Cancel);
+            handle.cancel(canceller);
         } else {
             self.guesses.count();
             handle.guesses.count();

@@ -7,6 +7,7 @@ use super::mailbox::{Letter, Receiver, Reclaim};
 use super::*;
 use crate::factory::key::Holder;
 use crate::protocol::postgres::message::CancelKey as Key;
+use tokio::sync::oneshot::error::TryRecvError;
 
 fn holder(user: &str, worker: usize) -> Holder {
     Holder {
@@ -156,10 +157,31 @@ async fn a_cancel_reaches_the_session_whose_key_it_carries() {
     handle.set_key(Key::new(process_id, b"right").unwrap());
     stage
         .worker
-        .cancel(&Key::new(process_id, b"right").unwrap());
+        .cancel(&Key::new(process_id, b"right").unwrap(), nobody());
     let cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert_eq!(handle.take(&cx), Some(Signal::Cancel));
     assert_eq!(other.take(&cx), None);
+}
+
+/// A canceller who waits for nothing.
+fn nobody() -> Canceller {
+    tokio::sync::oneshot::channel().0
+}
+
+#[tokio::test]
+async fn a_canceller_waits_until_the_session_has_dealt_with_the_request_or_has_ended() {
+    let stage = Stage::new(|_| {});
+    let (handle, right) = session(&stage, b"four");
+    let (canceller, mut dealt_with) = tokio::sync::oneshot::channel();
+    stage.worker.cancel(&right, canceller);
+    assert_eq!(dealt_with.try_recv(), Err(TryRecvError::Empty));
+    drop(handle.take_cancellers());
+    assert_eq!(dealt_with.try_recv(), Err(TryRecvError::Closed));
+    // Whoever has a wrong key is not kept.
+    let (canceller, mut dealt_with) = tokio::sync::oneshot::channel();
+    let wrong = Key::new(right.process_id(), b"wron").unwrap();
+    stage.worker.cancel(&wrong, canceller);
+    assert_eq!(dealt_with.try_recv(), Err(TryRecvError::Closed));
 }
 
 /// A session that has this key's secret, and the key.
@@ -175,7 +197,7 @@ fn try_wrong_keys(stage: &Stage, key: &Key, times: u32) {
     for _ in 0..times {
         stage
             .worker
-            .cancel(&Key::new(key.process_id(), b"wrong").unwrap());
+            .cancel(&Key::new(key.process_id(), b"wrong").unwrap(), nobody());
     }
 }
 
@@ -187,15 +209,15 @@ async fn wrong_keys_do_nothing_and_too_many_make_the_session_they_name_deaf_for_
     let (other, others) = session(&stage, b"more");
     try_wrong_keys(&stage, &right, 200);
     assert_eq!(handle.take(&cx), None);
-    stage.worker.cancel(&right);
+    stage.worker.cancel(&right, nobody());
     assert_eq!(handle.take(&cx), Some(Signal::Cancel), "a burst is nothing");
     try_wrong_keys(&stage, &right, guesses::AT_ONE);
-    stage.worker.cancel(&right);
+    stage.worker.cancel(&right, nobody());
     assert_eq!(handle.take(&cx), None, "deaf");
-    stage.worker.cancel(&others);
+    stage.worker.cancel(&others, nobody());
     assert_eq!(other.take(&cx), Some(Signal::Cancel), "nobody else is");
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
-    stage.worker.cancel(&right);
+    stage.worker.cancel(&right, nobody());
     assert_eq!(handle.take(&cx), Some(Signal::Cancel));
 }
 
@@ -205,7 +227,7 @@ async fn a_key_that_cannot_be_guessed_is_always_heard() {
     let cx = std::task::Context::from_waker(std::task::Waker::noop());
     let (handle, right) = session(&stage, &[7; 32]);
     try_wrong_keys(&stage, &right, 50_000);
-    stage.worker.cancel(&right);
+    stage.worker.cancel(&right, nobody());
     assert_eq!(handle.take(&cx), Some(Signal::Cancel));
 }
 

@@ -100,7 +100,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             }
             spawn_local(session::serve(Rc::clone(worker), admitted));
         }
-        Letter::Cancel(key) => worker.cancel(&key),
+        Letter::Cancel(key, canceller) => worker.cancel(&key, canceller),
         Letter::Seat { entry, user, reply } => {
             // Whoever asked has gone: the seat is given back when the answer is dropped.
             drop(reply.send(worker.keep_seat(&entry, user)));

@@ -145,6 +145,31 @@ async fn a_changed_result_type_is_told_and_the_statement_can_be_prepared_anew() 
 }
 
 #[tokio::test]
+async fn a_text_whose_result_has_changed_may_be_prepared_anew_while_others_hold_the_old_one() {
+    // Given: two clients that have prepared one text, whose result changes then.
+    let stage = Stage::start(Policy::trusted().pool("perUser: {max: 1}")).await;
+    let admin = stage.admin().await;
+    let (mut one, mut two) = (stage.wire_of("alice").await, stage.wire_of("alice").await);
+    admin.run("CREATE TABLE shape (a int); INSERT INTO shape VALUES (1); GRANT ALL ON shape TO chat_app").await;
+    for wire in [&mut one, &mut two] {
+        wire.prepare("s", "SELECT * FROM shape").await;
+        assert_eq!(run(wire, "s", &[]).await.as_deref(), Some("1"));
+    }
+    admin.run("ALTER TABLE shape ALTER a TYPE text").await;
+    // When: one of them prepares it anew, under another name and before it closes the first (as asyncpg does),
+    assert_eq!(one.execute("s", &[]).await.refusal().code, "0A000");
+    one.prepare("again", "SELECT * FROM shape").await;
+    assert_eq!(run(&mut one, "again", &[]).await.as_deref(), Some("1"));
+    // then who has not is told so still, as by a server, because they would read the rows wrong.
+    for wire in [&mut one, &mut two] {
+        assert_eq!(wire.execute("s", &[]).await.refusal().code, "0A000");
+    }
+    two.close("s").await;
+    two.prepare("s", "SELECT * FROM shape").await;
+    assert_eq!(run(&mut two, "s", &[]).await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn a_statement_of_a_long_text_is_kept_like_any_other() {
     let stage = Stage::start(Policy::trusted()).await;
     let admin = stage.admin().await;

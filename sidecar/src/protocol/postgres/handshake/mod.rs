@@ -32,8 +32,8 @@ use crate::stream::Stream;
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub enum Arrival {
-    /// Somebody wants a statement to be cancelled. The connection is closed: no answer is ever given.
-    Cancel(CancelKey),
+    /// Somebody wants a statement to be cancelled. No answer is ever given: that the connection closes says that it has been dealt with.
+    Cancel(CancelKey, Box<Stream>),
     /// A client that would like to log in.
     Login(Box<Login>),
 }

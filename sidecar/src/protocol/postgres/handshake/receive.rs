@@ -45,7 +45,7 @@ pub async fn receive(stream: Stream, tls: Option<&ListenTls>) -> Result<Arrival,
             Err(error) => return Err(refuse(stream, error).await),
         };
         match StartupPacket::read(&body) {
-            Ok(StartupPacket::Cancel(key)) => return Ok(Arrival::Cancel(key)),
+            Ok(StartupPacket::Cancel(key)) => return Ok(Arrival::Cancel(key, Box::new(stream))),
             Ok(StartupPacket::Startup(startup)) => {
                 return log_in(stream, &startup, end_point).await;
             }

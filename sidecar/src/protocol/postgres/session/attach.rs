@@ -67,7 +67,10 @@ impl Session {
             biased;
             outcome = self.acquire(found) => outcome,
             signal = interrupted => match signal {
-                Signal::Cancel => Err(Box::new(cancelled_while_waiting())),
+                Signal::Cancel => {
+                    drop(self.handle.take_cancellers());
+                    Err(Box::new(cancelled_while_waiting()))
+                }
                 Signal::RunOver => Err(Box::new(
                     self.run_over_error().unwrap_or_else(cancelled_while_waiting),
                 )),

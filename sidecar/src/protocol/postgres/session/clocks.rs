@@ -18,6 +18,7 @@ use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::force::DatabaseForce;
 use crate::telemetry::TimeoutKind;
+use crate::worker::mailbox::Canceller;
 
 /// When things began.
 #[derive(Debug, Default)]
@@ -205,9 +206,10 @@ impl Session {
     /// The client has asked for its statement to be cancelled. A server whose output nobody reads hears of no cancel, so for a
     /// client that does not read, the rest of it is discarded.
     pub(super) fn cancel_on_request(&mut self) {
+        let cancellers = self.handle.take_cancellers();
         self.clocks.late = None;
         if self.outbox.is_empty() || self.clocks.statement.is_none() || self.clocks.is_overdue() {
-            self.cancel_statement();
+            self.send_cancel(cancellers);
             return;
         }
         let error = ErrorResponse::error(
@@ -220,6 +222,11 @@ impl Session {
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.
     pub(super) fn cancel_statement(&mut self) {
+        self.send_cancel(Vec::new());
+    }
+
+    /// The same for `cancellers`, who are let go when it has been dealt with.
+    fn send_cancel(&mut self, cancellers: Vec<Canceller>) {
         let Some(owned) = &mut self.server else {
             return;
         };
@@ -230,7 +237,11 @@ impl Session {
         if let Some(target) = &server.backend.cancel
             && server.backend.replies.client_waits()
         {
-            super::finish::send_cancel(&self.force, Arc::clone(target), &server.cancels);
+            super::finish::send_cancel(
+                &self.force,
+                Arc::clone(target),
+                server.cancels.begin(cancellers),
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::restore::{self, RestoreError};
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
-use crate::factory::cancels::Cancels;
+use crate::factory::cancels::Flight;
 use crate::factory::handover;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
@@ -161,7 +161,11 @@ async fn restore_session(
     if server.backend.replies.is_outstanding()
         && let Some(target) = &server.backend.cancel
     {
-        send_cancel(&home.force, Arc::clone(target), &server.cancels);
+        send_cancel(
+            &home.force,
+            Arc::clone(target),
+            server.cancels.begin(Vec::new()),
+        );
     }
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     restore::settle(server, deadline).await?;
@@ -179,14 +183,9 @@ async fn restore_session(
 }
 
 /// Sends a cancel request on a connection of its own. Until that has closed, a late cancel could hit the next statement, so
-/// the server connection is not reused before.
-pub(super) fn send_cancel(
-    force: &Arc<DatabaseForce>,
-    target: Arc<CancelTarget>,
-    cancels: &Cancels,
-) {
+/// the server connection gets none before, neither this client's nor anybody's.
+pub(super) fn send_cancel(force: &Arc<DatabaseForce>, target: Arc<CancelTarget>, flight: Flight) {
     let force = Arc::clone(force);
-    let flight = cancels.begin();
     spawn_local(async move {
         let deadline = Instant::now() + restore::RESTORE_LIMIT;
         if let Err(error) = force.connector.cancel(&target, deadline).await {

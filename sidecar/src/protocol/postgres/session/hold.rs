@@ -3,7 +3,10 @@
 //! A few bytes of a client's can mean a big text for a server that does not know its statement yet: while much stands in wait
 //! for the server, the rest of what the client has sent waits too. And behind a DEALLOCATE or DISCARD nobody can say which
 //! statements there are until it has been answered: whatever the client has sent behind it is dealt with then. A goodbye waits
-//! for the end of the work that it stands behind, as it does at a server.
+//! for the end of the work that it stands behind, as it does at a server. And while a cancel request is under way nothing more
+//! is sent: a late one would hit what it was not meant for.
+
+use std::task::Context;
 
 use super::Session;
 use super::replies::Replies;
@@ -50,13 +53,16 @@ impl Hold {
         self.held
     }
 
-    fn judge(&mut self, server: Option<(&Outbox, &Replies)>) -> bool {
+    fn judge(&mut self, server: Option<(&Outbox, &Replies)>, cancelling: bool) -> bool {
         let Some((outbox, replies)) = server else {
             self.barrier = false;
             return false;
         };
         self.barrier &= replies.is_outstanding();
-        self.barrier || outbox.len() > STANDING || (self.leaving && replies.owes_an_end())
+        cancelling
+            || self.barrier
+            || outbox.len() > STANDING
+            || (self.leaving && replies.owes_an_end())
     }
 }
 
@@ -64,14 +70,21 @@ impl Session {
     /// Whether the client's next message waits.
     pub(super) fn must_hold(&mut self) -> bool {
         let server = self.server.as_ref().map(|owned| &*owned.server);
+        let cancelling = server.is_some_and(|server| server.cancels.is_under_way());
         let server = server.map(|server| (&server.outbox, &server.backend.replies));
-        self.hold.held = self.hold.judge(server);
+        self.hold.held = self.hold.judge(server, cancelling);
         self.hold.held
     }
 
-    /// Whether messages that were held can be dealt with now.
-    pub(super) fn may_resume(&mut self) -> bool {
-        self.hold.held && !self.must_hold()
+    /// Whether messages that were held can be dealt with now; else the end of a cancel request looks again.
+    pub(super) fn may_resume(&mut self, cx: &Context<'_>) -> bool {
+        if !self.hold.held {
+            return false;
+        }
+        if let Some(owned) = &self.server {
+            owned.server.cancels.wake_at_end(cx);
+        }
+        !self.must_hold()
     }
 }
 
@@ -86,10 +99,10 @@ mod tests {
         let (mut hold, replies) = (Hold::default(), Replies::default());
         let mut outbox = Outbox::new(Slab::default());
         outbox.push(&[0; STANDING]);
-        assert!(!hold.judge(Some((&outbox, &replies))));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
         outbox.push(&[0]);
-        assert!(hold.judge(Some((&outbox, &replies))));
-        assert!(!hold.judge(None));
+        assert!(hold.judge(Some((&outbox, &replies)), false));
+        assert!(!hold.judge(None, false));
     }
 
     #[test]
@@ -97,14 +110,22 @@ mod tests {
         let (mut hold, mut replies) = (Hold::default(), Replies::default());
         let outbox = Outbox::new(Slab::default());
         replies.push(Expect::Query(None));
-        assert!(!hold.judge(Some((&outbox, &replies))));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
         hold.until_answered();
-        assert!(hold.judge(Some((&outbox, &replies))));
+        assert!(hold.judge(Some((&outbox, &replies)), false));
         replies.clear();
-        assert!(!hold.judge(Some((&outbox, &replies))));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
         // The next one waits for nothing again.
         replies.push(Expect::Query(None));
-        assert!(!hold.judge(Some((&outbox, &replies))));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
+    }
+
+    #[test]
+    fn a_message_waits_while_a_cancel_request_is_under_way() {
+        let (mut hold, replies) = (Hold::default(), Replies::default());
+        let outbox = Outbox::new(Slab::default());
+        assert!(hold.judge(Some((&outbox, &replies)), true));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
     }
 
     #[test]
@@ -112,8 +133,8 @@ mod tests {
         let (mut hold, mut replies) = (Hold::default(), Replies::default());
         let outbox = Outbox::new(Slab::default());
         hold.until_answered();
-        assert!(!hold.judge(None));
+        assert!(!hold.judge(None, false));
         replies.push(Expect::Query(None));
-        assert!(!hold.judge(Some((&outbox, &replies))));
+        assert!(!hold.judge(Some((&outbox, &replies)), false));
     }
 }

@@ -297,7 +297,7 @@ impl Session {
                 return Poll::Ready(Event::Server(read));
             }
         }
-        if client_takes && self.may_resume() {
+        if client_takes && self.may_resume(cx) {
             return Poll::Ready(Event::Resume);
         }
         if server_takes

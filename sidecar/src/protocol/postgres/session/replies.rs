@@ -188,6 +188,15 @@ impl Replies {
         }
     }
 
+    /// Whether the next answer is to the use of a statement that was prepared before.
+    #[must_use]
+    pub fn is_use_next(&self) -> bool {
+        matches!(
+            self.queue.front(),
+            Some(Expect::Bind | Expect::DescribeStatement)
+        )
+    }
+
     /// Whether the next answer is the client's, and not to a statement of the sidecar's own.
     #[must_use]
     pub fn client_is_next(&self) -> bool {

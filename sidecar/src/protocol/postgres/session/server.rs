@@ -309,6 +309,10 @@ impl Session {
         self.clocks.cancelled = code == SqlState::QUERY_CANCELED.bytes();
         self.entry.metrics.error(ErrorClass::of_sqlstate(code));
         self.factory.activity.count_error();
+        // "cached plan must not change result type" has no state of its own.
+        if code == SqlState::FEATURE_NOT_SUPPORTED.bytes() && self.is_use_next() {
+            self.statements.retire();
+        }
         self.work.end(if self.clocks.cancelled {
             ExecutionState::Cancelled
         } else {
@@ -321,6 +325,12 @@ impl Session {
             self.lost_words = Some(body.into());
         }
         Ok(())
+    }
+
+    /// Whether the server's next answer is to the use of a statement.
+    fn is_use_next(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|owned| owned.server.backend.replies.is_use_next())
     }
 
     /// Writes the answers of the sidecar's own whose turn has come.

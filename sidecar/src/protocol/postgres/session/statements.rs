@@ -30,7 +30,7 @@ pub struct Statement {
     /// What it changes, where that is something that the sidecar can repeat on another connection.
     pub change: Option<Change>,
     /// Where it is looked up, for as long as it lives.
-    _listed: Option<Listed>,
+    listed: Option<Listed>,
 }
 
 /// A change of run-time parameters that can be repeated.
@@ -173,6 +173,14 @@ impl ClientStatements {
                 self.insert(closed.name, closed.statement);
             }
             _ => {}
+        }
+    }
+
+    /// The server has refused to use one of the named statements as it was prepared: whoever prepares such a text again gets a new
+    /// one.
+    pub fn retire(&self) {
+        for statement in self.named.values() {
+            statement.retire();
         }
     }
 

@@ -17,6 +17,7 @@ use crate::worker::Signal;
 use crate::worker::fixtures::{
     Peer, Stage, complete, error, message, parse, query, ready, settle, sync,
 };
+use bulkhead_crds::kinds::PoolMode;
 
 /// Runs a test's story where sessions can be spawned.
 async fn play(story: impl Future<Output = ()>) {
@@ -163,6 +164,31 @@ async fn a_cancel_that_failed_may_come_yet_and_the_connection_is_not_reused() {
             "nor when nobody knows where it is"
         );
         drop(under_way);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_clients_next_message_waits_for_its_cancel_to_be_over() {
+    play(async {
+        // Given: a client that keeps its server connection, and whose statement has been cancelled,
+        let stage = Stage::new(|policy| policy.databases[0].pool.mode = PoolMode::Session);
+        let (mut client, mut server) = stage.greeted("alice").await;
+        client.send(&[query("SELECT 1")]).await;
+        server.expect("Q", None).await;
+        stage.worker.signal_all(Signal::Cancel);
+        let under_way = stage.cancel_request().await;
+        server.send(&[error("57014"), ready(b'I')]).await;
+        client.expect("EZ", None).await;
+        // when it goes on before the request's connection has closed, then a late cancel finds nothing to hit.
+        client.send(&[query("SELECT 2")]).await;
+        settle().await;
+        assert!(
+            server.has_heard_nothing(),
+            "the next statement could be hit"
+        );
+        drop(under_way);
+        server.expect("Q", None).await;
     })
     .await;
 }

@@ -146,7 +146,7 @@ async fn a_cancel_request_brings_its_key() {
     key.write_cancel_request(&mut packet);
     client.write_all(&packet).await.unwrap();
     match receive(server, None).await.unwrap() {
-        Arrival::Cancel(received) => assert!(received.matches(&key)),
+        Arrival::Cancel(received, _) => assert!(received.matches(&key)),
         Arrival::Login(_) => panic!("a login"),
     }
 }

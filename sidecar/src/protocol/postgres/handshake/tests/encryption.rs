@@ -148,5 +148,5 @@ async fn a_cancel_request_may_be_encrypted() {
         .write_cancel_request(&mut packet);
     client.write_all(&packet).await.unwrap();
     let arrival = receiving.await.unwrap().unwrap();
-    assert!(matches!(arrival, Arrival::Cancel(key) if key.process_id() == 7));
+    assert!(matches!(arrival, Arrival::Cancel(key, _) if key.process_id() == 7));
 }

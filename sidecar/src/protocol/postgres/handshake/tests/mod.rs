@@ -54,6 +54,6 @@ async fn refusal(client: &mut (impl AsyncReadExt + Unpin)) -> (SqlState, String)
 fn login(arrival: Arrival) -> Box<Login> {
     match arrival {
         Arrival::Login(login) => login,
-        Arrival::Cancel(_) => panic!("a cancel request"),
+        Arrival::Cancel(..) => panic!("a cancel request"),
     }
 }

@@ -77,7 +77,7 @@ impl Interner {
             body: body.into(),
             traits,
             change,
-            _listed: listed,
+            listed,
         })
     }
 
@@ -89,7 +89,7 @@ impl Interner {
             body: Box::default(),
             traits: statement_text::classify(beginning),
             change: None,
-            _listed: None,
+            listed: None,
         })
     }
 
@@ -97,6 +97,16 @@ impl Interner {
         let id = self.next.get() + 1;
         self.next.set(id);
         id
+    }
+}
+
+impl Statement {
+    /// Lets the next one who prepares this text have a statement of their own, because the servers' plans of this one are of no
+    /// use any more. Those who hold it are told so whenever they use it, as by a server.
+    pub fn retire(&self) {
+        if let Some(listed) = &self.listed {
+            listed.known.retire(listed.hash, self);
+        }
     }
 }
 
@@ -109,9 +119,22 @@ impl Known {
         self.by_hash.borrow_mut().insert(hash, statement);
     }
 
-    /// Also gives the list's own room back, once most of it is unused.
+    fn retire(&self, hash: u64, statement: &Statement) {
+        let mut by_hash = self.by_hash.borrow_mut();
+        let found = by_hash.get(&hash);
+        if found.is_some_and(|found| std::ptr::eq(found.as_ptr(), statement)) {
+            by_hash.remove(&hash);
+        }
+    }
+
+    /// Takes out what nobody holds any more; the successor of a statement that was retired stays. Also gives the list's own room
+    /// back, once most of it is unused.
     fn remove(&self, hash: u64) {
         let mut by_hash = self.by_hash.borrow_mut();
+        let found = by_hash.get(&hash);
+        if found.is_some_and(|found| found.strong_count() > 0) {
+            return;
+        }
         by_hash.remove(&hash);
         let used = by_hash.len().max(ROOM);
         if used < by_hash.capacity() / 8 {

@@ -14,6 +14,22 @@ fn name(text: &str) -> Rc<[u8]> {
 }
 
 #[test]
+fn a_text_whose_statement_is_retired_gets_another_one_that_outlives_it() {
+    let interner = Interner::default();
+    let text = body("SELECT * FROM t");
+    let old = interner.intern(&text);
+    let mut client = ClientStatements::default();
+    client.insert((*b"s").into(), Rc::clone(&old));
+    client.retire();
+    let new = interner.intern(&text);
+    assert_ne!(new.id, old.id);
+    // Once more for the old one, and its end, leave the new one where it is.
+    client.retire();
+    drop((client, old));
+    assert_eq!(interner.intern(&text).id, new.id);
+}
+
+#[test]
 fn one_text_is_one_statement_while_somebody_holds_it() {
     let interner = Interner::default();
     let first = interner.intern(&body("SELECT 1"));
