@@ -8,10 +8,13 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod command_line;
 mod go;
 mod java;
 mod node;
 mod python;
+mod sqlx;
+mod tokio_postgres;
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -68,6 +68,21 @@ impl Stage {
         run(command, "").await
     }
 
+    /// Runs a program of PostgreSQL's, with a context token in its start-up options and `input` on its standard input.
+    pub async fn client(
+        &self,
+        program: &str,
+        token: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Said {
+        let mut command = self.client_program(program, "nobody");
+        command
+            .env("PGOPTIONS", format!("-c bulkhead.context={token}"))
+            .args(arguments);
+        run(command, input).await
+    }
+
     fn client_program(&self, program: &str, user: &str) -> Command {
         let mut command = Command::new(programs::postgresql(program));
         self.environment(&mut command, user);
