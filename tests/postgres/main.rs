@@ -13,6 +13,7 @@ mod cancel;
 mod chaos;
 mod command_line;
 mod copy;
+mod corner_cases;
 mod direct;
 mod drain;
 mod fairness;

@@ -74,6 +74,12 @@ impl std::fmt::Debug for Message {
 }
 
 impl Replies {
+    /// Messages that were received one by one.
+    #[must_use]
+    pub fn of_messages(messages: &[Message]) -> Self {
+        Self(messages.to_vec())
+    }
+
     /// The types of the messages, in order: `TDCZ` is the answer to `SELECT 1`. What may come at any time is left out.
     #[must_use]
     pub fn tags(&self) -> String {
