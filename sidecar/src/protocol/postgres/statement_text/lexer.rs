@@ -57,6 +57,11 @@ impl<'a> Lexer<'a> {
         Self { rest: text }
     }
 
+    /// What has not been taken.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether nothing but semicolons is left.
     pub(super) fn at_end(mut self) -> bool {
         self.all(|token| token == Token::Symbol(b';'))

@@ -8,18 +8,23 @@
 //! backslash takes the meaning from a quote. Tracking is a convenience between the connections of one user; isolation between
 //! users does not rest on it. May not live here: what follows from a trait.
 
+mod answered;
 mod classify;
 mod deallocate;
 mod functions;
 mod lexer;
+mod literal;
+mod naming;
 mod reset;
 mod set;
 mod statement;
 mod traits;
 mod transaction;
 
+pub use answered::{Answered, answered_statements};
 pub use classify::classify;
 pub use deallocate::deallocated_name;
+pub use naming::{Form, Hidden, Lasts, Mention, Name, Naming, NamingValue, read_naming};
 pub use reset::{ResetStatement, ends_with_reset_all, parse_reset};
 pub use set::{SetStatement, parse_set};
 pub use traits::Traits;
