@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, Tier};
+use bulkhead_crds::kinds::{
+    AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, SqlScope, Tier,
+};
 use bulkhead_crds::names::objects::issued_certificate;
 use thiserror::Error;
 
@@ -229,6 +231,30 @@ impl DatabaseForce {
     #[must_use]
     pub fn trusts(&self) -> bool {
         self.policy.identity.source == IdentitySource::Trusted
+    }
+
+    /// Whether a client may say in SQL who it works for, and how long that lasts where the statement does not say so.
+    #[must_use]
+    pub fn in_sql(&self) -> Option<SqlScope> {
+        let allowed = self.policy.identity.in_sql;
+        allowed.or_else(|| self.naming_setting().map(|_| SqlScope::Transaction))
+    }
+
+    /// The application's own setting that names its user, where its word counts.
+    #[must_use]
+    pub fn naming_setting(&self) -> Option<&str> {
+        let trusted = self.policy.identity.trusted.as_ref();
+        let trusted = trusted.filter(|_| self.trusts());
+        trusted.and_then(|trusted| trusted.setting.as_deref())
+    }
+
+    /// The parameters that say on the server who the user is: the policy's own, and the one that the application reads.
+    pub fn user_parameters(&self) -> impl Iterator<Item = &str> {
+        let own = self.settings.user_parameter.as_deref();
+        let setting = self
+            .naming_setting()
+            .filter(|setting| own.is_none_or(|own| !own.eq_ignore_ascii_case(setting)));
+        own.into_iter().chain(setting)
     }
 
     /// A field of this entry as error messages name it, with its value, the environment and where the value came from:

@@ -249,6 +249,12 @@ impl Outbox {
         self.sent > 0
     }
 
+    /// What the peer has not been given.
+    #[must_use]
+    pub fn unsent(&self) -> &[u8] {
+        self.buffer.get(self.sent..).unwrap_or_default()
+    }
+
     /// Drops what the peer has not been given.
     pub fn discard(&mut self) {
         self.sent = 0;

@@ -12,6 +12,7 @@ use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
+use crate::protocol::postgres::session::in_sql::InSql;
 use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 
@@ -47,7 +48,7 @@ impl Admitted {
     pub const fn outcome(&self) -> ConnectionOutcome {
         match self.owner {
             Owner::Unattributed => ConnectionOutcome::Unattributed,
-            Owner::User(_) | Owner::Shared => ConnectionOutcome::Accepted,
+            Owner::User(_) | Owner::Shared | Owner::Bootstrap => ConnectionOutcome::Accepted,
         }
     }
 }
@@ -136,6 +137,10 @@ async fn identify(
         }
         Err(_) if shared && presented_nothing(&presented) => {
             Ok(as_owner(Owner::Shared, None, None))
+        }
+        // It says so later, in SQL.
+        Err(_) if force.in_sql().is_some() && presented_nothing(&presented) => {
+            Ok(as_owner(InSql::nobody(force.enforces()), None, None))
         }
         Err(rejection) if shared && rejection.reason == RejectionReason::Placeholder => {
             Err(Rejection {

@@ -19,6 +19,7 @@ mod drain;
 mod fairness;
 mod given_addresses;
 mod identity;
+mod in_sql;
 mod isolation;
 mod issued_certificate;
 mod late_run;

@@ -65,7 +65,8 @@ impl Stage {
             "import psycopg\n\
              def connect(**kwargs):\n    return psycopg.connect('', **kwargs)\n{script}"
         ));
-        run(command, "").await
+        // Thousands of statements take their time on a machine that is busy.
+        run_within(command, "", 6 * PATIENCE).await
     }
 
     /// Runs a program of PostgreSQL's, with a context token in its start-up options and `input` on its standard input.

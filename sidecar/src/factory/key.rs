@@ -13,6 +13,8 @@ pub enum Owner {
     Unattributed,
     /// Work that belongs to no user, in tier `Shared`.
     Shared,
+    /// What drivers and pools ask before their clients have said who they work for.
+    Bootstrap,
 }
 
 impl Owner {
@@ -23,6 +25,7 @@ impl Owner {
             Self::User(id) => id.as_str(),
             Self::Unattributed => "unattributed",
             Self::Shared => "shared",
+            Self::Bootstrap => "bootstrap",
         }
     }
 
@@ -31,7 +34,7 @@ impl Owner {
     pub const fn user(&self) -> Option<&UserId> {
         match self {
             Self::User(id) => Some(id),
-            Self::Unattributed | Self::Shared => None,
+            Self::Unattributed | Self::Shared | Self::Bootstrap => None,
         }
     }
 
@@ -40,7 +43,7 @@ impl Owner {
     pub fn home(&self, workers: usize, here: usize) -> usize {
         match self {
             Self::User(id) => id.home(workers),
-            Self::Unattributed | Self::Shared => here,
+            Self::Unattributed | Self::Shared | Self::Bootstrap => here,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::key::{FactoryKey, Holder};
 use super::seats::{Grant, Seat, Seats};
 use super::server::Owned;
 use crate::admin::UserRow;
+use crate::protocol::postgres::session::baseline::Settings;
 use crate::telemetry::ServerState;
 
 /// Application names remembered for the `users` list, per factory.
@@ -30,6 +31,8 @@ pub struct Factory {
     seats: Rc<Seats>,
     clients: Cell<u32>,
     offered: Cell<bool>,
+    /// The settings that its clients have wanted last.
+    wanted: RefCell<Option<Rc<Settings>>>,
 }
 
 /// Counters of one factory.
@@ -62,6 +65,7 @@ impl Factory {
             seats: Rc::default(),
             clients: Cell::new(0),
             offered: Cell::new(false),
+            wanted: RefCell::default(),
         }
     }
 
@@ -232,6 +236,16 @@ impl Factory {
             last_active_seconds: activity.last.get().elapsed().as_secs(),
             attributed: self.key.owner.user().is_some(),
             application_names: activity.application_names(),
+        }
+    }
+
+    /// These settings as another of its clients holds them, where they are the same: connections that have them are known by the pointer.
+    #[must_use]
+    pub fn share_settings(&self, wanted: Settings) -> Rc<Settings> {
+        let mut known = self.wanted.borrow_mut();
+        match &*known {
+            Some(known) if **known == wanted => Rc::clone(known),
+            _ => Rc::clone(known.insert(Rc::new(wanted))),
         }
     }
 

@@ -16,7 +16,9 @@ use super::server::Owned;
 pub fn limit_of(owner: &Owner, pool: &EffectivePool) -> (u32, &'static str) {
     match owner {
         Owner::User(_) => (pool.per_user_max, "pool.perUser.max"),
-        Owner::Unattributed | Owner::Shared => (pool.max_connections, "pool.maxConnections"),
+        Owner::Unattributed | Owner::Shared | Owner::Bootstrap => {
+            (pool.max_connections, "pool.maxConnections")
+        }
     }
 }
 

@@ -20,24 +20,6 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
             message: format!("{what}: this version of the sidecar does not do that"),
         });
     };
-    let identity = &policy.identity;
-    let setting = identity.trusted.as_ref();
-    if identity.in_sql.is_some() {
-        let path = "identity.inSql".to_owned();
-        add(
-            Severity::Error,
-            path,
-            "asks for user contexts that are set in SQL",
-        );
-    }
-    if setting.is_some_and(|trusted| trusted.setting.is_some()) {
-        let path = "identity.trusted.setting".to_owned();
-        add(
-            Severity::Error,
-            path,
-            "asks for a user id that the application sets in SQL",
-        );
-    }
     for database in &policy.databases {
         let breaker = format!("databases[{}].breaker", database.name);
         if is_written(policy, &breaker, &BREAKER) {

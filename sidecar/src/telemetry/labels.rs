@@ -50,6 +50,18 @@ label!(
 );
 
 label!(
+    /// What became of a user that a client named in SQL: `bulkhead_user_switches_total{outcome}`.
+    SwitchOutcome {
+        /// The user lives on the worker that the client was on.
+        Here = "here",
+        /// The client has moved to the user's worker.
+        Moved = "moved",
+        /// Refused: the client works for nobody.
+        Refused = "refused",
+    }
+);
+
+label!(
     /// Which timeout fired: `bulkhead_timeouts_total{kind}`.
     TimeoutKind {
         /// DNS, TCP, TLS and authentication towards the upstream.

@@ -10,7 +10,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use super::clients::Clients;
 use super::family::Family;
 use super::labels::{
-    BreakerState, ConnectionOutcome, ErrorClass, ServerState, TimeoutKind, protocol_label,
+    BreakerState, ConnectionOutcome, ErrorClass, ServerState, SwitchOutcome, TimeoutKind,
+    protocol_label,
 };
 use super::striped::{StripedGauge, StripedHistogram};
 
@@ -45,6 +46,7 @@ pub(super) struct UpstreamFamilies {
     errors: IntCounterVec,
     cross_user_handoffs: IntCounterVec,
     evictions: IntCounterVec,
+    user_switches: IntCounterVec,
     breaker_state: IntGaugeVec,
 }
 
@@ -53,6 +55,7 @@ pub(super) struct UpstreamFamilies {
 pub struct UpstreamMetrics {
     server_connections: [Arc<StripedGauge>; ServerState::ALL.len()],
     errors: [IntCounter; ErrorClass::ALL.len()],
+    user_switches: [IntCounter; SwitchOutcome::ALL.len()],
     breaker_state: IntGauge,
     /// Its clients.
     pub clients: Arc<Clients>,
@@ -110,6 +113,11 @@ impl UpstreamMetrics {
     /// Counts an error that a user's work ended with.
     pub fn error(&self, class: ErrorClass) {
         self.errors[class as usize].inc();
+    }
+
+    /// Counts a user that a client has named in SQL.
+    pub fn user_switch(&self, outcome: SwitchOutcome) {
+        self.user_switches[outcome as usize].inc();
     }
 
     /// Shows the state of the upstream's breaker.
@@ -188,6 +196,11 @@ impl UpstreamFamilies {
                 "Idle server connections closed to make room for a waiting user.",
                 &["upstream"],
             )?,
+            user_switches: counter(
+                "bulkhead_user_switches_total",
+                "Users that clients named in SQL, by what became of that.",
+                &["upstream", "outcome"],
+            )?,
             breaker_state: gauge(
                 "bulkhead_breaker_state",
                 "State of the upstream's breaker: 0 closed, 1 half open, 2 open. There is no breaker yet: always 0.",
@@ -231,6 +244,10 @@ impl UpstreamFamilies {
             errors: array::from_fn(|at| {
                 self.errors
                     .with_label_values(&[name, ErrorClass::ALL[at].as_str()])
+            }),
+            user_switches: array::from_fn(|at| {
+                self.user_switches
+                    .with_label_values(&[name, SwitchOutcome::ALL[at].as_str()])
             }),
             breaker_state: self.breaker_state.with_label_values(&one),
             clients: Arc::new(Clients::of(self, protocol, name)),

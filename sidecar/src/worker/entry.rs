@@ -175,9 +175,10 @@ fn start_parameters(
     }
     // In tier Reset the connection outlives its first owner, and RESET must not go back to them.
     let owner = owner.filter(|_| force.tier() != Tier::Reset);
-    if let (Some(name), Some(user)) = (&force.settings.user_parameter, owner.and_then(Owner::user))
-    {
-        add(name, user.as_str());
+    if let Some(user) = owner.and_then(Owner::user) {
+        for name in force.user_parameters() {
+            add(name, user.as_str());
+        }
     }
     (start, parameters)
 }

@@ -31,10 +31,21 @@ pub enum Signal {
     RunOver = 256,
 }
 
+/// A session's place: a worker, and a slot of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The worker.
+    pub worker: usize,
+    /// The slot.
+    pub slot: usize,
+}
+
 /// The outside of one session.
 #[derive(Debug, Default)]
 pub struct Handle {
     key: OnceCell<CancelKey>,
+    /// Where the session is now that has logged in here; none where it is here.
+    away: Cell<Option<Place>>,
     signals: Cell<u16>,
     waker: RefCell<Option<Waker>>,
     /// Whose cancel requests have come, and have not been dealt with.
@@ -47,6 +58,16 @@ impl Handle {
     /// Gives the session the key that its cancel requests must carry; the first one counts.
     pub fn set_key(&self, key: CancelKey) {
         let _ = self.key.set(key);
+    }
+
+    /// The session has gone on to another worker.
+    pub(super) fn set_away(&self, now: Place) {
+        self.away.set(Some(now));
+    }
+
+    /// Where the session is, if not here.
+    pub(super) const fn away(&self) -> Option<Place> {
+        self.away.get()
     }
 
     /// The key; a session without one cannot be cancelled.

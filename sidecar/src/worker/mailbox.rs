@@ -10,17 +10,38 @@ use crate::factory::key::Holder;
 use crate::force::Force;
 use crate::identity::{UserContext, UserId};
 use crate::protocol::postgres::handshake::CancelKey;
+use crate::protocol::postgres::session::in_sql::Moving;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
-use crate::worker::{Claim, Lost, Returned};
+use crate::worker::{Claim, Lost, Place, Returned};
 
 /// A letter to a worker.
 #[derive(Debug)]
 pub enum Letter {
     /// A client whose user lives on that worker.
     Client(Box<Admitted>),
+    /// A client that has named a user who lives on that worker.
+    Moving(Box<Moving>),
+    /// A session that has logged in there, in this slot, is somewhere else now.
+    Whereabouts {
+        /// The slot of its login.
+        slot: usize,
+        /// Where it is.
+        now: Place,
+    },
+    /// A session that has logged in there, in this slot, has ended elsewhere.
+    Gone(usize),
     /// A cancel request for one of its sessions, and who waits until it has been dealt with.
     Cancel(CancelKey, Canceller),
+    /// The same for a session that has logged in elsewhere; its key is right.
+    CancelAt {
+        /// Where the session was last heard of.
+        slot: usize,
+        /// The key.
+        key: CancelKey,
+        /// Who waits until it has been dealt with.
+        canceller: Canceller,
+    },
     /// Is there a seat for one more socket of this user? It is kept until it is taken or given back.
     Seat {
         /// The WebSocket entry.

@@ -10,6 +10,7 @@ mod guesses;
 pub mod handle;
 mod live;
 pub mod mailbox;
+mod places;
 mod reclaim;
 mod resumable;
 mod sockets;
@@ -26,7 +27,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use entry::Entry;
-pub use handle::{Handle, Signal};
+pub use handle::{Handle, Place, Signal};
 pub use live::{Joined, RunOver};
 pub use resumable::{Claim, Lost, ResumePoint, Returned};
 
@@ -209,38 +210,6 @@ impl Worker {
         of_entry.map(Rc::clone).collect()
     }
 
-    /// Registers a session, and gives its slot.
-    pub fn enter_session(&self, handle: Rc<Handle>) -> usize {
-        self.process.session_begins();
-        // One that was on its way when the signal went round has not heard it.
-        if self.stopping.get() {
-            handle.send(Signal::Stop);
-        } else if *self.draining.borrow() {
-            handle.send(Signal::Drain);
-        }
-        self.sessions.borrow_mut().insert(handle)
-    }
-
-    /// Removes a session.
-    pub fn leave_session(&self, slot: usize) {
-        if self.sessions.borrow_mut().try_remove(slot).is_some() {
-            self.process.session_ends();
-        }
-    }
-
-    /// How many sessions there are.
-    #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.sessions.borrow().len()
-    }
-
-    /// Signals every session.
-    pub fn signal_all(&self, signal: Signal) {
-        for (_, handle) in self.sessions.borrow().iter() {
-            handle.send(signal);
-        }
-    }
-
     /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the
     /// session that they name deaf for the rest of the second ([`guesses`]).
     pub fn cancel(&self, key: &CancelKey, canceller: Canceller) {
@@ -252,7 +221,7 @@ impl Worker {
             return;
         }
         if handle.accepts(key) {
-            handle.cancel(canceller);
+            self.cancel_wherever(handle, key, canceller);
         } else {
             self.guesses.count();
             handle.guesses.count();

@@ -100,7 +100,17 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
             }
             spawn_local(session::serve(Rc::clone(worker), admitted));
         }
+        Letter::Moving(moving) => {
+            spawn_local(session::go_on(Rc::clone(worker), moving));
+        }
+        Letter::Whereabouts { slot, now } => worker.note_whereabouts(slot, now),
+        Letter::Gone(slot) => worker.forget_place(slot),
         Letter::Cancel(key, canceller) => worker.cancel(&key, canceller),
+        Letter::CancelAt {
+            slot,
+            key,
+            canceller,
+        } => worker.cancel_guest(slot, &key, canceller),
         Letter::Seat { entry, user, reply } => {
             // Whoever asked has gone: the seat is given back when the answer is dropped.
             drop(reply.send(worker.keep_seat(&entry, user)));

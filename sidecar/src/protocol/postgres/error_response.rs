@@ -47,6 +47,10 @@ impl SqlState {
     pub const INVALID_PARAMETER_VALUE: Self = Self(*b"22023");
     /// `character_not_in_repertoire`.
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self(*b"22021");
+    /// `active_sql_transaction`.
+    pub const ACTIVE_TRANSACTION: Self = Self(*b"25001");
+    /// `no_active_sql_transaction`.
+    pub const NO_ACTIVE_TRANSACTION: Self = Self(*b"25P01");
     /// `in_failed_sql_transaction`.
     pub const IN_FAILED_TRANSACTION: Self = Self(*b"25P02");
     /// `idle_in_transaction_session_timeout`.
@@ -57,6 +61,10 @@ impl SqlState {
     pub const INVALID_CATALOG_NAME: Self = Self(*b"3D000");
     /// `invalid_sql_statement_name`.
     pub const INVALID_STATEMENT_NAME: Self = Self(*b"26000");
+    /// `invalid_cursor_name`.
+    pub const INVALID_CURSOR_NAME: Self = Self(*b"34000");
+    /// `duplicate_cursor`.
+    pub const DUPLICATE_CURSOR: Self = Self(*b"42P03");
     /// `duplicate_prepared_statement`.
     pub const DUPLICATE_STATEMENT: Self = Self(*b"42P05");
     /// `invalid_authorization_specification`.

@@ -1,8 +1,11 @@
-//! Bind: only its two names are read, which stand first. The values behind them pass unread, whatever their size.
+//! Bind: of one for a server only the two names are read, which stand first, and the values behind them pass unread, whatever their
+//! size. One that the sidecar answers itself is read whole.
 
 use memchr::memchr;
 
+use super::cursor::Cursor;
 use super::frame;
+use super::row::Format;
 use crate::protocol::postgres::codec::{Header, ProtocolError};
 
 /// The longest name of a statement or portal that is looked for, in bytes. PostgreSQL tells names apart by their first 63
@@ -77,6 +80,64 @@ impl<'a> BindNames<'a> {
     }
 }
 
+/// A whole Bind, in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind<'a> {
+    /// The portal to make; empty for the unnamed one.
+    pub portal: &'a [u8],
+    /// The prepared statement; empty for the unnamed one.
+    pub statement: &'a [u8],
+    /// The parameters' values; none for NULL.
+    pub values: Vec<Option<&'a [u8]>>,
+    /// How the first column of the result is to be written.
+    pub result_format: Format,
+}
+
+impl<'a> Bind<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// A field that is missing or cut off, a format that is neither text nor binary, or bytes behind the last field.
+    pub fn read(body: &'a [u8]) -> Result<Self, ProtocolError> {
+        let mut cursor = Cursor::new("Bind", body);
+        let portal = cursor.string("the portal's name has no end")?;
+        let statement = cursor.string("the statement's name has no end")?;
+        read_formats(&mut cursor)?;
+        let count = cursor.u16("the number of values is missing")?;
+        let mut values = Vec::new();
+        for _ in 0..count {
+            let length = cursor.i32("a value's length is missing")?;
+            values.push(match usize::try_from(length) {
+                Ok(length) => Some(cursor.bytes(length, "a value is cut off")?),
+                Err(_) => None,
+            });
+        }
+        let result_format = read_formats(&mut cursor)?;
+        cursor.finish()?;
+        Ok(Self {
+            portal,
+            statement,
+            values,
+            result_format,
+        })
+    }
+}
+
+/// A list of formats; gives the first, which is text where there is none.
+fn read_formats(cursor: &mut Cursor<'_>) -> Result<Format, ProtocolError> {
+    let count = cursor.u16("the number of formats is missing")?;
+    let mut first = None;
+    for _ in 0..count {
+        let format = match cursor.u16("a format is missing")? {
+            0 => Format::Text,
+            1 => Format::Binary,
+            _ => return Err(cursor.error("a format is neither text nor binary")),
+        };
+        first.get_or_insert(format);
+    }
+    Ok(first.unwrap_or_default())
+}
+
 /// The text before the first NUL; `None` when it is not there yet.
 fn name(bytes: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
     let window = bytes.get(..MAX_NAME.saturating_add(1)).unwrap_or(bytes);
@@ -127,6 +188,23 @@ mod tests {
             out,
             b"B\x00\x00\x00\x1dp\x00bulkhead_7\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00"
         );
+    }
+
+    #[test]
+    fn a_whole_one_has_its_values() {
+        let bind = Bind::read(BODY).unwrap();
+        assert_eq!(bind.values, [Some(&b"42"[..])]);
+        assert_eq!(bind.result_format, Format::Text);
+        let body = b"\x00\x00\x00\x01\x00\x01\x00\x01\xff\xff\xff\xff\x00\x02\x00\x01\x00\x00";
+        let bind = Bind::read(body).unwrap();
+        assert_eq!(
+            (bind.values, bind.result_format),
+            (vec![None], Format::Binary)
+        );
+        for cut in 0..BODY.len() {
+            assert!(Bind::read(&BODY[..cut]).is_err(), "{cut} bytes");
+        }
+        assert!(Bind::read(b"\x00\x00\x00\x01\x00\x02\x00\x00\x00\x00").is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod parameter_status;
 mod parse;
 mod query;
 mod ready_for_query;
+mod row;
 mod startup;
 mod target;
 
@@ -28,7 +29,7 @@ pub use authentication::{
     MAX_SASL, SaslInitialResponse, SaslResponse, authentication_ok, authentication_sasl,
     authentication_sasl_continue, authentication_sasl_final,
 };
-pub use bind::BindNames;
+pub use bind::{Bind, BindNames};
 pub use cancel_key::CancelKey;
 pub use command_complete::CommandComplete;
 pub use copy::copy_fail;
@@ -38,6 +39,7 @@ pub use parameter_status::ParameterStatus;
 pub use parse::Parse;
 pub use query::Query;
 pub use ready_for_query::{TransactionStatus, ready_for_query};
+pub use row::{Column, Format, Type, data_row, empty_query_response, parameter_description};
 pub use startup::{
     MALFORMED_CANCEL, MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion,
     StartupMessage, StartupPacket,

@@ -198,6 +198,9 @@ impl Session {
             message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
         }
         self.leave_unconfirmed_server();
+        if self.server.is_none() {
+            self.transaction_is_over(true);
+        }
     }
 
     /// The server has not confirmed the rollback yet, and may never: what the client does next is not tied to that.

@@ -52,6 +52,7 @@ impl Session {
         }
         self.assert_user(&mut owned.server);
         self.server = Some(owned);
+        self.send_begun();
         Attached::Yes
     }
 
@@ -106,6 +107,7 @@ impl Session {
         self.prepare(&mut owned).await?;
         self.work.advance(ExecutionState::Running);
         self.server = Some(owned);
+        self.send_begun();
         Ok(())
     }
 
@@ -142,7 +144,7 @@ impl Session {
     }
 
     /// New work begins under the revision that is in force now.
-    fn renew_force(&mut self) {
+    pub(super) fn renew_force(&mut self) {
         if !Arc::ptr_eq(&self.entry.force_now(), &self.force) {
             self.force = self.entry.force();
             self.set_baseline(Settings::clone(&self.baseline));
@@ -225,13 +227,19 @@ impl Session {
 
     /// Answers the message that wanted a server with an error, and leaves the client where an error leaves it.
     pub(super) fn refuse_work(&mut self, error: &ErrorResponse) {
-        self.say(error);
         let header = codec::peek(self.inbox.bytes()).ok().flatten();
         let Some(header) = header else {
+            self.say(error);
             return;
         };
         self.discard(header);
-        if matches!(header.tag, b'Q' | b'F') {
+        let simple = matches!(header.tag, b'Q' | b'F');
+        if self.in_sql.is_some() {
+            self.fail_locally(error, simple);
+            return;
+        }
+        self.say(error);
+        if simple {
             message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
         } else {
             self.local = Local::Skipping;
@@ -291,7 +299,7 @@ fn cancelled_while_waiting() -> ErrorResponse {
 #[must_use]
 pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
-    !NEVER_BASELINE.into_iter().any(is) && !force.settings.user_parameter.as_deref().is_some_and(is)
+    !NEVER_BASELINE.into_iter().any(is) && !force.user_parameters().any(is)
 }
 
 /// The server's own error, passed on with its code and its words.

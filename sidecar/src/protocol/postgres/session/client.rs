@@ -23,6 +23,8 @@ pub(super) enum Step {
     Wait,
     /// It needs a server connection first.
     Attach,
+    /// It names a user, who must be verified first.
+    Switch,
 }
 
 /// The name of a statement that no server has: describing it is sure to fail, at the right place of a pipeline.
@@ -52,16 +54,19 @@ impl Session {
                 self.inbox.reserve(enough);
                 break;
             }
-            let step = if self.local.is_normal() {
-                self.client_message(tag, header)?
-            } else {
+            let step = if !self.local.is_normal() {
                 self.answer_locally(tag, header);
                 Step::Done
+            } else if self.in_sql.is_some() {
+                self.in_sql_message(tag, header)?
+            } else {
+                self.client_message(tag, header)?
             };
             match step {
                 Step::Done => {}
                 Step::Wait => break,
                 Step::Attach => return Ok(Flow::Attach),
+                Step::Switch => return Ok(Flow::Switch),
             }
         }
         self.emit_answers();
@@ -70,7 +75,11 @@ impl Session {
         Ok(Flow::Continue)
     }
 
-    fn client_message(&mut self, tag: FrontendTag, header: Header) -> Result<Step, Ending> {
+    pub(super) fn client_message(
+        &mut self,
+        tag: FrontendTag,
+        header: Header,
+    ) -> Result<Step, Ending> {
         use FrontendTag as T;
         if tag == T::Authentication {
             return Err(Ending::fatal(
@@ -184,7 +193,7 @@ impl Session {
     }
 
     /// The text of a Query, as far as it has arrived: a text longer than a buffer is judged by its beginning.
-    fn query_text(&self, header: Header) -> &[u8] {
+    pub(super) fn query_text(&self, header: Header) -> &[u8] {
         let end = header.message_length().min(self.inbox.len());
         let text = self
             .inbox

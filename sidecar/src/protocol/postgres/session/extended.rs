@@ -62,12 +62,7 @@ impl Session {
         let parse = Parse::read(body)?;
         let name: Rc<[u8]> = parse.name.into();
         let statement = self.worker.interner.intern(&body[name.len() + 1..]);
-        if self.statements.get(&name).is_some() {
-            self.refuse(header, duplicate_statement(&name));
-            return Ok(());
-        }
-        if self.statements.bytes() + statement.body.len() > self.statement_limit() {
-            let error = self.statements_too_long();
+        if let Err(error) = self.may_name(&name, &statement) {
             self.refuse(header, error);
             return Ok(());
         }
@@ -88,6 +83,17 @@ impl Session {
                 }))));
         } else {
             teach(server, &statement, Some(name), false)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the client may give a statement this name.
+    pub(super) fn may_name(&self, name: &[u8], statement: &Statement) -> Result<(), ErrorResponse> {
+        if self.statements.get(name).is_some() {
+            return Err(duplicate_statement(name));
+        }
+        if self.statements.bytes() + statement.body.len() > self.statement_limit() {
+            return Err(self.statements_too_long());
         }
         Ok(())
     }
@@ -237,7 +243,7 @@ impl Session {
     }
 
     /// The body of a message whose length the codec has bounded below a buffer's.
-    fn whole_body(&self, header: Header) -> Result<&[u8], Ending> {
+    pub(super) fn whole_body(&self, header: Header) -> Result<&[u8], Ending> {
         let body = self
             .inbox
             .bytes()
@@ -256,7 +262,7 @@ impl Session {
         self.stream_rest();
     }
 
-    fn statement_limit(&self) -> usize {
+    pub(super) fn statement_limit(&self) -> usize {
         usize::try_from(self.force.policy.limits.memory_per_user).unwrap_or(usize::MAX)
     }
 
@@ -270,7 +276,7 @@ impl Session {
             .with_hint("Bind it in the batch that parses it, or raise limits.memoryPerUser in the policy.")
     }
 
-    fn beyond_limit(&self, what: &str) -> ErrorResponse {
+    pub(super) fn beyond_limit(&self, what: &str) -> ErrorResponse {
         let bytes = format!("{} bytes", self.statement_limit());
         let limit = self.force.policy.name_field("limits.memoryPerUser", bytes);
         ErrorResponse::error(SqlState::LIMIT_EXCEEDED, format!("{what} {limit}"))
@@ -356,7 +362,7 @@ const fn untracked_parse() -> Expect {
     }
 }
 
-fn unknown_statement(name: &[u8]) -> ErrorResponse {
+pub(super) fn unknown_statement(name: &[u8]) -> ErrorResponse {
     let message = if name.is_empty() {
         "unnamed prepared statement does not exist".to_owned()
     } else {

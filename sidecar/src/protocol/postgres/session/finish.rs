@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_crds::kinds::Tier;
+use bulkhead_crds::kinds::{PoolMode, Tier};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::restore::{self, RestoreError};
-use super::{Ending, Session};
+use super::{Ending, Session, in_sql};
 use crate::execution::ExecutionState;
 use crate::factory::cancels::Flight;
 use crate::factory::handover;
@@ -35,6 +35,10 @@ pub(super) struct Home {
 
 /// Ends a session.
 pub(super) async fn finish(mut session: Session, ending: Ending) {
+    let ending = match ending.into_moving() {
+        Ok(moving) => return in_sql::depart(&session, moving),
+        Err(ending) => ending,
+    };
     if matches!(ending, Ending::ClientGone) {
         session.work.end(ExecutionState::Cancelled);
     }
@@ -60,7 +64,7 @@ impl Session {
 
     async fn say_farewell(&mut self, ending: Ending) {
         match ending {
-            Ending::ClientGone => return,
+            Ending::ClientGone | Ending::Moves(_) => return,
             Ending::Fatal(error) => error.write(self.outbox.writer()),
             Ending::ServerFatal(body) => {
                 let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
@@ -80,6 +84,7 @@ impl Session {
     /// Takes the session out of the worker's lists.
     fn leave(&self) {
         self.worker.leave_session(self.slot);
+        self.worker.leave_home(self.home);
         self.entry.metrics.clients.seen();
         self.entry.metrics.clients.connections.dec();
         self.worker.dismiss(&self.entry, &self.factory);
@@ -91,18 +96,31 @@ impl Session {
             let server = &owned.server;
             server.backend.is_idle() && server.inbox.is_empty() && server.outbox.is_empty()
         });
-        if !settled || self.rest.left > 0 || self.is_pinned() {
+        if !settled || self.rest.left > 0 {
             return;
         }
-        if let Some(owned) = self.server.take() {
+        let ends = self.naming_ends();
+        if self.is_pinned() && !ends {
+            return;
+        }
+        // What a user's session may hold is not given to a client who has named somebody else, not even of the same user.
+        let closes = self.pinned || (self.mode == PoolMode::Session && self.is_pinned());
+        let unsettled = self.parameters_pinned;
+        if let Some(mut owned) = self.server.take() {
             self.bound = None;
             self.work.complete();
-            if owned.server.cancels.is_empty() {
+            if unsettled {
+                owned.server.backend.now = None;
+            }
+            if closes {
+                drop(owned);
+            } else if owned.server.cancels.is_empty() {
                 park(&self.entry, &self.factory, owned, Instant::now());
             } else {
                 spawn_local(take_home(self.home(), owned, false, false));
             }
         }
+        self.after_transaction(ends);
     }
 }
 

@@ -32,6 +32,11 @@ impl Hold {
         self.barrier = true;
     }
 
+    /// What follows does not wait for an answer any more.
+    pub(super) const fn for_nothing(&mut self) {
+        self.barrier = false;
+    }
+
     /// What the client has been told must reach it before it waits for anything else.
     pub(super) const fn until_taken(&mut self) {
         self.held = true;

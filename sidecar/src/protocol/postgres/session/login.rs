@@ -17,6 +17,7 @@ use super::baseline::{Settings, Value};
 use super::clocks::Clocks;
 use super::greetings::Reported;
 use super::hold::Hold;
+use super::in_sql::InSql;
 use super::statements::ClientStatements;
 use super::{Session, attach, cancel_key, finish};
 use crate::deadline::LazyTimer;
@@ -25,9 +26,10 @@ use crate::factory::pool::Factory;
 use crate::force::DatabaseForce;
 use crate::relay::{Inbox, Outbox};
 use crate::session::{Admitted, send_fatal};
+use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 use crate::work::Work;
-use crate::worker::{Entry, Handle, Worker};
+use crate::worker::{Entry, Handle, Place, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
 pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Session> {
@@ -92,21 +94,41 @@ fn open(
         Ok(factory) => factory,
         Err(error) => return Err(Box::new(Refused { login, error })),
     };
-    if let Some(Value::Text(name)) = baseline.get("application_name") {
-        factory.activity.note_application(name);
-    }
-    let baseline = Rc::new(baseline);
-    Ok(Unregistered {
-        protocol: login.protocol,
-        session: Session {
+    let protocol = login.protocol;
+    let identified = context.is_some();
+    let mut session = Session::new(worker, entry, factory, login.stream, Rc::new(baseline));
+    session.context = context;
+    session.in_sql = InSql::new(&force, identified, &session.baseline);
+    Ok(Unregistered { protocol, session })
+}
+
+impl Session {
+    /// A session of a client that has logged in with these settings, in nobody's list yet.
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        entry: &Rc<Entry>,
+        factory: Rc<Factory>,
+        client: Stream,
+        startup: Rc<Settings>,
+    ) -> Self {
+        let force = entry.force();
+        if let Some(Value::Text(name)) = startup.get("application_name") {
+            factory.activity.note_application(name);
+        }
+        Self {
             worker: Rc::clone(worker),
             entry: Rc::clone(entry),
             handle: Rc::new(Handle::default()),
             slot: 0,
+            home: Place {
+                worker: worker.index,
+                slot: 0,
+            },
             factory,
-            context,
+            context: None,
+            in_sql: None,
             socket: None,
-            client: login.stream,
+            client,
             inbox: Inbox::new(worker.slab.clone()),
             outbox: Outbox::new(worker.slab.clone()),
             rest: Rest::default(),
@@ -119,10 +141,10 @@ fn open(
             reassert: false,
             statements: ClientStatements::default(),
             bound: None,
-            wanted: Rc::clone(&baseline),
-            startup: Rc::clone(&baseline),
+            wanted: Rc::clone(&startup),
+            baseline: Rc::clone(&startup),
+            startup,
             assertion: None,
-            baseline,
             local: Local::Normal,
             clocks: Clocks::default(),
             work: Work::new(&worker.process.metrics),
@@ -130,8 +152,8 @@ fn open(
             turns: 0,
             lost_words: None,
             draining: None,
-        },
-    })
+        }
+    }
 }
 
 impl Unregistered {
@@ -139,6 +161,7 @@ impl Unregistered {
         let mut session = self.session;
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
+        session.home.slot = session.slot;
         let context = session.context.as_ref();
         session.socket = context.and_then(|context| worker.join_socket(context, &session.handle));
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
@@ -238,13 +261,19 @@ fn factory_of(
         role: role.into(),
         owner,
     };
-    worker.admit(entry, key).map_err(|_| {
-        let policy = &force.policy;
-        let limit = policy.name_field("limits.maxUsers", policy.limits.max_users);
-        ErrorResponse::fatal(
-            SqlState::TOO_MANY_CONNECTIONS,
-            format!("{limit} users are connected"),
-        )
-        .with_hint("Raise limits.maxUsers in the policy, or let idle users disconnect.")
+    worker.admit(entry, key).map_err(|_| ErrorResponse {
+        severity: Severity::Fatal,
+        ..too_many_users(force)
     })
+}
+
+/// `limits.maxUsers` is reached.
+pub(super) fn too_many_users(force: &DatabaseForce) -> ErrorResponse {
+    let policy = &force.policy;
+    let limit = policy.name_field("limits.maxUsers", policy.limits.max_users);
+    ErrorResponse::error(
+        SqlState::TOO_MANY_CONNECTIONS,
+        format!("{limit} users are connected"),
+    )
+    .with_hint("Raise limits.maxUsers in the policy, or let idle users disconnect.")
 }

@@ -45,6 +45,7 @@ impl Session {
             return Ok(Flow::Continue);
         }
         self.answer_lost(&error, owed, more, open);
+        self.transaction_is_over(true);
         self.hold.until_taken();
         Ok(Flow::Continue)
     }

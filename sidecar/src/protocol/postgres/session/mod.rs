@@ -7,6 +7,7 @@
 //!
 //! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits;
 //! [`hold`] says when the client's messages do.
+//! [`in_sql`] is for clients that say in SQL who they work for;
 //! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long and
 //! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
 //! ended, [`loss`] for a server that has gone.
@@ -22,6 +23,7 @@ pub mod extended;
 pub mod finish;
 pub mod greetings;
 pub mod hold;
+pub mod in_sql;
 pub mod login;
 pub mod loss;
 pub mod overdue;
@@ -51,13 +53,14 @@ use crate::relay::{Inbox, Outbox};
 use crate::session::Admitted;
 use crate::stream::Stream;
 use crate::work::Work;
-use crate::worker::{Entry, Handle, Joined, Signal, Worker};
+use crate::worker::{Entry, Handle, Joined, Place, Signal, Worker};
 use aborted::Local;
 use attach::Attached;
 use backend::Rest;
 use baseline::Settings;
 use clocks::Clocks;
 use hold::Hold;
+use in_sql::{InSql, Moving};
 use statements::{ClientStatements, Statement};
 
 /// One client's session.
@@ -69,9 +72,13 @@ pub struct Session {
     handle: Rc<Handle>,
     /// Its place in the worker's list.
     slot: usize,
+    /// Where its cancel requests come: the place of its login.
+    home: Place,
     /// The revision under which the present work began.
     force: Arc<DatabaseForce>,
     context: Option<UserContext>,
+    /// What is kept of a client that may say in SQL who it works for.
+    in_sql: Option<Box<InSql>>,
     /// The WebSocket that the work is for, where its context says so.
     socket: Option<Joined>,
     client: Stream,
@@ -132,6 +139,8 @@ enum Flow {
     Continue,
     /// The client's next message needs a server connection.
     Attach,
+    /// The client has named a user, who must be verified.
+    Switch,
 }
 
 /// Why a session ends.
@@ -143,6 +152,8 @@ enum Ending {
     Fatal(Box<ErrorResponse>),
     /// The server's own FATAL, as it stands, is the last word.
     ServerFatal(Vec<u8>),
+    /// The client goes on with the worker of its user.
+    Moves(Box<Moving>),
 }
 
 impl From<ProtocolError> for Ending {
@@ -174,13 +185,29 @@ pub async fn serve(worker: Rc<Worker>, admitted: Box<Admitted>) {
     }
 }
 
+/// Serves a client that has come to its user's worker, to its end.
+pub async fn go_on(worker: Rc<Worker>, moving: Box<Moving>) {
+    in_sql::arrive(worker, moving).await;
+}
+
 impl Session {
     /// Relays until the session ends.
     async fn run(&mut self) -> Ending {
         loop {
             let event = poll_fn(|cx| self.poll_event(cx)).await;
             let mut flow = self.handle_event(event);
-            while let Ok(Flow::Attach) = flow {
+            loop {
+                match flow {
+                    Ok(Flow::Attach) => {}
+                    Ok(Flow::Switch) => {
+                        flow = match Box::pin(self.switch()).await {
+                            Ok(()) => self.client_bytes(),
+                            Err(ending) => Err(ending),
+                        };
+                        continue;
+                    }
+                    Ok(Flow::Continue) | Err(_) => break,
+                }
                 flow = match self.attach_at_once() {
                     Attached::Yes => self.client_bytes(),
                     // A checkout that waits has a large future, which is not part of every session.
@@ -312,12 +339,14 @@ impl Session {
 
     /// Whether the server connection stays with this client until its end.
     fn is_pinned(&self) -> bool {
-        self.pinned || self.parameters_pinned || self.mode == PoolMode::Session
+        (self.pinned || self.parameters_pinned || self.mode == PoolMode::Session)
+            && !self.is_unidentified()
     }
 
-    /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass.
+    /// Whether statement names are the sidecar's: in Session mode the server connection has one client, and they pass, unless the
+    /// client may go on to another one with its statements.
     fn renames(&self) -> bool {
-        self.mode == PoolMode::Transaction
+        self.mode == PoolMode::Transaction || self.in_sql.is_some()
     }
 
     /// An error of the sidecar's own, in the place of an answer.

@@ -24,8 +24,10 @@ impl Session {
                 let outside = backend.status == TransactionStatus::Idle;
                 self.note_change(statement.as_deref(), outside);
             }
+            b"COMMIT" | b"ROLLBACK" => self.note_transaction_end(tag == b"ROLLBACK"),
             b"DISCARD ALL" => {
                 backend.forget_session();
+                self.note_reset();
                 self.statements.clear();
                 self.pinned = false;
                 self.parameters_pinned = false;
@@ -49,7 +51,14 @@ impl Session {
         if !statement.traits.sets_parameter() && !statement.traits.resets_parameter() {
             return;
         }
+        if !outside && self.keeps_change(statement) {
+            self.unsettle();
+            return;
+        }
         let changed = statement.change.as_ref().filter(|_| outside);
+        if changed == Some(&Change::Reset(ResetStatement::All)) {
+            self.note_reset();
+        }
         match changed.and_then(|change| self.changed_baseline(change)) {
             Some(baseline) => {
                 self.set_baseline(baseline);
@@ -61,8 +70,20 @@ impl Session {
         self.unsettle();
     }
 
+    /// Keeps a change that nobody has made inside of a transaction: it is the client's if that is committed.
+    fn keeps_change(&mut self, statement: &Statement) -> bool {
+        let unidentified = self.is_unidentified();
+        let (Some(change), Some(in_sql)) = (&statement.change, self.in_sql.as_deref_mut()) else {
+            return false;
+        };
+        if unidentified {
+            in_sql.keep(change.clone());
+        }
+        unidentified
+    }
+
     /// The baseline after a change; `None` where the parameter is none that may be carried along.
-    fn changed_baseline(&self, change: &Change) -> Option<Settings> {
+    pub(super) fn changed_baseline(&self, change: &Change) -> Option<Settings> {
         let mut baseline = Settings::clone(&self.baseline);
         match change {
             Change::Set(set) if !self.may_be_baseline(&set.name) => return None,
@@ -95,15 +116,17 @@ impl Session {
     /// Changes the baseline, and what work must find with it.
     pub(super) fn set_baseline(&mut self, baseline: Settings) {
         let mut wanted = super::attach::policy_settings(&self.force).with(&baseline);
-        if let (Some(name), Some(user)) = (
-            &self.force.settings.user_parameter,
-            self.factory.key.owner.user(),
-        ) {
-            wanted.set(name, Value::Text(user.as_str().into()));
-            self.assertion = assertion(name, user.as_str());
+        self.assertion = None;
+        if let Some(user) = self.factory.key.owner.user() {
+            let mut sql = String::new();
+            for name in self.force.user_parameters() {
+                wanted.set(name, Value::Text(user.as_str().into()));
+                sql.push_str(&baseline::assign(name, user.as_str()));
+            }
+            self.assertion = assertion(&sql);
         }
         if wanted != *self.wanted {
-            self.wanted = Rc::new(wanted);
+            self.wanted = self.factory.share_settings(wanted);
         }
         if baseline != *self.baseline {
             self.baseline = Rc::new(baseline);
@@ -111,10 +134,12 @@ impl Session {
     }
 }
 
-/// The message that says who the user is: nothing for a name or an id that no message can hold.
-fn assertion(name: &str, user: &str) -> Option<Rc<[u8]>> {
+/// The message that says who the user is: none where there is nothing to say, or no message can hold it.
+fn assertion(sql: &str) -> Option<Rc<[u8]>> {
+    if sql.is_empty() {
+        return None;
+    }
     let mut message = Vec::new();
-    let sql = baseline::assign(name, user);
     let query = Query {
         text: sql.as_bytes(),
     };

@@ -201,6 +201,8 @@ impl Session {
     /// From here on the transaction's clock alone counts. A server that reads a COPY hears of no cancel.
     fn copy_begins(&mut self) {
         self.clocks.copying = true;
+        // The client's data belongs to the message before it.
+        self.hold.for_nothing();
         let copying_in = (self.server.as_ref())
             .is_some_and(|owned| owned.server.backend.replies.is_copying_in());
         if copying_in && self.clocks.is_overdue() {
@@ -375,9 +377,16 @@ const fn is_copy(tag: BackendTag) -> bool {
 
 /// Whether a command tag says that the session may have changed. Most tags are told apart by their first byte.
 fn changes_session(tag: &[u8]) -> bool {
-    matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P'))
+    matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P' | b'C'))
         && matches!(
             tag,
-            b"SET" | b"RESET" | b"DISCARD ALL" | b"DEALLOCATE ALL" | b"LISTEN" | b"PREPARE"
+            b"SET"
+                | b"RESET"
+                | b"DISCARD ALL"
+                | b"DEALLOCATE ALL"
+                | b"LISTEN"
+                | b"PREPARE"
+                | b"COMMIT"
+                | b"ROLLBACK"
         )
 }

@@ -194,6 +194,30 @@ impl ClientStatements {
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Names and bodies, for another worker; the unnamed one under the empty name, where it could be kept.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let unnamed = self.unnamed.iter().filter(|statement| statement.is_kept());
+        let unnamed = unnamed.map(|statement| (Vec::new(), statement.body.to_vec()));
+        let named = self.named.iter();
+        let named = named.map(|(name, statement)| (name.to_vec(), statement.body.to_vec()));
+        unnamed.chain(named).collect()
+    }
+
+    /// The statements that another worker has sent.
+    #[must_use]
+    pub fn of_texts(texts: Vec<(Vec<u8>, Vec<u8>)>, interner: &Interner) -> Self {
+        let mut statements = Self::default();
+        for (name, body) in texts {
+            if name.is_empty() {
+                statements.set_unnamed(Some(interner.once(&body)));
+            } else {
+                statements.insert(name.into(), interner.intern(&body));
+            }
+        }
+        statements
+    }
 }
 
 impl ServerStatements {

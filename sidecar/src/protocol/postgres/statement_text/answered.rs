@@ -29,6 +29,17 @@ pub enum Answered<'a> {
     UnlockAll,
 }
 
+impl Answered<'_> {
+    /// Whether it takes back what a session may hold, so that a server which holds something must hear it.
+    #[must_use]
+    pub const fn resets(&self) -> bool {
+        !matches!(
+            self,
+            Self::Begin(_) | Self::Commit | Self::Rollback | Self::SelectOne
+        )
+    }
+}
+
 /// The most statements of one text; no pool says more.
 const MAX_STATEMENTS: usize = 16;
 
