@@ -1,6 +1,5 @@
 //! pgx, and its pool.
 
-use std::path::Path;
 use std::process::Command;
 
 use bulkhead_tests::programs::{drivers, of_suite};
@@ -8,7 +7,7 @@ use bulkhead_tests::programs::{drivers, of_suite};
 use crate::{behaves, reset, session_mode, transaction_mode};
 
 fn pgx() -> Command {
-    Command::new(drivers::go(Path::new(&of_suite("drivers").join("go"))))
+    Command::new(drivers::go(&of_suite("drivers").join("go"), "drivers"))
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 )]
 
 mod command_line;
+mod examples;
 mod go;
 mod java;
 mod node;

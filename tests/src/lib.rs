@@ -38,6 +38,7 @@ pub mod postgres;
 pub mod processes;
 pub mod programs;
 pub mod refusal;
+pub mod requests;
 pub mod session;
 pub mod sidecar;
 pub mod stage;

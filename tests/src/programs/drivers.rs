@@ -7,27 +7,20 @@ use std::sync::OnceLock;
 use super::{in_path, run};
 use crate::processes::folder;
 
-/// The Go program of the module in `folder`, built beside this test binary.
+/// The Go program `package` of a module, built beside this test binary.
 ///
 /// # Panics
-/// When Go is missing, or the module does not build.
+/// When Go is missing, or the program does not build.
 #[must_use]
-pub fn go(module: &Path) -> PathBuf {
+pub fn go(module: &Path, package: &str) -> PathBuf {
     fetched("go");
     let own = std::env::current_exe().unwrap();
-    let name = module.file_name().expect("a module has a folder's name");
-    let parent = module
-        .parent()
-        .and_then(Path::file_name)
-        .expect("and a parent");
-    let built = own
-        .with_file_name("go")
-        .join(format!("{}-{}", parent.display(), name.display()));
+    let built = own.with_file_name("go").join(package);
     run(
         Command::new(go_tool())
             .args(["build", "-o"])
             .arg(&built)
-            .arg(".")
+            .arg(format!("./{package}"))
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             .current_dir(module),

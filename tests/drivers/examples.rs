@@ -1,0 +1,39 @@
+//! The examples of `examples/identity`, each as its users run it. The Rust one has its own test beside it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bulkhead_tests::programs::{drivers, python};
+use bulkhead_tests::requests::serves;
+
+fn example(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/identity")
+        .join(path)
+}
+
+fn in_python(path: &str) -> Command {
+    let mut command = Command::new(python());
+    command.arg("-B").arg(example(path));
+    command
+}
+
+#[tokio::test]
+async fn python_with_a_connection_for_each_request() {
+    serves(in_python("python/connect.py")).await;
+}
+
+#[tokio::test]
+async fn node_with_a_connection_for_each_request() {
+    serves(drivers::node(&example("node/connect.mjs"))).await;
+}
+
+#[tokio::test]
+async fn go_with_a_connection_for_each_request() {
+    serves(Command::new(drivers::go(&example("go"), "connect"))).await;
+}
+
+#[tokio::test]
+async fn java_with_a_connection_for_each_request() {
+    serves(drivers::java(&example("java/Connect.java"))).await;
+}
