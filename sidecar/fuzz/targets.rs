@@ -150,6 +150,14 @@ pub fn statement_text(data: &[u8]) {
     if text::transaction_control(data).is_some() {
         assert!(traits.controls_transaction() && !traits.is_multi());
     }
+    if let Some(known) = text::answered_statements(data) {
+        assert!(known.len() < 2 || traits.is_multi());
+    }
+    // Whatever has a name of ours written out says something, or hides it.
+    let setting = Some("app.current_user_id");
+    let named = [&b"SET bulkhead.user = 'x' "[..], data].concat();
+    assert_ne!(text::read_naming(&named, setting), text::Mention::Nothing);
+    let _ = text::read_naming(data, setting);
     if text::deallocated_name(data).is_some() {
         assert!(traits.deallocates() && !traits.is_multi());
     }

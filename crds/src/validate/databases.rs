@@ -8,7 +8,8 @@ use crate::kinds::{Protocol, Tier, TlsMode};
 /// Sharing is for work that belongs to nobody.
 pub(super) fn shared_tier(policy: &EffectivePolicy) -> Complaints {
     let message = "Shared hands server connections from user to user as they are: keep it for work that belongs to no user (migrations, jobs), in a policy of its own";
-    (policy.isolation.tier == Tier::Shared)
+    // Where users are named as well, that is an error of its own, which says more.
+    (policy.isolation.tier == Tier::Shared && super::identity::names_in_sql(policy).is_none())
         .then(|| complain("isolation.tier", message))
         .into_iter()
         .collect()

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::rule::{Complaint, Complaints, complain, database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy, Origin};
-use crate::kinds::{AuthMode, IdentitySource, Jwks, RowLevelSecurity, SqlScope};
+use crate::kinds::{AuthMode, IdentitySource, Jwks, RowLevelSecurity, SqlScope, Tier};
 
 /// Names that the sidecar keeps for itself: no such parameter ever reaches the server.
 const RESERVED: &str = "bulkhead.";
@@ -140,6 +140,28 @@ pub(super) fn connection_scope(policy: &EffectivePolicy) -> Complaints {
     let message = "Connection outlives the transaction: a pool that sends only ROLLBACK on return hands its next caller the last one's user; use Transaction";
     (policy.identity.in_sql == Some(SqlScope::Connection))
         .then(|| complain("identity.inSql.scope", message))
+        .into_iter()
+        .collect()
+}
+
+/// The field that lets clients name users in SQL, where one does.
+pub(super) fn names_in_sql(policy: &EffectivePolicy) -> Option<&'static str> {
+    let trusted = policy.identity.trusted.as_ref();
+    if policy.identity.in_sql.is_some() {
+        return Some("identity.inSql");
+    }
+    trusted
+        .and_then(|trusted| trusted.setting.as_ref())
+        .map(|_| "identity.trusted.setting")
+}
+
+/// Work that belongs to nobody has no user to be named.
+pub(super) fn named_in_shared(policy: &EffectivePolicy) -> Complaints {
+    let shared = policy.isolation.tier == Tier::Shared;
+    let message = "lets clients name users in SQL, and in tier Shared work belongs to nobody: leave it out, or use Dedicated or Reset";
+    names_in_sql(policy)
+        .filter(|_| shared)
+        .map(|path| complain(path, message))
         .into_iter()
         .collect()
 }

@@ -29,6 +29,7 @@ pub static RULES: &[Rule] = &[
         Warning,
         Effective(identity::connection_scope),
     ),
+    rule("NamedInShared", Error, Effective(identity::named_in_shared)),
     rule(
         "ReservedParameter",
         Error,

@@ -97,6 +97,22 @@ pub(super) const BROKEN: &[Case] = &[
     ),
     ("ConnectionScope", &[("identity/inSql/scope", "Connection")]),
     (
+        "NamedInShared",
+        &[
+            ("isolation/tier", "Shared"),
+            ("identity/inSql/scope", "Transaction"),
+        ],
+    ),
+    (
+        "NamedInShared",
+        &[
+            TRUSTED,
+            SCRAM,
+            ("isolation/tier", "Shared"),
+            ("identity/trusted/setting", "app.user_id"),
+        ],
+    ),
+    (
         "ReservedParameter",
         &[("databases/0/session/userParameter", "Bulkhead.user")],
     ),

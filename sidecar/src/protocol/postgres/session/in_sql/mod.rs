@@ -110,7 +110,9 @@ impl InSql {
             Who::Nobody
         };
         Some(Box::new(Self {
-            setting: force.naming_setting().map(Into::into),
+            setting: force
+                .naming_setting()
+                .map(|setting| setting.to_ascii_lowercase().into()),
             strict: force.policy.mode == Mode::Enforce && force.tier() != Tier::Shared,
             who,
             begun: None,
