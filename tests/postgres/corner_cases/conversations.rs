@@ -271,6 +271,18 @@ fn statements() -> Vec<Conversation> {
             ],
         ),
         row(
+            "A statement of 65,536 parameters, which can be described and not bound",
+            vec![say(
+                [
+                    send::parse("many", &many_parameters()),
+                    send::describe_statement("many"),
+                    send::sync(),
+                ],
+                "1tTZ",
+                "",
+            )],
+        ),
+        row(
             "A result type that has changed (0A000)",
             vec![
                 ask("CREATE TABLE shifting AS SELECT 7 AS a", "CZ", ""),
@@ -300,6 +312,12 @@ fn statements() -> Vec<Conversation> {
             ],
         ),
     ]
+}
+
+/// One more than a Bind can carry.
+fn many_parameters() -> String {
+    let parameters: Vec<_> = (1..=65_536).map(|n| format!("(${n}::text)")).collect();
+    format!("VALUES {}", parameters.join(", "))
 }
 
 fn copies() -> Vec<Conversation> {

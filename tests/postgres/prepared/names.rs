@@ -129,6 +129,19 @@ async fn statements_beyond_a_users_memory_are_refused_by_name_of_the_limit() {
 }
 
 #[tokio::test]
+async fn statements_beyond_a_users_memory_are_the_servers_in_session_mode() {
+    let policy = Policy::trusted().in_session_mode();
+    let stage = Stage::start(policy.spec("limits: {memoryPerUser: 64Ki}")).await;
+    let mut wire = stage.wire_of("alice").await;
+    let text = format!("SELECT '{}'", "x".repeat(2000));
+    for number in 0..50 {
+        let answer = wire.prepare(&format!("s{number}"), &text).await;
+        assert_eq!(answer.tags(), "1Z");
+    }
+    assert_eq!(run(&mut wire, "s0", &[]).await.unwrap().len(), 2000);
+}
+
+#[tokio::test]
 async fn an_error_between_parses_forgets_exactly_what_came_after_it() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;

@@ -131,8 +131,8 @@ tags!(
         NoticeResponse = b'N', 4 + 1, MAX_BACKEND_LENGTH;
         /// A NOTIFY of another session.
         NotificationResponse = b'A', 4 + 4 + 1 + 1, MAX_BACKEND_LENGTH;
-        /// The types of a statement's parameters.
-        ParameterDescription = b't', 4 + 2, 4 + 2 + 4 * MAX_COUNT;
+        /// The types of a statement's parameters. PostgreSQL prepares statements of more than can be bound, or counted here.
+        ParameterDescription = b't', 4 + 2, MAX_BACKEND_LENGTH;
         /// A run-time parameter's value.
         ParameterStatus = b'S', 4 + 1 + 1, SMALL_FROM_SERVER;
         /// Parse has succeeded.
