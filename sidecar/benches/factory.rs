@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_crds::{load, resolve};
+use bulkhead_sidecar::breaker::upstream::UpstreamBreaker;
 use bulkhead_sidecar::factory::key::{FactoryKey, Owner};
 use bulkhead_sidecar::factory::server::{Server, Spare};
 use bulkhead_sidecar::force::Force;
@@ -68,7 +69,8 @@ fn stage() -> (Rc<Worker>, Rc<Entry>) {
         process.upstream_metrics(database),
     );
     let worker = Rc::new(Worker::new(0, process));
-    let entry = Rc::new(Entry::new(Arc::clone(database), limiter, metrics));
+    let breaker = UpstreamBreaker::new(Arc::clone(&metrics));
+    let entry = Rc::new(Entry::new(Arc::clone(database), limiter, breaker, metrics));
     worker.add_entry(Rc::clone(&entry));
     (worker, entry)
 }

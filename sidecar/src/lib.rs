@@ -9,13 +9,16 @@
 
 pub mod accept;
 pub mod admin;
+pub mod breaker;
 pub mod cli;
 pub mod deadline;
+pub mod error_class;
 pub mod execution;
 pub mod factory;
 pub mod force;
 pub mod identity;
 pub mod jitter;
+pub mod ledger;
 pub mod listen;
 pub mod policy;
 pub mod process;

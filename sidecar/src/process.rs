@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use crate::admin::{Inventory, UserRow};
+use crate::breaker::upstream::UpstreamBreaker;
 use crate::factory::fairness::Limiter;
 use crate::force::{DatabaseForce, Force};
 use crate::identity::{Issuer, LiveSockets};
@@ -28,6 +29,7 @@ pub struct Process {
     issuer: ArcSwapOption<Issuer>,
     mailboxes: Vec<Sender>,
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
+    breakers: Mutex<HashMap<Arc<str>, Arc<UpstreamBreaker>>>,
     users: AtomicU32,
     sessions: AtomicUsize,
     drain_period: Duration,
@@ -47,6 +49,7 @@ impl Process {
             issuer: ArcSwapOption::empty(),
             mailboxes,
             limiters: Mutex::default(),
+            breakers: Mutex::default(),
             users: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
             drain_period: Duration::ZERO,
@@ -122,6 +125,16 @@ impl Process {
             .entry(Arc::clone(&force.name))
             .or_insert_with(|| Limiter::new(capacity));
         Arc::clone(limiter)
+    }
+
+    /// The breaker of an entry's upstream, the same for all workers.
+    #[must_use]
+    pub fn breaker(&self, force: &DatabaseForce) -> Arc<UpstreamBreaker> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = breakers
+            .entry(Arc::clone(&force.name))
+            .or_insert_with(|| UpstreamBreaker::new(self.upstream_metrics(force)));
+        Arc::clone(breaker)
     }
 
     /// The metrics of an entry.

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import time
 
+import fairness
 import fronts
 from fronts import PATHS as PATHS_OF_SOCKETS
 from throughput import PATHS
@@ -65,6 +66,27 @@ class Report:
             "connections, one user a client has one each."
         )
         self.say()
+
+    def fairness(self, runs):
+        """What others feel of one user's storm."""
+        self.say("## One user's storm")
+        self.say()
+        self.say(
+            f"One user with {fairness.STORM_CLIENTS} clients that send statements of {fairness.SERVICE_MS} ms, {fairness.POOL} server connections in all. "
+            "Quiet: a user with one connection and a pause after each statement. Newcomer: login, statement, goodbye, each time another user. "
+            "Milliseconds, p50 / p99, medians of the rounds."
+        )
+        self.say()
+        rows = []
+        for path, of_path in runs.items():
+            cells = []
+            for who in ["quiet", "newcomer"]:
+                for when in [0, 1]:
+                    felt = [getattr(run, who)[when] for run in of_path]
+                    middle = [statistics.median(getattr(one, name) for one in felt) for name in ["p50", "p99"]]
+                    cells.append(f"{middle[0]:.1f} / {middle[1]:.1f}")
+            rows.append([fairness.PATHS[path][0], *cells])
+        self.table(["path", "quiet, alone", "quiet, in the storm", "newcomer, alone", "newcomer, in the storm"], rows)
 
     def web_sockets(self, stage):
         """Who serves the section of WebSockets."""

@@ -170,7 +170,10 @@ async fn work_under_way_goes_on_through_a_change() {
 
 #[tokio::test]
 async fn a_file_that_does_not_validate_leaves_the_last_good_one_in_force_and_says_so() {
-    let stage = Stage::start(Policy::trusted().timeouts("statement: 300ms")).await;
+    let policy = Policy::trusted()
+        .timeouts("statement: 300ms")
+        .database("breaker: {failures: 1000}");
+    let stage = Stage::start(policy).await;
     let alice = stage.user("alice").await;
     let good = stage.sidecar.policy().clone();
     let number = revision(&stage)["number"].clone();

@@ -8,7 +8,8 @@ use bulkhead_tests::stage::Stage;
 async fn an_upstream_that_goes_and_comes_back_is_told_once_each() {
     // Given a sidecar whose upstream has died,
     let mut server = Server::own();
-    let stage = Stage::on(&server, Policy::trusted()).start().await;
+    let policy = Policy::trusted().database("breaker: {failures: 1000}");
+    let stage = Stage::on(&server, policy).start().await;
     let log = &stage.sidecar.log;
     let alice = stage.user("alice").await;
     alice.run("SELECT 1").await;

@@ -9,6 +9,7 @@
 
 mod admin_and_metrics;
 mod big_rows;
+mod breakers;
 mod cancel;
 mod chaos;
 mod command_line;
@@ -16,6 +17,7 @@ mod copy;
 mod corner_cases;
 mod direct;
 mod drain;
+mod exhaustion;
 mod fairness;
 mod given_addresses;
 mod identity;

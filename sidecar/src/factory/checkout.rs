@@ -18,6 +18,7 @@ use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::restore;
 use crate::telemetry::TimeoutKind;
 use crate::upstream::ConnectError;
+use crate::worker::entry::{Broken, DialError};
 use crate::worker::{Entry, Worker};
 
 /// Why a client's work did not get a server connection.
@@ -38,7 +39,19 @@ pub enum CheckoutError {
     },
     /// The dial failed, or took longer than `connect`.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
+    /// The upstream's breaker is open: nobody is dialled for.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+impl From<DialError> for CheckoutError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Connect(error) => Self::Connect(error),
+            DialError::Broken(broken) => Self::Broken(broken),
+        }
+    }
 }
 
 /// A checkout that is being made.
@@ -71,7 +84,10 @@ impl Checkout<'_> {
             let lane = self.entry.lane(&self.factory.key);
             let room = match self.spare(&lane, &force).await {
                 Some(spare) => Room::Spare(spare),
-                None => self.permit(&lane, &force, deadline).await?,
+                None => {
+                    self.entry.look_at_breaker(&force)?;
+                    self.permit(&lane, &force, deadline).await?
+                }
             };
             let permit = match room {
                 Room::Connection(owned) => return Ok(self.granted(owned, began)),

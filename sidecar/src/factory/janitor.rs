@@ -37,6 +37,10 @@ pub async fn run(worker: Rc<Worker>) {
         tokio::time::sleep(next_turn(&worker)).await;
         for entry in worker.entries() {
             sweep(&worker, &entry);
+            let now = Instant::now();
+            let limits = entry.force_now().settings.breaker;
+            entry.breaker.pass_time(&limits, now);
+            entry.user_breakers.sweep(&limits, now);
             if let Some(next) = entry.limiter.next_in_turn() {
                 // Connections may have become idle since it was asked for the first time.
                 worker.reclaim(&entry, &next);

@@ -3,7 +3,7 @@
 //! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
 //! then goes where it went before.
 
-use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy, Origin};
+use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -21,14 +21,6 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
         });
     };
     for database in &policy.databases {
-        let breaker = format!("databases[{}].breaker", database.name);
-        if is_written(policy, &breaker, &BREAKER) {
-            add(
-                Severity::Warning,
-                breaker,
-                "asks for a breaker, and an upstream that fails is dialled all the same",
-            );
-        }
         for (severity, field, what) in of_database(database) {
             add(
                 severity,
@@ -38,15 +30,6 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
         }
     }
     found
-}
-
-const BREAKER: [&str; 4] = ["failures", "window", "open", "halfOpenProbes"];
-
-/// Whether the policy itself says anything of these fields. What only the defaults say, nobody has asked for.
-fn is_written(policy: &EffectivePolicy, root: &str, fields: &[&str]) -> bool {
-    fields
-        .iter()
-        .any(|field| *policy.origins.of(&format!("{root}.{field}")) != Origin::Default)
 }
 
 fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'static str)> {
@@ -81,16 +64,6 @@ mod tests {
         let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
         assert_eq!(paths, ["databases[main].session.rowLevelSecurity"]);
         assert!(found.iter().all(|found| found.severity == Severity::Error));
-    }
-
-    #[test]
-    fn a_breaker_that_is_asked_for_is_a_warning() {
-        let text = POLICY.replace("timeouts: {statement: 20s}", "breaker: {failures: 3}");
-        let resolved = bulkhead_crds::resolve(&bulkhead_crds::load(&text).unwrap(), "staging");
-        let found = unserved(&resolved.unwrap());
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].severity, Severity::Warning);
-        assert_eq!(found[0].path, "databases[main].breaker");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use super::clients::Clients;
 use super::family::Family;
 use super::labels::{
-    BreakerState, ConnectionOutcome, ErrorClass, ServerState, SwitchOutcome, TimeoutKind,
-    protocol_label,
+    BreakerScope, BreakerState, ConnectionOutcome, ErrorClass, ServerState, SwitchOutcome,
+    TimeoutKind, protocol_label,
 };
 use super::striped::{StripedGauge, StripedHistogram};
 
@@ -48,6 +48,9 @@ pub(super) struct UpstreamFamilies {
     evictions: IntCounterVec,
     user_switches: IntCounterVec,
     breaker_state: IntGaugeVec,
+    user_breakers: IntGaugeVec,
+    breaker_opens: IntCounterVec,
+    breaker_refusals: IntCounterVec,
 }
 
 /// One upstream's series. Cheap to share, free of look-ups; each count is one or two atomic operations.
@@ -57,6 +60,9 @@ pub struct UpstreamMetrics {
     errors: [IntCounter; ErrorClass::ALL.len()],
     user_switches: [IntCounter; SwitchOutcome::ALL.len()],
     breaker_state: IntGauge,
+    user_breakers: [IntGauge; BreakerState::ALL.len()],
+    breaker_opens: [IntCounter; BreakerScope::ALL.len()],
+    breaker_refusals: [IntCounter; BreakerScope::ALL.len()],
     /// Its clients.
     pub clients: Arc<Clients>,
     /// Connection factories alive now.
@@ -123,6 +129,22 @@ impl UpstreamMetrics {
     /// Shows the state of the upstream's breaker.
     pub fn breaker(&self, state: BreakerState) {
         self.breaker_state.set(state as i64);
+    }
+
+    /// Users whose breaker is in `state`; closed ones are not counted.
+    #[must_use]
+    pub fn user_breakers(&self, state: BreakerState) -> &IntGauge {
+        &self.user_breakers[state as usize]
+    }
+
+    /// Counts a breaker that has opened.
+    pub fn breaker_opened(&self, scope: BreakerScope) {
+        self.breaker_opens[scope as usize].inc();
+    }
+
+    /// Counts work that a breaker refuses, or in mode `Audit` would refuse.
+    pub fn breaker_refused(&self, scope: BreakerScope) {
+        self.breaker_refusals[scope as usize].inc();
     }
 }
 
@@ -203,8 +225,23 @@ impl UpstreamFamilies {
             )?,
             breaker_state: gauge(
                 "bulkhead_breaker_state",
-                "State of the upstream's breaker: 0 closed, 1 half open, 2 open. There is no breaker yet: always 0.",
+                "State of the upstream's breaker: 0 closed, 1 half open, 2 open.",
                 &["upstream"],
+            )?,
+            user_breakers: gauge(
+                "bulkhead_user_breakers",
+                "Users whose own breaker is not closed, by state.",
+                &["upstream", "state"],
+            )?,
+            breaker_opens: counter(
+                "bulkhead_breaker_opens_total",
+                "Breakers that have opened, by whose they are.",
+                &["upstream", "scope"],
+            )?,
+            breaker_refusals: counter(
+                "bulkhead_breaker_refusals_total",
+                "Work that a breaker refused, or in mode Audit would have refused.",
+                &["upstream", "scope"],
             )?,
         })
     }
@@ -230,6 +267,17 @@ impl UpstreamFamilies {
         self.connections.with_label_values(&[protocol, name])
     }
 
+    /// The gauges of users' breakers; the closed ones, which nobody counts, have no series.
+    fn user_breakers(&self, name: &str) -> [IntGauge; BreakerState::ALL.len()] {
+        let closed = IntGauge::new("closed", "closed").ok();
+        array::from_fn(|at| match (BreakerState::ALL[at], &closed) {
+            (BreakerState::Closed, Some(closed)) => closed.clone(),
+            (state, _) => self
+                .user_breakers
+                .with_label_values(&[name, state.as_str()]),
+        })
+    }
+
     /// The handles of one upstream; every series of it exists, at 0, from here on.
     pub(super) fn handles(&self, name: &str, protocol: Protocol) -> UpstreamMetrics {
         let protocol = protocol_label(protocol);
@@ -250,6 +298,9 @@ impl UpstreamFamilies {
                     .with_label_values(&[name, SwitchOutcome::ALL[at].as_str()])
             }),
             breaker_state: self.breaker_state.with_label_values(&one),
+            user_breakers: self.user_breakers(name),
+            breaker_opens: scopes(&self.breaker_opens, name),
+            breaker_refusals: scopes(&self.breaker_refusals, name),
             clients: Arc::new(Clients::of(self, protocol, name)),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),
@@ -266,6 +317,10 @@ impl UpstreamFamilies {
             evictions: self.evictions.with_label_values(&one),
         }
     }
+}
+
+fn scopes(family: &IntCounterVec, name: &str) -> [IntCounter; BreakerScope::ALL.len()] {
+    array::from_fn(|at| family.with_label_values(&[name, BreakerScope::ALL[at].as_str()]))
 }
 
 /// Registers a family and hands it back.

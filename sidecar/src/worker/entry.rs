@@ -3,11 +3,17 @@
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_crds::kinds::Tier;
+use bulkhead_crds::names;
+use thiserror::Error;
 use tokio::time::Instant;
 
 use super::Worker;
+use crate::breaker::upstream::{Dial, UpstreamBreaker};
+use crate::breaker::users::UserBreakers;
+use crate::breaker::{Refused, charge, seconds};
 use crate::factory::fairness::{Limiter, Permit};
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::lane::Lane;
@@ -17,7 +23,7 @@ use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
 use crate::protocol::postgres::session::greetings::Greetings;
 use crate::relay::Inbox;
-use crate::telemetry::{ServerState, TimeoutKind, UpstreamMetrics};
+use crate::telemetry::{BreakerScope, ServerState, TimeoutKind, UpstreamMetrics};
 use crate::upstream::{ConnectError, ConnectRequest};
 
 /// A database entry on one worker.
@@ -25,6 +31,10 @@ use crate::upstream::{ConnectError, ConnectRequest};
 pub struct Entry {
     /// The limit of its upstream, shared by all workers.
     pub limiter: Arc<Limiter>,
+    /// The breaker of its upstream, shared by all workers.
+    pub breaker: Arc<UpstreamBreaker>,
+    /// The breakers of its users on this worker.
+    pub user_breakers: UserBreakers,
     /// Its metrics.
     pub metrics: Arc<UpstreamMetrics>,
     /// What servers have told at their greeting, for clients that log in later.
@@ -39,10 +49,13 @@ impl Entry {
     pub fn new(
         force: Arc<DatabaseForce>,
         limiter: Arc<Limiter>,
+        breaker: Arc<UpstreamBreaker>,
         metrics: Arc<UpstreamMetrics>,
     ) -> Self {
         Self {
             limiter,
+            breaker,
+            user_breakers: UserBreakers::new(Arc::clone(&metrics)),
             metrics,
             greetings: Greetings::default(),
             force: RefCell::new(force),
@@ -66,6 +79,7 @@ impl Entry {
     pub fn set_force(&self, force: Arc<DatabaseForce>) {
         if self.force.borrow().epoch != force.epoch {
             self.greetings.forget();
+            self.breaker.forget();
         }
         *self.force.borrow_mut() = force;
     }
@@ -100,7 +114,7 @@ impl Entry {
     /// Opens a server connection: for `owner`, or a spare that has none yet.
     ///
     /// # Errors
-    /// The dial's failure, or that it took longer than `timeouts.connect`.
+    /// The dial's failure, that it took longer than `timeouts.connect`, or that the upstream's breaker refuses it.
     pub async fn dial(
         &self,
         worker: &Rc<Worker>,
@@ -108,7 +122,8 @@ impl Entry {
         lane: &Lane,
         owner: Option<&Owner>,
         permit: Permit,
-    ) -> Result<Server, ConnectError> {
+    ) -> Result<Server, DialError> {
+        let attempt = self.may_dial(force)?;
         let connecting = Connecting::begin(&self.metrics);
         let (start, parameters) = start_parameters(force, owner);
         let request = ConnectRequest {
@@ -124,7 +139,9 @@ impl Entry {
             if matches!(error, ConnectError::DeadlineExceeded { .. }) {
                 self.metrics.timeout(TimeoutKind::Connect);
             }
-        })?;
+        });
+        self.judge_dial(force, lane, attempt, established.as_ref().err());
+        let established = established?;
         self.metrics
             .connect_seconds
             .observe(began.elapsed().as_secs_f64());
@@ -156,6 +173,108 @@ impl Entry {
             force.epoch,
         ))
     }
+}
+
+impl Entry {
+    /// Whether the upstream's breaker lets anybody dial: asked before a client waits for the right to it.
+    ///
+    /// # Errors
+    /// It does not; in mode `Audit` that is only counted.
+    pub fn look_at_breaker(&self, force: &DatabaseForce) -> Result<(), Broken> {
+        let looked = self.breaker.look(&force.settings.breaker, Instant::now());
+        looked.or_else(|refused| self.broken(force, refused))
+    }
+
+    fn may_dial(&self, force: &DatabaseForce) -> Result<Option<Dial<'_>>, Broken> {
+        match self.breaker.dial(&force.settings.breaker, Instant::now()) {
+            Ok(dial) => Ok(Some(dial)),
+            Err(refused) => self.broken(force, refused).map(|()| None),
+        }
+    }
+
+    fn broken(&self, force: &DatabaseForce, refused: Refused) -> Result<(), Broken> {
+        self.metrics.breaker_refused(BreakerScope::Upstream);
+        if force.enforces() {
+            Err(Broken::new(force, refused))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Tells the upstream's breaker how a dial has ended.
+    fn judge_dial(
+        &self,
+        force: &DatabaseForce,
+        lane: &Lane,
+        attempt: Option<Dial<'_>>,
+        error: Option<&ConnectError>,
+    ) {
+        let limits = &force.settings.breaker;
+        match (attempt, error) {
+            (Some(attempt), None) => attempt.succeeded(limits),
+            (Some(attempt), Some(error))
+                if charge::dial_is_upstreams(error, is_policys_own(force, lane)) =>
+            {
+                attempt.failed(limits, Instant::now());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a lane's database and role are those that the policy names, where it names any.
+fn is_policys_own(force: &DatabaseForce, lane: &Lane) -> bool {
+    let database = force.settings.upstream.database.as_deref();
+    database.is_none_or(|database| *database == *lane.database)
+        && force
+            .connector
+            .role()
+            .is_none_or(|role| *role == *lane.role)
+}
+
+/// Why a server connection was not opened.
+#[derive(Clone, Debug, Error)]
+pub enum DialError {
+    /// The upstream could not be reached, or refused.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The upstream's breaker is open.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// The upstream's breaker refuses a dial.
+#[derive(Clone, Debug, Error)]
+#[error(
+    "databases[{entry}].upstream is not dialled: {failures} attempts to reach it failed within {window}; try again in {} s",
+    seconds(*.after)
+)]
+pub struct Broken {
+    entry: Arc<str>,
+    /// `breaker.failures` and `breaker.window`, with their values; the first with its origin.
+    failures: String,
+    window: String,
+    /// After which time to try again.
+    pub after: Duration,
+}
+
+impl Broken {
+    fn new(force: &DatabaseForce, refused: Refused) -> Self {
+        let (failures, window) = name_breaker(force);
+        Self {
+            entry: Arc::clone(&force.name),
+            failures,
+            window,
+            after: refused.after,
+        }
+    }
+}
+
+/// `databases[main].breaker.failures = 5 (environment staging, from base)` and its window.
+pub(crate) fn name_breaker(force: &DatabaseForce) -> (String, String) {
+    let limits = &force.settings.breaker;
+    let failures = force.name_field("breaker.failures", &limits.failures.to_string());
+    (failures, names::Duration::from(limits.window).to_string())
 }
 
 /// What a connection is opened with: the policy's own parameters, and for an owner the user parameter, so that RESET goes

@@ -84,6 +84,7 @@ impl Stage {
         let entry = Rc::new(Entry::new(
             Arc::clone(&database),
             process.limiter(&database),
+            process.breaker(&database),
             process.upstream_metrics(&database),
         ));
         worker.add_entry(Rc::clone(&entry));

@@ -38,6 +38,7 @@ use crate::factory::pool::Factory;
 use crate::factory::seats;
 use crate::identity::UserId;
 use crate::jitter::Jitter;
+use crate::ledger::Ledger;
 use crate::process::Process;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::cancel_key;
@@ -69,14 +70,21 @@ pub struct Worker {
     entries: RefCell<Vec<Rc<Entry>>>,
     socket_entries: RefCell<Vec<Rc<SocketEntry>>>,
     factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
-    /// The clients of each user who is connected.
-    users: RefCell<HashMap<UserId, u32, foldhash::fast::RandomState>>,
+    /// Each user who is connected.
+    users: RefCell<HashMap<UserId, Present, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
     /// The sockets of its users that are open, by the id that their tokens carry.
     live: RefCell<HashMap<Arc<str>, Rc<live::LiveSocket>, foldhash::fast::RandomState>>,
     /// Its users' sessions that survive their connection.
     resumable: resumable::Resumable,
     guesses: Guesses,
+}
+
+/// A user who is connected.
+#[derive(Debug, Default)]
+struct Present {
+    clients: u32,
+    ledger: Rc<Ledger>,
 }
 
 /// `limits.maxUsers` is reached.
@@ -241,23 +249,36 @@ impl Worker {
     /// The user would be one more than `limits.maxUsers` that are connected.
     pub fn enter_user(&self, user: &UserId, max: u32) -> Result<(), TooManyUsers> {
         let mut users = self.users.borrow_mut();
-        if let Some(clients) = users.get_mut(user) {
-            *clients += 1;
+        if let Some(present) = users.get_mut(user) {
+            present.clients += 1;
             return Ok(());
         }
         if !self.process.enter_user(max) {
             return Err(TooManyUsers);
         }
-        users.insert(user.clone(), 1);
+        let present = Present {
+            clients: 1,
+            ..Present::default()
+        };
+        users.insert(user.clone(), present);
         Ok(())
+    }
+
+    /// The ledger of all clients of an owner's who is connected. Work that belongs to no user is many people's: each of its
+    /// clients has one of its own.
+    #[must_use]
+    pub fn ledger(&self, owner: &Owner) -> Rc<Ledger> {
+        let users = self.users.borrow();
+        let present = owner.user().and_then(|user| users.get(user));
+        present.map_or_else(Rc::default, |present| Rc::clone(&present.ledger))
     }
 
     /// Counts one client of a user less.
     pub fn leave_user(&self, user: &UserId) {
         let mut users = self.users.borrow_mut();
-        if let Some(clients) = users.get_mut(user) {
-            *clients -= 1;
-            if *clients == 0 {
+        if let Some(present) = users.get_mut(user) {
+            present.clients -= 1;
+            if present.clients == 0 {
                 users.remove(user);
                 self.process.leave_user();
             }

@@ -70,6 +70,7 @@ async fn run(start: Start) {
         worker.add_entry(Rc::new(Entry::new(
             Arc::clone(database),
             worker.process.limiter(database),
+            worker.process.breaker(database),
             worker.process.upstream_metrics(database),
         )));
     }

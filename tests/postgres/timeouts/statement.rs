@@ -189,7 +189,10 @@ async fn copy_in_is_bounded_by_the_transaction_and_not_by_the_statement() {
 #[tokio::test]
 async fn a_statement_never_answers_with_rows_and_an_end_that_do_not_belong_together() {
     // Given statements that end by themselves just before, just after and in the moment in which their time is over,
-    let stage = Stage::start(Policy::trusted().timeouts("statement: 100ms")).await;
+    let policy = Policy::trusted()
+        .timeouts("statement: 100ms")
+        .database("breaker: {failures: 1000}");
+    let stage = Stage::start(policy).await;
     let mut wire = stage.wire_of("alice").await;
     let (mut whole, mut cut) = (0, 0);
     for round in 0..40 {

@@ -77,6 +77,8 @@ impl SqlState {
     pub const UNDEFINED_OBJECT: Self = Self(*b"42704");
     /// `program_limit_exceeded`.
     pub const LIMIT_EXCEEDED: Self = Self(*b"54000");
+    /// `configuration_limit_exceeded`.
+    pub const CONFIGURATION_LIMIT: Self = Self(*b"53400");
     /// `too_many_connections`.
     pub const TOO_MANY_CONNECTIONS: Self = Self(*b"53300");
     /// `query_canceled`.

@@ -37,7 +37,7 @@ impl Session {
     /// The common case of [`Session::attach`]: an idle connection of this user's, as this client's work must find it.
     pub(super) fn attach_at_once(&mut self) -> Attached {
         self.renew_force();
-        if self.context_has_expired() {
+        if self.context_has_expired() || self.breaker_concerns() {
             return Attached::NotYet(None);
         }
         let Some(mut owned) = self.take_idle() else {
@@ -62,6 +62,10 @@ impl Session {
     /// # Errors
     /// The session's end, where the sidecar stops meanwhile.
     pub(super) async fn attach(&mut self, found: Option<Owned>) -> Result<(), Ending> {
+        if let Err(error) = self.pass_breaker() {
+            self.refuse_work(&error);
+            return Ok(());
+        }
         let handle = Rc::clone(&self.handle);
         let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
         let outcome = tokio::select! {
@@ -80,6 +84,7 @@ impl Session {
             },
         };
         if let Err(error) = outcome {
+            self.probe = None;
             self.work.end(match error.code {
                 SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
                 SqlState::TOO_MANY_CONNECTIONS => ExecutionState::TimedOut,
@@ -137,6 +142,7 @@ impl Session {
     pub(super) fn begin_on_held_server(&mut self) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
+        self.pass_breaker()?;
         if !self.work.is_under_way() {
             self.work.begin(ExecutionState::Running);
         }
@@ -259,7 +265,7 @@ impl Session {
                 metrics.error(ErrorClass::Connection);
                 return Box::new(server_error(fields.body()));
             }
-            CheckoutError::Connect(_) => {
+            CheckoutError::Connect(_) | CheckoutError::Broken(_) => {
                 metrics.error(ErrorClass::Connection);
                 SqlState::UNABLE_TO_CONNECT
             }

@@ -96,6 +96,7 @@ impl Session {
         }
         self.entry.metrics.timeout(kind);
         self.factory.activity.count_timeout();
+        self.note_timeout(kind);
         self.work.end(ExecutionState::TimedOut);
         let error = Box::new(timeout_error(&self.force, kind));
         let running = self.clocks.statement.is_some();

@@ -21,7 +21,7 @@ impl Session {
         }
         let total = header.message_length();
         let named = self.inbox.bytes().get(HEADER_LENGTH) != Some(&0);
-        if total > self.statement_limit() {
+        if total > self.statements.room(self.statement_limit(), named) {
             self.parse_too_long(header, named);
             return Ok(Step::Done);
         }
@@ -92,7 +92,7 @@ impl Session {
         if self.statements.get(name).is_some() {
             return Err(duplicate_statement(name));
         }
-        if self.statements.bytes() + statement.body.len() > self.statement_limit() {
+        if statement.body.len() > self.statements.room(self.statement_limit(), true) {
             return Err(self.statements_too_long());
         }
         Ok(())
@@ -267,12 +267,12 @@ impl Session {
     }
 
     fn statements_too_long(&self) -> ErrorResponse {
-        self.beyond_limit("the prepared statements of this connection are longer than")
+        self.beyond_limit("the prepared statements of all connections of this user would be longer than")
             .with_hint("Close statements that are no longer used, or raise limits.memoryPerUser in the policy.")
     }
 
     fn statement_gone(&self) -> ErrorResponse {
-        self.beyond_limit("the unnamed statement is not on its server connection any more, and could not be kept: it is longer than")
+        self.beyond_limit("the unnamed statement is not on its server connection any more, and could not be kept: with all that this user's connections keep it is longer than")
             .with_hint("Bind it in the batch that parses it, or raise limits.memoryPerUser in the policy.")
     }
 

@@ -112,6 +112,7 @@ impl Session {
         startup: Rc<Settings>,
     ) -> Self {
         let force = entry.force();
+        let ledger = worker.ledger(&factory.key.owner);
         if let Some(Value::Text(name)) = startup.get("application_name") {
             factory.activity.note_application(name);
         }
@@ -139,7 +140,7 @@ impl Session {
             pinned: false,
             parameters_pinned: false,
             reassert: false,
-            statements: ClientStatements::default(),
+            statements: ClientStatements::in_ledger(ledger),
             bound: None,
             wanted: Rc::clone(&startup),
             baseline: Rc::clone(&startup),
@@ -148,6 +149,7 @@ impl Session {
             local: Local::Normal,
             clocks: Clocks::default(),
             work: Work::new(&worker.process.metrics),
+            probe: None,
             timer: LazyTimer::default(),
             turns: 0,
             lost_words: None,

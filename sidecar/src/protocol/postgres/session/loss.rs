@@ -23,6 +23,7 @@ impl Session {
             return Ok(Flow::Continue);
         };
         self.work.end(ExecutionState::Dead);
+        self.probe = None;
         self.clocks = super::clocks::Clocks::default();
         self.wind();
         let words = self.lost_words.take();

@@ -10,12 +10,13 @@
 //! [`in_sql`] is for clients that say in SQL who they work for;
 //! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long and
 //! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
-//! ended, [`loss`] for a server that has gone.
+//! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone.
 
 pub mod aborted;
 pub mod attach;
 pub mod backend;
 pub mod baseline;
+mod breaking;
 pub mod cancel_key;
 pub mod client;
 pub mod clocks;
@@ -43,6 +44,7 @@ use bulkhead_crds::kinds::{OnDisconnect, PoolMode};
 
 use super::codec::ProtocolError;
 use super::error_response::{ErrorResponse, Severity, SqlState};
+use crate::breaker::users::Probe;
 use crate::deadline::LazyTimer;
 use crate::execution::ExecutionState;
 use crate::factory::pool::Factory;
@@ -111,6 +113,8 @@ pub struct Session {
     clocks: Clocks,
     /// The piece of work under way, as the metrics show it.
     work: Work,
+    /// The transaction under way, where it decides whether the user's breaker closes.
+    probe: Option<Box<Probe>>,
     timer: LazyTimer,
     turns: u8,
     /// The last words of a server that has said goodbye and not gone yet.

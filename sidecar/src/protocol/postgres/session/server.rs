@@ -237,6 +237,7 @@ impl Session {
         if !open {
             self.factory.activity.count_transaction(now);
             self.work.complete();
+            self.end_probe();
             if waits {
                 self.work.begin(ExecutionState::Running);
             }
@@ -315,6 +316,7 @@ impl Session {
         if code == SqlState::FEATURE_NOT_SUPPORTED.bytes() && self.is_use_next() {
             self.statements.retire();
         }
+        self.note_failure(code);
         self.work.end(if self.clocks.cancelled {
             ExecutionState::Cancelled
         } else {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::super::statement_text::{ResetStatement, SetStatement, Traits};
 use super::replies::{Answer, Expect, Forgotten};
+use crate::ledger::Ledger;
 
 pub use interner::Interner;
 use interner::Listed;
@@ -47,7 +48,9 @@ pub enum Change {
 pub struct ClientStatements {
     named: HashMap<Rc<[u8]>, Rc<Statement>, foldhash::fast::RandomState>,
     unnamed: Option<Rc<Statement>>,
+    /// Bytes of this client's in the ledger.
     bytes: usize,
+    ledger: Rc<Ledger>,
 }
 
 /// What one server connection has learnt.
@@ -114,7 +117,21 @@ impl ServerName {
     }
 }
 
+impl Drop for ClientStatements {
+    fn drop(&mut self) {
+        self.ledger.exchange(self.bytes, 0);
+    }
+}
+
 impl ClientStatements {
+    /// None yet; what they take is counted in this ledger.
+    #[must_use]
+    pub fn in_ledger(ledger: Rc<Ledger>) -> Self {
+        let mut none = Self::default();
+        none.ledger = ledger;
+        none
+    }
+
     /// The statement of this name; the empty name is the unnamed one.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&Rc<Statement>> {
@@ -127,19 +144,25 @@ impl ClientStatements {
 
     /// Remembers a named statement.
     pub fn insert(&mut self, name: Rc<[u8]>, statement: Rc<Statement>) {
-        self.bytes += statement.body.len() + name.len();
-        self.named.insert(name, statement);
+        let now = statement.body.len() + name.len();
+        let replaced = self.named.insert(Rc::clone(&name), statement);
+        let before = replaced.map_or(0, |before| before.body.len() + name.len());
+        self.count(before, now);
     }
 
     /// Remembers the unnamed statement, or that there is none which could be repeated.
     pub fn set_unnamed(&mut self, statement: Option<Rc<Statement>>) {
+        let bytes_of =
+            |kept: &Option<Rc<Statement>>| kept.as_ref().map_or(0, |kept| kept.body.len());
+        let (before, now) = (bytes_of(&self.unnamed), bytes_of(&statement));
         self.unnamed = statement;
+        self.count(before, now);
     }
 
     /// Forgets a named statement, and gives back what was forgotten.
     pub fn remove(&mut self, name: &[u8]) -> Option<Forgotten> {
         let (name, statement) = self.named.remove_entry(name)?;
-        self.bytes = self.bytes.saturating_sub(statement.body.len() + name.len());
+        self.count(statement.body.len() + name.len(), 0);
         Some(Forgotten { name, statement })
     }
 
@@ -186,10 +209,12 @@ impl ClientStatements {
 
     /// Forgets everything: `DEALLOCATE ALL`, `DISCARD ALL`.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.named.clear();
+        self.unnamed = None;
+        self.count(self.bytes, 0);
     }
 
-    /// Bytes that the named statements hold.
+    /// Bytes that are kept for this client.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
@@ -205,18 +230,35 @@ impl ClientStatements {
         unnamed.chain(named).collect()
     }
 
-    /// The statements that another worker has sent.
-    #[must_use]
-    pub fn of_texts(texts: Vec<(Vec<u8>, Vec<u8>)>, interner: &Interner) -> Self {
-        let mut statements = Self::default();
+    /// Takes the statements that another worker has sent.
+    pub fn take_texts(&mut self, texts: Vec<(Vec<u8>, Vec<u8>)>, interner: &Interner) {
         for (name, body) in texts {
             if name.is_empty() {
-                statements.set_unnamed(Some(interner.once(&body)));
+                self.set_unnamed(Some(interner.once(&body)));
             } else {
-                statements.insert(name.into(), interner.intern(&body));
+                self.insert(name.into(), interner.intern(&body));
             }
         }
-        statements
+    }
+
+    /// From here on what they take is counted in another ledger: the client works for another user.
+    pub fn move_to(&mut self, ledger: Rc<Ledger>) {
+        self.ledger.exchange(self.bytes, 0);
+        ledger.exchange(0, self.bytes);
+        self.ledger = ledger;
+    }
+
+    /// Bytes that a statement may take within `limit`: what no client of the user's holds, and what an unnamed one would replace.
+    #[must_use]
+    pub fn room(&self, limit: usize, named: bool) -> usize {
+        let replaced = self.unnamed.as_ref().filter(|_| !named);
+        let replaced = replaced.map_or(0, |unnamed| unnamed.body.len());
+        limit.saturating_sub(self.ledger.held().saturating_sub(replaced))
+    }
+
+    fn count(&mut self, before: usize, now: usize) {
+        self.bytes = (self.bytes + now).saturating_sub(before);
+        self.ledger.exchange(before, now);
     }
 }
 

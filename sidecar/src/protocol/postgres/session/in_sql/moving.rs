@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::baseline::{Settings, Value};
-use super::super::statements::ClientStatements;
 use super::super::{Ending, Session, finish};
 use super::naming::Switch;
 use super::portals::Portals;
@@ -113,7 +112,8 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Session> {
         reset: false,
         counted: moving.counted,
     }));
-    session.statements = ClientStatements::of_texts(moving.statements, &worker.interner);
+    let texts = moving.statements;
+    session.statements.take_texts(texts, &worker.interner);
     session.set_baseline(moving.baseline.into_settings());
     session.inbox.preload(&moving.unread);
     session.outbox.push(&moving.unsent);

@@ -164,6 +164,9 @@ impl Session {
         };
         let factory = self.worker.admit(&self.entry, key)?;
         let left = std::mem::replace(&mut self.factory, factory);
+        let ledger = self.worker.ledger(&self.factory.key.owner);
+        self.statements.move_to(ledger);
+        self.probe = None;
         self.worker.dismiss(&self.entry, &left);
         if let Some(super::super::baseline::Value::Text(name)) =
             self.startup.get("application_name")

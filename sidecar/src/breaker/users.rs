@@ -1,0 +1,268 @@
+//! The breakers of one upstream's users on one worker: only of those whose own work is in trouble.
+//!
+//! A user whose work goes well has none, and costs nothing. One outlives its user's connections, or a storm would begin anew
+//! with each reconnect; it is forgotten when it has nothing left to remember. Work that belongs to no user has no breaker
+//! of this kind: it is many people's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_crds::effective::EffectiveBreaker;
+use tokio::time::Instant;
+
+use super::{Breaker, Pass, Refused};
+use crate::factory::key::Owner;
+use crate::identity::UserId;
+use crate::telemetry::{BreakerScope, BreakerState, UpstreamMetrics};
+
+/// The breakers of one entry's users.
+#[derive(Debug)]
+pub struct UserBreakers {
+    users: RefCell<HashMap<UserId, Rc<UserBreaker>, foldhash::fast::RandomState>>,
+    /// Those that are not closed.
+    tripped: Cell<usize>,
+    metrics: Arc<UpstreamMetrics>,
+}
+
+#[derive(Debug)]
+struct UserBreaker(RefCell<Breaker>);
+
+/// A piece of work that decides whether a half-open breaker closes. Dropped without a word it decides nothing.
+#[derive(Debug)]
+pub struct Probe {
+    breaker: Rc<UserBreaker>,
+    /// None when its end has been told.
+    pass: Option<Pass>,
+}
+
+/// One user's breaker, for who wants to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerRow {
+    /// Whose.
+    pub user: UserId,
+    /// How it stands.
+    pub state: BreakerState,
+    /// Failures remembered while it is closed.
+    pub failures: usize,
+    /// How long it stays open, where it is.
+    pub open_for: Option<Duration>,
+}
+
+impl UserBreakers {
+    /// None yet.
+    #[must_use]
+    pub fn new(metrics: Arc<UpstreamMetrics>) -> Self {
+        Self {
+            users: RefCell::default(),
+            tripped: Cell::new(0),
+            metrics,
+        }
+    }
+
+    /// Whether the owner's breaker may have something to say about work that begins now. One load while everybody is well.
+    #[must_use]
+    pub fn concern(&self, owner: &Owner) -> bool {
+        self.tripped.get() > 0
+            && self
+                .of(owner)
+                .is_some_and(|breaker| breaker.0.borrow().state() != BreakerState::Closed)
+    }
+
+    /// Asks to begin a piece of the owner's work; a probe where its breaker is half open.
+    ///
+    /// # Errors
+    /// When to try again.
+    pub fn admit(
+        &self,
+        owner: &Owner,
+        limits: &EffectiveBreaker,
+        now: Instant,
+    ) -> Result<Option<Box<Probe>>, Refused> {
+        if self.tripped.get() == 0 {
+            return Ok(None);
+        }
+        let Some(breaker) = self.of(owner) else {
+            return Ok(None);
+        };
+        let pass = self.change(&breaker, |breaker| breaker.admit(limits, now))?;
+        let is_probe = matches!(pass, Pass::Probe(_));
+        Ok(is_probe.then(|| {
+            Box::new(Probe {
+                breaker,
+                pass: Some(pass),
+            })
+        }))
+    }
+
+    /// A piece of the owner's own work has failed.
+    pub fn failed(
+        &self,
+        owner: &Owner,
+        probe: Option<Box<Probe>>,
+        limits: &EffectiveBreaker,
+        now: Instant,
+    ) {
+        let Some(user) = owner.user() else {
+            return;
+        };
+        let pass = probe.and_then(|mut probe| probe.pass.take());
+        let pass = pass.unwrap_or(Pass::Free);
+        let breaker = self.of(owner).unwrap_or_else(|| {
+            let breaker = Rc::new(UserBreaker(RefCell::default()));
+            let mut users = self.users.borrow_mut();
+            users.insert(user.clone(), Rc::clone(&breaker));
+            breaker
+        });
+        self.change(&breaker, |breaker| breaker.failed(limits, pass, now));
+    }
+
+    /// A probe has ended well.
+    pub fn succeeded(&self, mut probe: Box<Probe>, limits: &EffectiveBreaker) {
+        if let Some(pass) = probe.pass.take() {
+            self.change(&probe.breaker, |breaker| breaker.succeeded(limits, pass));
+        }
+    }
+
+    /// Forgets those that have nothing left to remember.
+    pub fn sweep(&self, limits: &EffectiveBreaker, now: Instant) {
+        if self.users.borrow().is_empty() {
+            return;
+        }
+        self.users.borrow_mut().retain(|_, breaker| {
+            self.change(breaker, |breaker| breaker.pass_time(limits, now));
+            !breaker.0.borrow().is_quiet()
+        });
+    }
+
+    /// All of them, in no order.
+    #[must_use]
+    pub fn rows(&self, now: Instant) -> Vec<BreakerRow> {
+        let users = self.users.borrow();
+        let rows = users.iter().map(|(user, breaker)| {
+            let breaker = breaker.0.borrow();
+            BreakerRow {
+                user: user.clone(),
+                state: breaker.state(),
+                failures: breaker.failures(),
+                open_for: breaker.open_for(now),
+            }
+        });
+        rows.collect()
+    }
+
+    fn of(&self, owner: &Owner) -> Option<Rc<UserBreaker>> {
+        self.users.borrow().get(owner.user()?).map(Rc::clone)
+    }
+
+    fn change<T>(&self, breaker: &UserBreaker, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = breaker.0.borrow_mut();
+        let before = breaker.state();
+        let result = change(&mut breaker);
+        let after = breaker.state();
+        if before != after {
+            self.count(before, after);
+        }
+        result
+    }
+
+    fn count(&self, before: BreakerState, after: BreakerState) {
+        if before != BreakerState::Closed {
+            self.tripped.set(self.tripped.get().saturating_sub(1));
+            self.metrics.user_breakers(before).dec();
+        }
+        if after != BreakerState::Closed {
+            self.tripped.set(self.tripped.get() + 1);
+            self.metrics.user_breakers(after).inc();
+        }
+        if after == BreakerState::Open {
+            self.metrics.breaker_opened(BreakerScope::User);
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.breaker.0.borrow_mut().abandoned(pass);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::fixtures::Stage;
+
+    const LIMITS: EffectiveBreaker = EffectiveBreaker {
+        failures: 2,
+        window: Duration::from_secs(10),
+        open: Duration::from_secs(5),
+        half_open_probes: 1,
+    };
+
+    fn user(name: &str) -> Owner {
+        Owner::User(UserId::parse(name).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_breaker_is_one_users_alone() {
+        let stage = Stage::new(|_| {});
+        let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
+        let (alice, bob, now) = (user("alice"), user("bob"), Instant::now());
+        for _ in 0..2 {
+            breakers.failed(&alice, None, &LIMITS, now);
+        }
+        let refused = breakers.admit(&alice, &LIMITS, now).unwrap_err();
+        assert_eq!(refused.after, LIMITS.open);
+        assert!(breakers.concern(&alice) && !breakers.concern(&bob));
+        assert!(breakers.admit(&bob, &LIMITS, now).unwrap().is_none());
+        let open = |state| breakers.metrics.user_breakers(state).get();
+        assert_eq!(open(BreakerState::Open), 1);
+
+        // A probe that is given up decides nothing; one that ends well closes it.
+        let later = now + LIMITS.open;
+        let probe = breakers.admit(&alice, &LIMITS, later).unwrap().unwrap();
+        assert!(breakers.admit(&alice, &LIMITS, later).is_err());
+        drop(probe);
+        let probe = breakers.admit(&alice, &LIMITS, later).unwrap().unwrap();
+        breakers.succeeded(probe, &LIMITS);
+        assert!(!breakers.concern(&alice));
+        assert_eq!(
+            (open(BreakerState::Open), open(BreakerState::HalfOpen)),
+            (0, 0)
+        );
+        breakers.sweep(&LIMITS, later);
+        assert_eq!(breakers.rows(later), []);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_open_is_not_forgotten_before_its_time() {
+        let stage = Stage::new(|_| {});
+        let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
+        let (alice, now) = (user("alice"), Instant::now());
+        for _ in 0..2 {
+            breakers.failed(&alice, None, &LIMITS, now);
+        }
+        breakers.sweep(&LIMITS, now);
+        assert_eq!(breakers.rows(now)[0].open_for, Some(LIMITS.open));
+        breakers.sweep(&LIMITS, now + LIMITS.open);
+        assert_eq!(breakers.rows(now)[0].state, BreakerState::HalfOpen);
+        breakers.sweep(&LIMITS, now + LIMITS.open + LIMITS.window);
+        assert_eq!(breakers.rows(now), []);
+    }
+
+    #[tokio::test]
+    async fn work_of_nobodys_has_no_breaker() {
+        let stage = Stage::new(|_| {});
+        let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
+        let now = Instant::now();
+        for _ in 0..9 {
+            breakers.failed(&Owner::Unattributed, None, &LIMITS, now);
+        }
+        assert!(breakers.admit(&Owner::Unattributed, &LIMITS, now).is_ok());
+        assert_eq!(breakers.rows(now), []);
+    }
+}
