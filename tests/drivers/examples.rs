@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bulkhead_tests::programs::{drivers, python};
-use bulkhead_tests::requests::serves;
+use bulkhead_tests::requests::{serves, serves_with_pool};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -24,8 +24,18 @@ async fn python_with_a_connection_for_each_request() {
 }
 
 #[tokio::test]
+async fn python_with_sqlalchemys_pool() {
+    serves_with_pool(in_python("python/checkout.py")).await;
+}
+
+#[tokio::test]
 async fn node_with_a_connection_for_each_request() {
     serves(drivers::node(&example("node/connect.mjs"))).await;
+}
+
+#[tokio::test]
+async fn node_with_node_postgres_pool() {
+    serves_with_pool(drivers::node(&example("node/checkout.mjs"))).await;
 }
 
 #[tokio::test]
@@ -34,6 +44,16 @@ async fn go_with_a_connection_for_each_request() {
 }
 
 #[tokio::test]
+async fn go_with_pgxpool() {
+    serves_with_pool(Command::new(drivers::go(&example("go"), "checkout"))).await;
+}
+
+#[tokio::test]
 async fn java_with_a_connection_for_each_request() {
     serves(drivers::java(&example("java/Connect.java"))).await;
+}
+
+#[tokio::test]
+async fn java_with_hikaricp() {
+    serves_with_pool(drivers::java(&example("java/Checkout.java"))).await;
 }

@@ -15,6 +15,7 @@ mod java;
 mod node;
 mod python;
 mod sqlx;
+mod switch;
 mod tokio_postgres;
 
 use std::collections::BTreeMap;
@@ -90,9 +91,8 @@ async fn stage(policy: Policy) -> (Stage, Tokens) {
     (stage, tokens.collect())
 }
 
-/// Runs a driver's program through a sidecar with `policy`, and holds it to [`CHECKS`].
-async fn behaves(policy: Policy, mut program: Command) {
-    let (stage, tokens) = stage(policy).await;
+/// What a program finds in its environment.
+fn environment(program: &mut Command, stage: &Stage, tokens: &Tokens) {
     program
         .env("PGHOST", "127.0.0.1")
         .env("PGPORT", stage.sidecar.port().to_string())
@@ -100,6 +100,12 @@ async fn behaves(policy: Policy, mut program: Command) {
         .env("PGDATABASE", &stage.database)
         .env("PGSSLMODE", "disable")
         .env("CONTEXTS", json!(tokens).to_string());
+}
+
+/// Runs a driver's program through a sidecar with `policy`, and holds it to [`CHECKS`].
+async fn behaves(policy: Policy, mut program: Command) {
+    let (stage, tokens) = stage(policy).await;
+    environment(&mut program, &stage, &tokens);
     let said = run_within(program.into(), "", PATIENCE).await;
     let shown: Vec<_> = said
         .output

@@ -28,6 +28,15 @@ pub async fn serves(application: Command) {
     serves_with(Policy::signed_context(), application).await;
 }
 
+/// The same for an application whose pool's connections are everybody's, and which says in SQL whose each transaction is.
+///
+/// # Panics
+/// When an answer is not of the user who has asked.
+pub async fn serves_with_pool(application: Command) {
+    let policy = Policy::signed_context().spec("identity: {inSql: {}}");
+    serves_with(policy, application).await;
+}
+
 async fn serves_with(policy: Policy, mut application: Command) {
     let signer = Signer::new("house", Algorithm::EdDSA);
     let stage = Stage::with(policy.timeouts("acquire: 30s"))
