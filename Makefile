@@ -31,6 +31,11 @@ test: setup ## Builds everything and runs every test, against a real PostgreSQL 
 	@tests/cluster/static >/dev/null
 	cargo test --workspace --locked --no-fail-fast
 
+.PHONY: driver-suites
+driver-suites: ## The own test suites of pgx and asyncpg, direct and through the sidecar: what differs must be known (20 minutes)
+	@tests/setup/ensure rust cc postgresql venv go
+	cargo test --workspace --locked --test websocket_codec --test drivers -- --ignored --nocapture --test-threads 1 suites
+
 .PHONY: cluster
 cluster: ## A single-node Kubernetes that stays up; prints its kubeconfig (root; built once, 15 minutes, then ready in 10 s)
 	@tests/cluster/up

@@ -15,6 +15,7 @@ mod java;
 mod node;
 mod python;
 mod sqlx;
+mod suites;
 mod switch;
 mod tokio_postgres;
 

@@ -17,7 +17,7 @@ pub fn go(module: &Path, package: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let built = own.with_file_name("go").join(package);
     run(
-        Command::new(go_tool())
+        go_command()
             .args(["build", "-o"])
             .arg(&built)
             .arg(format!("./{package}"))
@@ -30,8 +30,9 @@ pub fn go(module: &Path, package: &str) -> PathBuf {
 }
 
 /// Go itself, which a fresh shell may not have on its `PATH`.
-fn go_tool() -> PathBuf {
-    in_path("go").unwrap_or_else(|| PathBuf::from("/usr/local/go/bin/go"))
+#[must_use]
+pub fn go_command() -> Command {
+    Command::new(in_path("go").unwrap_or_else(|| PathBuf::from("/usr/local/go/bin/go")))
 }
 
 /// A command that compiles and runs a Java program of one file, with `PostgreSQL`'s driver and `HikariCP` at hand.
