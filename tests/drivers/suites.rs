@@ -65,7 +65,7 @@ async fn compare(suite: fn(&Target) -> (Command, Reader), known: [&[&str]; 2]) {
         let pool = format!("mode: {mode}, maxConnections: 200, perUser: {{max: 100}}");
         let policy = Policy::trusted().pool(&pool).timeouts("acquire: 60s");
         let server = prepared().await;
-        let policy = policy.database("breaker: {failures: 100000}");
+        let policy = policy.database("breaker: {failures: 10000}");
         let stage = Stage::on(&server, policy)
             .secret("db/username", ROLE)
             .start()
