@@ -57,6 +57,12 @@ bench: ## pgbench by PgBouncer, WebSockets by HAProxy and nginx, Bulkhead in tur
 # Arguments choose among the sections before.
 	$(if $(BENCH_ARGS),,@$(MAKE) bench-admission)
 
+.PHONY: prove
+prove: ## The leak suite through Bulkhead's tiers and PgBouncer's modes; writes the table in docs/prove.md (some 25 minutes)
+	@tests/setup/ensure rust cc postgresql pgbouncer python
+	cargo build --release --workspace --locked --bins
+	@tests/bench/leaks $(PROVE_ARGS)
+
 .PHONY: bench-admission
 bench-admission: ## Pods created a second with no injection, by policy and by webhook; the operator with many policies and pods
 	@tests/setup/ensure rust cc control-plane

@@ -23,6 +23,7 @@ pub mod listen;
 pub mod policy;
 pub mod process;
 pub mod protocol;
+pub mod prove;
 pub mod relay;
 pub mod run;
 pub mod secrets;

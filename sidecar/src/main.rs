@@ -29,6 +29,7 @@ async fn carry_out(command: Command) -> Exit {
     let asked = match command {
         Command::Run(args) => return serve(&args).await,
         Command::Check(args) => return check(&args).await,
+        Command::Prove(args) => return cli::prove(&args, &mut out, &mut stderr()).await,
         Command::Users(args) => cli::users(&args, &mut out).await,
         Command::Executions(args) => cli::executions(&args, &mut out).await,
         Command::Policy(args) => cli::policy(&args, &mut out).await,

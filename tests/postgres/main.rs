@@ -33,6 +33,7 @@ mod many_users;
 mod pinning;
 mod pipelines;
 mod prepared;
+mod prove;
 mod secrets;
 mod shared_address;
 mod slow_clients;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::cpu_limit;
+use super::prove::ProveArgs;
 use crate::admin::paths::default_control_path;
 use crate::admin::port::AdminAddress;
 use crate::policy::{AcceptedCopy, PolicySource};
@@ -40,6 +41,9 @@ pub enum Command {
     /// Validate and resolve the policy, show each field with its origin, read the secrets and keys that it refers to, and
     /// reach the upstreams. Takes the flags of `run`.
     Check(RunArgs),
+    /// Look for what one user leaves to the next: some hundred kinds of session state, in every way, through a sidecar with this
+    /// policy or through any other pooler.
+    Prove(Box<ProveArgs>),
     /// Show the users of the running sidecar.
     Users(AskArgs),
     /// Show the application's last runs on WebSockets that were not completed.
@@ -212,7 +216,7 @@ impl RunArgs {
 }
 
 /// An environment's name is a label's value in Kubernetes, and stands in error messages.
-fn environment(text: &str) -> Result<String, String> {
+pub(super) fn environment(text: &str) -> Result<String, String> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if (1..=63).contains(&text.len()) && text.bytes().all(legal) {
         return Ok(text.to_owned());
@@ -227,11 +231,11 @@ fn admin(text: &str) -> Result<AdminAddress, String> {
     })
 }
 
-fn pin(text: &str) -> Result<Pin, String> {
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
     text.parse()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match text.parse::<bulkhead_crds::names::Duration>() {
         Ok(duration) => Ok(duration.get()),
         Err(error) => Err(error.to_string()),

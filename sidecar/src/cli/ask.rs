@@ -166,7 +166,7 @@ fn user_table(users: &[UserRow]) -> String {
     render(head, &rows)
 }
 
-fn print_json(out: &mut impl Write, report: &impl Serialize) {
+pub(super) fn print_json(out: &mut impl Write, report: &impl Serialize) {
     match serde_json::to_string_pretty(report) {
         Ok(text) => print(out, &format!("{text}\n")),
         Err(error) => tracing::error!(%error, "the answer cannot be printed"),

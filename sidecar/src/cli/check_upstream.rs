@@ -72,20 +72,33 @@ async fn reach(
 fn line(database: &EffectiveDatabase, report: &ProbeReport) -> String {
     let (server, upstream) = (&report.server, &database.upstream);
     format!(
-        "databases[{}]: {}:{} is PostgreSQL {}, database {:?}, role {:?}, {}; connected in {:.1} ms, round trip {:.2} ms\n",
+        "databases[{}]: {}:{} is PostgreSQL {}, database {:?}, role {:?}, {}; connected in {:.1} ms, round trip {:.2} ms\n\
+         databases[{}]: SQL of one user {} what other sessions of role {:?} do{}\n",
         database.name,
         upstream.host,
         upstream.port,
         server.version,
         server.database,
         report.role.name,
-        if server.encrypted {
-            "TLS"
-        } else {
-            "not encrypted"
+        match report.encrypted {
+            Some(true) => "TLS",
+            Some(false) => "not encrypted",
+            None => "encryption not shown to it",
         },
         report.connected_in.as_secs_f64() * 1000.0,
         report.round_trip.as_secs_f64() * 1000.0,
+        database.name,
+        if report.sees_others {
+            "can see and end"
+        } else {
+            "cannot see or end"
+        },
+        report.role.name,
+        if report.sees_others {
+            ": where users can write SQL, see prove --print-hardening"
+        } else {
+            ", for the hardening file is applied"
+        },
     )
 }
 

@@ -9,7 +9,8 @@ mod check;
 mod check_references;
 mod check_upstream;
 pub mod cpu_limit;
-mod table;
+mod prove;
+pub(crate) mod table;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ pub use ask::{drain, executions, policy, users};
 pub use check::{check, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;
+pub use prove::{ProveArgs, prove};
 
 /// How a subcommand ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

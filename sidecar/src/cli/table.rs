@@ -2,7 +2,7 @@
 
 /// Which way a column's cells lean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lean {
+pub(crate) enum Lean {
     /// Text.
     Left,
     /// Numbers.
@@ -10,7 +10,7 @@ pub(super) enum Lean {
 }
 
 /// A table as text, a line each row, the head first.
-pub(super) fn render<const N: usize>(head: [(&str, Lean); N], rows: &[[String; N]]) -> String {
+pub(crate) fn render<const N: usize>(head: [(&str, Lean); N], rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
         .map(|row| row.each_ref().map(|cell| harmless(cell)))

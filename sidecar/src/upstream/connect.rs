@@ -28,7 +28,7 @@ use super::server_error::ErrorFields;
 use super::startup::{self, Startup};
 use super::tls::Tls;
 use super::wire::Wire;
-use crate::secrets::{SecretError, Secrets};
+use crate::secrets::{SecretError, SecretText, Secrets};
 use crate::stream::Stream;
 
 /// Dials one upstream. Shared between threads, cheap to clone; one for each database entry and policy revision.
@@ -90,33 +90,22 @@ impl Connector {
         secrets: &Arc<Secrets>,
         resolver: &Resolver,
     ) -> Result<Self, UpstreamError> {
-        let upstream = &database.upstream;
-        let at = Arc::new(Endpoint {
-            entry: database.name.clone(),
-            host: upstream.host.clone(),
-            port: upstream.port,
-        });
-        let route = if upstream.host.starts_with('/') {
-            let file = format!(".s.PGSQL.{}", upstream.port);
-            let path = PathBuf::from(&upstream.host).join(file);
-            Route::Unix { path }
-        } else if upstream.tls_mode == TlsMode::Disable {
-            Route::Tcp { tls: None }
-        } else {
-            let ca = upstream.tls_ca_secret_ref.as_ref();
-            let tls = Tls::new(&at, upstream.tls_mode, ca, secrets)?;
-            Route::Tcp { tls: Some(tls) }
-        };
-        let reference = upstream.credentials_secret_ref.clone();
-        Ok(Self(Arc::new(Inner {
-            at,
-            route,
-            resolver: resolver.clone(),
-            credentials: Credentials::new(Arc::clone(secrets), reference),
-            keys: KeyCache::default(),
-            patience: database.timeouts.connect,
-            health: Health::default(),
-        })))
+        Ok(Self(Arc::new(Inner::new(database, secrets, resolver)?)))
+    }
+
+    /// The same as [`Connector::new`], with a password that is known already instead of the policy's credentials.
+    ///
+    /// # Errors
+    /// See [`Connector::new`].
+    pub fn with_password(
+        database: &EffectiveDatabase,
+        password: SecretText,
+        secrets: &Arc<Secrets>,
+        resolver: &Resolver,
+    ) -> Result<Self, UpstreamError> {
+        let mut inner = Inner::new(database, secrets, resolver)?;
+        inner.credentials = inner.credentials.with_password(password);
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The user name of `upstream.credentialsSecretRef`, at most a second old; `None` where the policy has none.
@@ -202,6 +191,40 @@ impl Connector {
 }
 
 impl Inner {
+    fn new(
+        database: &EffectiveDatabase,
+        secrets: &Arc<Secrets>,
+        resolver: &Resolver,
+    ) -> Result<Self, UpstreamError> {
+        let upstream = &database.upstream;
+        let at = Arc::new(Endpoint {
+            entry: database.name.clone(),
+            host: upstream.host.clone(),
+            port: upstream.port,
+        });
+        let route = if upstream.host.starts_with('/') {
+            let file = format!(".s.PGSQL.{}", upstream.port);
+            let path = PathBuf::from(&upstream.host).join(file);
+            Route::Unix { path }
+        } else if upstream.tls_mode == TlsMode::Disable {
+            Route::Tcp { tls: None }
+        } else {
+            let ca = upstream.tls_ca_secret_ref.as_ref();
+            let tls = Tls::new(&at, upstream.tls_mode, ca, secrets)?;
+            Route::Tcp { tls: Some(tls) }
+        };
+        let reference = upstream.credentials_secret_ref.clone();
+        Ok(Self {
+            at,
+            route,
+            resolver: resolver.clone(),
+            credentials: Credentials::new(Arc::clone(secrets), reference),
+            keys: KeyCache::default(),
+            patience: database.timeouts.connect,
+            health: Health::default(),
+        })
+    }
+
     fn clock(&self, deadline: Instant) -> Clock<'_> {
         Clock::new(&self.at, deadline)
     }

@@ -21,6 +21,8 @@ const PASSWORD: &str = "password";
 pub(super) struct Credentials {
     secrets: Arc<Secrets>,
     reference: Option<SecretRef>,
+    /// In the place of a Secret.
+    given: Option<SecretText>,
     username: Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -29,8 +31,15 @@ impl Credentials {
         Self {
             secrets,
             reference,
+            given: None,
             username: Mutex::new(None),
         }
+    }
+
+    /// The same with a password that is known already.
+    pub(super) fn with_password(mut self, password: SecretText) -> Self {
+        self.given = Some(password);
+        self
     }
 
     /// The user name, at most a second old; `None` where the policy names no Secret, or the Secret has no such key.
@@ -55,7 +64,10 @@ impl Credentials {
     /// # Errors
     /// The key is missing or unusable; the text names secret, key and file.
     pub(super) fn password(&self) -> Result<Option<SecretText>, SecretError> {
-        self.read(PASSWORD)
+        match &self.given {
+            Some(password) => Ok(Some(password.clone())),
+            None => self.read(PASSWORD),
+        }
     }
 
     /// Whether both keys can be read now, where the policy names a Secret.

@@ -151,10 +151,11 @@ mod tests {
         ProbeReport {
             connected_in: Duration::from_millis(20),
             round_trip: Duration::from_millis(1),
+            encrypted: Some(true),
+            sees_others: true,
             server: ServerFacts {
                 version: "15.8".to_owned(),
                 database: "chat".to_owned(),
-                encrypted: true,
                 standby: false,
                 max_connections: 1000,
                 reserved_connections: 3,

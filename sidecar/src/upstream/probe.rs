@@ -30,6 +30,10 @@ pub struct ProbeReport {
     pub connected_in: Duration,
     /// One round trip of an empty query, the best of three.
     pub round_trip: Duration,
+    /// Whether the probe's connection was encrypted, as the server sees it; none where the role may not ask.
+    pub encrypted: Option<bool>,
+    /// Whether the role may see or end what other sessions of its own do.
+    pub sees_others: bool,
     /// The server and its limits.
     pub server: ServerFacts,
     /// What the role may do.
@@ -47,8 +51,6 @@ pub struct ServerFacts {
     pub version: String,
     /// The database that was probed.
     pub database: String,
-    /// Whether the probe's connection was encrypted, as the server sees it.
-    pub encrypted: bool,
     /// Whether it is a standby, which takes no writes.
     pub standby: bool,
     /// `max_connections`.
@@ -106,7 +108,6 @@ impl FromRow<'_, PgRow> for ServerFacts {
         Ok(Self {
             version: row.try_get("version")?,
             database: row.try_get("database")?,
-            encrypted: row.try_get("encrypted")?,
             standby: row.try_get("standby")?,
             max_connections: row.try_get("max_connections")?,
             reserved_connections: row.try_get("reserved_connections")?,
@@ -129,20 +130,31 @@ impl FromRow<'_, PgRow> for RoleFacts {
 const SERVER: &str = "
     SELECT current_setting('server_version') AS version,
            d.datname::text AS database,
-           coalesce(s.ssl, false) AS encrypted,
            pg_is_in_recovery() AS standby,
            current_setting('max_connections')::int4 AS max_connections,
            current_setting('superuser_reserved_connections')::int4
              + coalesce(current_setting('reserved_connections', true), '0')::int4 AS reserved_connections,
            d.datconnlimit AS database_limit
       FROM pg_database d
-      LEFT JOIN pg_stat_ssl s ON s.pid = pg_backend_pid()
      WHERE d.datname = current_database()";
 
 const ROLE: &str = "
     SELECT rolname::text AS name, rolsuper AS superuser, rolbypassrls AS bypasses_rls, rolconnlimit AS connection_limit
       FROM pg_roles
      WHERE rolname = current_user";
+
+/// The view asks this function with the role's own rights, and the hardening file has revoked it.
+const MAY_ASK_OF_SESSIONS: &str =
+    "SELECT has_function_privilege('pg_catalog.pg_stat_get_activity(integer)', 'EXECUTE')";
+
+const ENCRYPTED: &str =
+    "SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)";
+
+const SEES_OTHERS: &str = "
+    SELECT bool_or(has_function_privilege(oid, 'EXECUTE'))
+      FROM pg_proc
+     WHERE pronamespace = 'pg_catalog'::regnamespace
+       AND proname IN ('pg_stat_get_activity', 'pg_stat_get_backend_activity', 'pg_cancel_backend', 'pg_terminate_backend')";
 
 const MAY_BECOME: &str = "
     SELECT rolname::text
@@ -222,9 +234,23 @@ async fn ask(options: &PgConnectOptions, started: Instant) -> Result<ProbeReport
         connection.ping().await?;
         round_trip = round_trip.min(sent.elapsed());
     }
+    let may_ask = sqlx::query_scalar(MAY_ASK_OF_SESSIONS);
+    let encrypted = if may_ask.fetch_one(&mut connection).await? {
+        Some(
+            sqlx::query_scalar(ENCRYPTED)
+                .fetch_one(&mut connection)
+                .await?,
+        )
+    } else {
+        None
+    };
     let report = ProbeReport {
         connected_in,
         round_trip,
+        encrypted,
+        sees_others: sqlx::query_scalar(SEES_OTHERS)
+            .fetch_one(&mut connection)
+            .await?,
         server: sqlx::query_as(SERVER).fetch_one(&mut connection).await?,
         role: sqlx::query_as(ROLE).fetch_one(&mut connection).await?,
         may_become: names(&mut connection, MAY_BECOME).await?,

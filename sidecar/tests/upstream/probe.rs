@@ -30,7 +30,7 @@ async fn an_ordinary_role_is_reported_over_the_connection_that_the_policy_descri
     assert!(report.server.version.starts_with("15."));
     assert_eq!(report.server.database, "postgres");
     assert_eq!(report.server.max_connections, 50);
-    assert!(report.server.encrypted && !report.server.standby);
+    assert!(report.encrypted == Some(true) && !report.server.standby);
     assert_eq!(report.role.name, "scrammy");
     assert!(report.round_trip <= report.connected_in);
     assert_eq!(reasons(&report, &entry), Vec::<String>::new());
