@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::{
-    AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, SqlScope, Tier,
+    AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, SqlScope, Tier, TlsMode,
 };
 use bulkhead_crds::names::objects::issued_certificate;
 use thiserror::Error;
@@ -205,6 +205,18 @@ impl Force {
     #[must_use]
     pub fn database(&self, name: &str) -> Option<&Arc<DatabaseForce>> {
         self.databases.iter().find(|entry| *entry.name == *name)
+    }
+
+    /// Whether connections may be encrypted, a client's or the sidecar's own.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        let databases = self.databases.iter();
+        let mut encrypted = databases.map(|entry| {
+            entry.tls.is_some() || entry.settings.upstream.tls_mode != TlsMode::Disable
+        });
+        // Keys at an address are fetched over TLS.
+        let fetches = self.verifier.refresher().is_some();
+        fetches || !self.web_sockets.is_empty() || encrypted.any(|encrypted| encrypted)
     }
 
     /// The WebSocket entry of this name.

@@ -24,6 +24,7 @@ pub mod policy;
 pub mod process;
 pub mod protocol;
 pub mod prove;
+pub mod random;
 pub mod relay;
 pub mod run;
 pub mod secrets;

@@ -79,7 +79,6 @@ struct Ending {
 /// # Errors
 /// Why it did not start.
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
-    warm_random_numbers();
     // First: without a handler a signal ends the process, or is lost where the process is the first of its container.
     let reload = signal(SignalKind::hangup())?;
     let ending = Ending {
@@ -164,9 +163,12 @@ fn tell_refused(store: &PolicyStore, metrics: &Metrics, refused: Refused) {
     });
 }
 
-/// The first random number takes some 20 ms of gathering entropy: that is done while the policy is read, and not while the
-/// first client waits for its cancel key.
-fn warm_random_numbers() {
+/// The crypto library's first random number takes some 20 ms of gathering entropy. Where TLS needs one, that is done beside everything else, and
+/// not while the first client waits.
+fn warm_random_numbers(force: &Force) {
+    if !force.uses_tls() {
+        return;
+    }
     drop(tokio::task::spawn_blocking(|| {
         let mut first = [0; 1];
         // What fails here fails again where it matters, and is told there.
@@ -176,6 +178,7 @@ fn warm_random_numbers() {
 
 /// Opens the listeners and starts the workers.
 fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
+    warm_random_numbers(force);
     let mut listeners = Listeners::open(force)?;
     let pod = args.pod();
     if let PodAddress::At(address) = pod {

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::rand;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +14,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::user::check_id;
+
+use crate::random;
 
 /// The length of an Ed25519 seed (RFC 8032, section 5.1.5).
 const SEED: usize = 32;
@@ -46,7 +47,7 @@ const ID_BYTES: usize = 16;
 /// An id that nobody has and nobody can guess: 128 random bits in base64url.
 pub(super) fn random_id() -> Result<String, NoRandomness> {
     let mut bytes = [0; ID_BYTES];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    random::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -117,7 +118,7 @@ impl SigningKey {
 
     fn made() -> Result<Self, NoRandomness> {
         let mut seed = [0; SEED];
-        rand::fill(&mut seed).map_err(|_| NoRandomness)?;
+        random::fill(&mut seed).map_err(|_| NoRandomness)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| NoRandomness)?;
         let short = pair.public_key().as_ref().iter().take(8);
         let short: String = short.map(|byte| format!("{byte:02x}")).collect();

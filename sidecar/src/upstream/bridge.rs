@@ -9,7 +9,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aws_lc_rs::{constant_time, rand};
+use aws_lc_rs::constant_time;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout};
 use super::connect::{ConnectRequest, Connector, Established};
 use super::error::ConnectError;
 use super::wire::take_string;
+
+use crate::random;
 
 /// Bytes of a startup or password message that are taken from whoever connects.
 const MAX_MESSAGE: u32 = 10_000;
@@ -49,7 +51,7 @@ pub(super) enum BridgeError {
 impl Bridge {
     pub(super) async fn open() -> io::Result<Self> {
         let mut secret = [0_u8; 32];
-        rand::fill(&mut secret).map_err(|_| io::Error::other("no randomness"))?;
+        random::fill(&mut secret).map_err(|_| io::Error::other("no randomness"))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
             port: listener.local_addr()?.port(),

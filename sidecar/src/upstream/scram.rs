@@ -9,10 +9,12 @@ pub(super) use keys::KeyCache;
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::{digest, hmac, rand};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use thiserror::Error;
+
+use crate::random;
 
 /// More than this would be a way to make the sidecar burn CPU; PostgreSQL's default is 4,096.
 const MAX_ITERATIONS: u32 = 1_000_000;
@@ -77,7 +79,7 @@ pub(super) struct Expected {
 impl Opening {
     pub(super) fn new(binding: ChannelBinding) -> Result<Self, ScramError> {
         let mut random = [0; NONCE];
-        rand::fill(&mut random).map_err(|_| ScramError::System)?;
+        random::fill(&mut random).map_err(|_| ScramError::System)?;
         Ok(Self::with_nonce(binding, BASE64.encode(random)))
     }
 

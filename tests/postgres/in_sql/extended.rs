@@ -36,6 +36,26 @@ async fn prepared_statements_outlive_a_switch() {
 }
 
 #[tokio::test]
+async fn what_is_only_prepared_uses_nothing_up() {
+    let stage = stage_with_notes(setting("Transaction")).await;
+    let session = nobody(&stage).await;
+    for user in ["alice", "bob"] {
+        session.run(&format!("SET app.user_id = '{user}'")).await;
+        // The driver prepares in a round trip of its own, and runs in another.
+        let row = session
+            .query_one("SELECT body FROM notes", &[])
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, String>(0), format!("of {user}"));
+        let error = session
+            .query("SELECT body FROM notes", &[])
+            .await
+            .unwrap_err();
+        assert_eq!(error.code().map(|it| it.code()), Some("28000"));
+    }
+}
+
+#[tokio::test]
 async fn a_driver_may_say_begin_and_the_name_in_one_batch() {
     let stage = stage_with_notes(setting("Transaction")).await;
     let mut wire = wire(&stage).await;

@@ -17,11 +17,13 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use client::{ClientFinal, ClientFirst};
+
+use crate::random;
 
 /// PostgreSQL's default, and the least that RFC 7677 allows.
 const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
@@ -72,7 +74,7 @@ impl ScramVerifier {
         let mut salt = [0; SALT];
         // A salt protects verifiers that are stored and stolen. This one never leaves the process, so that no randomness
         // would be no reason to do without authentication.
-        let _ = rand::fill(&mut salt);
+        let _ = random::fill(&mut salt);
         Self::with_salt(password, salt)
     }
 
@@ -166,7 +168,7 @@ impl Challenge<'_> {
 #[must_use]
 pub fn nonce() -> Option<String> {
     let mut bytes = [0; NONCE];
-    rand::fill(&mut bytes).ok()?;
+    random::fill(&mut bytes).ok()?;
     Some(BASE64.encode(bytes))
 }
 

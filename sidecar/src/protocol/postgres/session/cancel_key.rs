@@ -3,9 +3,9 @@
 //! The process id says which worker and which slot of it; the secret is random. Whoever holds no key of this sidecar's cannot
 //! cancel anything, and a key lives no longer than its session.
 
-use aws_lc_rs::rand;
-
 use super::super::message::{CancelKey, ProtocolVersion};
+
+use crate::random;
 
 /// Bits of the process id that are the slot; the worker's number stands above them.
 const SLOT_BITS: u32 = 24;
@@ -20,7 +20,7 @@ const SHORT_SECRET: usize = 4;
 #[must_use]
 pub fn make(worker: usize, slot: usize, protocol: ProtocolVersion) -> Option<CancelKey> {
     let mut secret = [0; LONG_SECRET];
-    rand::fill(&mut secret).ok()?;
+    random::fill(&mut secret).ok()?;
     let length = if protocol.has_long_cancel_keys() {
         LONG_SECRET
     } else {

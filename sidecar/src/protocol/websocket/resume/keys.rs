@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bulkhead_crds::names::objects::{CONTEXT_KEYS, RESUME_KEY};
@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::token::{Sealer, TokenKey};
 use crate::identity::NoRandomness;
+use crate::random;
 use crate::secrets::{SecretError, Secrets};
 
 /// The bytes of a key: as many as its hash gives (RFC 2104, section 3).
@@ -102,7 +103,7 @@ impl ResumeKeys {
 
 fn made() -> Result<hmac::Key, NoRandomness> {
     let mut bytes = [0; KEY];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    random::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 

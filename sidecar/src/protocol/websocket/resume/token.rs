@@ -14,12 +14,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
 use crate::identity::NoRandomness;
+use crate::random;
 
 /// The first byte of a token.
 const VERSION: u8 = 1;
@@ -50,7 +51,7 @@ impl SessionId {
     /// See [`NoRandomness`].
     pub fn random() -> Result<Self, NoRandomness> {
         let mut bytes = [0; SESSION];
-        rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+        random::fill(&mut bytes).map_err(|_| NoRandomness)?;
         Ok(Self(bytes))
     }
 }

@@ -62,6 +62,8 @@ pub struct InSql {
     rolled_back: bool,
     /// Whether the client has said RESET ALL or DISCARD ALL.
     reset: bool,
+    /// Whether anything has been run since the user was named: what is only prepared is no transaction of theirs.
+    worked: bool,
     /// Whether its work as nobody has been counted.
     counted: bool,
 }
@@ -122,6 +124,7 @@ impl InSql {
             pending: Vec::new(),
             rolled_back: false,
             reset: false,
+            worked: false,
             counted: false,
         }))
     }
@@ -266,6 +269,9 @@ impl Session {
     fn pass(&mut self, tag: FrontendTag, header: Header) -> Result<Step, Ending> {
         use FrontendTag as T;
         self.count_nobody();
+        if let Some(in_sql) = self.in_sql.as_deref_mut() {
+            in_sql.worked |= matches!(tag, T::Query | T::Execute | T::FunctionCall);
+        }
         self.send_begun();
         let step = self.client_message(tag, header)?;
         if step == Step::Done && matches!(tag, T::Query | T::Sync | T::FunctionCall) {

@@ -110,6 +110,7 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Session> {
         pending: Vec::new(),
         rolled_back: false,
         reset: false,
+        worked: false,
         counted: moving.counted,
     }));
     let texts = moving.statements;

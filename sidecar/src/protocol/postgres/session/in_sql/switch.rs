@@ -116,6 +116,7 @@ impl Session {
                 Lasts::Transaction => SqlScope::Transaction,
                 Lasts::Scope => scope,
             };
+            in_sql.worked = false;
             in_sql.who = Who::User {
                 lasts,
                 fresh: in_sql.begun.is_some(),
@@ -193,7 +194,7 @@ impl Session {
     /// A transaction on a server has been answered to its end: whether what the client has said is over with it.
     pub(in super::super) fn naming_ends(&self) -> bool {
         let in_sql = self.in_sql.as_deref();
-        in_sql.is_some_and(InSql::ends_with_transaction)
+        in_sql.is_some_and(|in_sql| in_sql.worked && in_sql.ends_with_transaction())
     }
 
     /// The server connection has been given back, or stays where the client has said it once and for all.
@@ -201,6 +202,7 @@ impl Session {
         let Some(in_sql) = self.in_sql.as_deref_mut() else {
             return;
         };
+        in_sql.worked = false;
         let pending = std::mem::take(&mut in_sql.pending);
         let committed = !in_sql.rolled_back;
         in_sql.end_transaction();
