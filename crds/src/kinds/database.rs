@@ -28,7 +28,7 @@ pub struct Database {
     pub pool: Option<Pool>,
     /// The seven timeouts. `0s` switches one off, except `connect` and `acquire`.
     pub timeouts: Option<Timeouts>,
-    /// When the sidecar stops dialling an upstream that fails.
+    /// When the sidecar stops dialling an upstream that cannot be reached, and stops the work of a user whose own keeps failing.
     pub breaker: Option<Breaker>,
     /// What a server session is told about its user.
     pub session: Option<Session>,

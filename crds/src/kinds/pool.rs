@@ -62,7 +62,7 @@ pub struct Timeouts {
     pub lifetime: Option<Duration>,
 }
 
-/// When the sidecar stops dialling an upstream that fails.
+/// When the sidecar stops dialling an upstream that cannot be reached, and stops the work of a user whose own keeps failing.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -74,7 +74,7 @@ pub struct Breaker {
     pub window: Option<Duration>,
     /// How long it stays open. Default: 15s.
     pub open: Option<Duration>,
-    /// Trial connections while half open. Default: 2.
+    /// Trials while half open: connections to the upstream, or pieces of the user's work. Default: 2.
     #[schemars(range(min = 1, max = 100))]
     pub half_open_probes: Option<u32>,
 }
