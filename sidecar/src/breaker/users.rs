@@ -120,7 +120,7 @@ impl UserBreakers {
     }
 
     /// A probe has ended well.
-    pub fn succeeded(&self, mut probe: Box<Probe>, limits: &EffectiveBreaker) {
+    pub fn succeeded(&self, mut probe: Probe, limits: &EffectiveBreaker) {
         if let Some(pass) = probe.pass.take() {
             self.change(&probe.breaker, |breaker| breaker.succeeded(limits, pass));
         }
@@ -228,7 +228,7 @@ mod tests {
         assert!(breakers.admit(&alice, &LIMITS, later).is_err());
         drop(probe);
         let probe = breakers.admit(&alice, &LIMITS, later).unwrap().unwrap();
-        breakers.succeeded(probe, &LIMITS);
+        breakers.succeeded(*probe, &LIMITS);
         assert!(!breakers.concern(&alice));
         assert_eq!(
             (open(BreakerState::Open), open(BreakerState::HalfOpen)),

@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn end_probe(&mut self) {
         if let Some(probe) = self.probe.take() {
             let limits = &self.force.settings.breaker;
-            self.entry.user_breakers.succeeded(probe, limits);
+            self.entry.user_breakers.succeeded(*probe, limits);
         }
     }
 
