@@ -141,6 +141,8 @@ async fn nobody_binds_nothing_that_somebody_has_prepared() {
     wire.send([send::parse("own", OWN), send::sync()].concat())
         .await;
     assert_eq!(wire.until_ready().await.tags(), "1Z");
+    wire.send(send::query("RESET app.user_id")).await;
+    wire.until_ready().await;
     for batch in [
         [
             send::bind("", "own", &[]),
