@@ -51,7 +51,7 @@ const CHECKS: [&str; 12] = [
 const OTHERS: usize = 15;
 
 /// A program ends well within this on a busy machine, or hangs.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The users of a stage, each with their context token.
 type Tokens = BTreeMap<String, String>;

@@ -215,7 +215,7 @@ async fn many_users(stage: &Stage, tokens: &Tokens) {
         pool.close().await;
     });
     let all = futures_util::future::join_all(work);
-    tokio::time::timeout(Duration::from_secs(90), all)
+    tokio::time::timeout(Duration::from_secs(240), all)
         .await
         .unwrap();
 }

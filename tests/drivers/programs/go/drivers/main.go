@@ -35,7 +35,7 @@ func connect(ctx context.Context, user string) *pgx.Conn {
 
 func main() {
 	check(json.Unmarshal([]byte(os.Getenv("CONTEXTS")), &contexts))
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Second)
 	defer cancel()
 	for _, step := range []struct {
 		name string
