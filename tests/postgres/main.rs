@@ -13,6 +13,7 @@ mod breakers;
 mod cancel;
 mod chaos;
 mod command_line;
+mod console;
 mod copy;
 mod corner_cases;
 mod direct;
