@@ -7,8 +7,10 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bulkhead_crds::effective::EffectiveListen;
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 
@@ -19,6 +21,12 @@ use crate::stream::Stream;
 
 /// Connections that the kernel holds for a busy listener.
 pub(super) const BACKLOG: i32 = 1024;
+
+/// The silence of a client's kernel after which it is probed. With [`CLIENT_PROBES`], one that is gone is noticed in a minute.
+const CLIENT_SILENCE: Duration = Duration::from_secs(30);
+
+/// Between two probes; the third that is not answered ends the connection.
+const CLIENT_PROBES: Duration = Duration::from_secs(10);
 
 /// A listening socket that workers share.
 #[derive(Debug)]
@@ -152,6 +160,9 @@ impl Listeners {
             advice: advice_for_tcp(&source),
             source,
         })?;
+        if let Err(error) = watch_clients(&socket) {
+            tracing::debug!(%error, "clients that vanish are not looked for");
+        }
         self.add(database, Socket::Tcp(socket));
         Ok(())
     }
@@ -267,6 +278,18 @@ impl Accepting {
     }
 }
 
+/// Has the kernel look for clients that are silent: a connection takes these settings over from the socket that accepts it. An
+/// application that dies says so, but what stands between it and the sidecar may be lost without a word (a port-forward, a proxy of
+/// the container runtime's).
+fn watch_clients(socket: &StdTcpListener) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(CLIENT_SILENCE)
+            .with_interval(CLIENT_PROBES)
+            .with_retries(3),
+    )
+}
+
 fn advice_for_tcp(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -279,5 +302,21 @@ fn advice_for_tcp(error: &io::Error) -> &'static str {
             "; ports under 1024 need a privilege: change listen.port"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_accepted_is_watched() {
+        let listener = StdTcpListener::bind("127.0.0.1:0").unwrap();
+        watch_clients(&listener).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), CLIENT_SILENCE);
     }
 }

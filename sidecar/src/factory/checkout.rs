@@ -133,8 +133,8 @@ impl Checkout<'_> {
                 continue;
             }
             let limit = Instant::now() + restore::RESTORE_LIMIT;
-            if let Ok(proof) = restore::cleanse(&mut owned.server, limit).await {
-                return Some(owned.surrender(&proof));
+            if let Ok(cleansed) = restore::prove_clean(owned, limit).await {
+                return Some(Spare::from(cleansed));
             }
         }
         None

@@ -70,9 +70,9 @@ impl Queue {
     async fn hand_over(self, mut owned: Owned, turn: Turn) {
         owned.promise_to(&turn.promise.holder);
         let limit = Instant::now() + restore::RESTORE_LIMIT;
-        match restore::cleanse(&mut owned.server, limit).await {
-            Ok(proof) => self.deliver(owned.surrender(&proof), turn),
-            Err(error) => {
+        match restore::prove_clean(owned, limit).await {
+            Ok(cleansed) => self.deliver(Spare::from(cleansed), turn),
+            Err((owned, error)) => {
                 tracing::debug!(%error, "a server connection could not be handed over");
                 turn.promise.pay(owned.close());
             }

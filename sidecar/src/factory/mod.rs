@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A [`Spare`](server::Spare) has no owner and cannot run a statement for anybody; claiming it gives an
-//! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another is
-//! [`Owned::surrender`](server::Owned::surrender), which exists for the tier `Reset` alone, and counts.
+//! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another leads through
+//! [`Cleansed`](crate::protocol::postgres::session::restore::Cleansed), which exists for the tier `Reset` alone, and counts.
 
 mod backoff;
 pub mod cancels;

@@ -1,8 +1,8 @@
 //! A server connection, typed by whose it is.
 //!
 //! [`Spare`]: authenticated, and no statement of anybody has run on it. [`Owned`]: belongs to one owner from first use to
-//! close. There is no way from `Owned` back to `Spare` but [`Owned::surrender`], which asks for the proof that only the
-//! protocol's verified reset gives, and only tier `Reset` asks for that.
+//! close. There is no way from `Owned` back to `Spare` but through [`Cleansed`], which only the protocol's verified reset makes
+//! of a connection, and only tier `Reset` asks for that.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -215,14 +215,15 @@ impl Owned {
         let Server { permit, .. } = *self.server;
         permit
     }
+}
 
-    /// Gives the owner up, against the proof that nothing of theirs is left on the connection.
-    #[must_use]
-    pub fn surrender(self, _proof: &Cleansed) -> Spare {
-        let last_owner = Some(self.key.owner.clone());
-        Spare {
-            server: self.server,
-            last_owner,
+impl From<Cleansed> for Spare {
+    /// The owner is given up: it is proven that nothing of theirs is left on the connection.
+    fn from(cleansed: Cleansed) -> Self {
+        let Owned { server, key, .. } = cleansed.into_owned();
+        Self {
+            server,
+            last_owner: Some(key.owner.clone()),
         }
     }
 }

@@ -42,7 +42,11 @@ impl CancelTarget {
         message
     }
 
-    /// Sends the request, and waits until the server has closed the socket, however it does that.
+    /// Sends the request, and waits until the server has closed the socket.
+    ///
+    /// # Errors
+    /// The socket failed. A reset is a failure too: whoever is in between may have sent it while the request travels on, and then
+    /// the server has yet to deal with it.
     pub(super) async fn send(&self, mut stream: Stream) -> io::Result<()> {
         stream.write_all(&self.message()).await?;
         stream.flush().await?;
@@ -51,22 +55,12 @@ impl CancelTarget {
             match stream.read(&mut ignored).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
-                Err(e) if closes(&e) => return Ok(()),
+                // A server may leave out TLS's own goodbye.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 Err(e) => return Err(e),
             }
         }
     }
-}
-
-/// A server that has taken the request may reset the connection, or leave out TLS's own goodbye.
-fn closes(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::BrokenPipe
-    )
 }
 
 impl fmt::Debug for CancelTarget {
@@ -82,6 +76,34 @@ impl fmt::Debug for CancelTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn target() -> CancelTarget {
+        CancelTarget {
+            addr: Address::Unix("/run/.s.PGSQL.5432".into()),
+            tls: false,
+            key: [0; 8].into(),
+        }
+    }
+
+    /// What becomes of a request whose server reads this much of it and then closes.
+    async fn outcome(bytes: usize) -> io::Result<()> {
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+        let target = target();
+        let served = async {
+            let mut request = vec![0; bytes];
+            theirs.read_exact(&mut request).await.unwrap();
+            // What has been left unread makes it a reset.
+            drop(theirs);
+        };
+        tokio::join!(target.send(Stream::Unix(ours)), served).0
+    }
+
+    #[tokio::test]
+    async fn it_is_dealt_with_when_the_server_closes_and_not_when_the_connection_is_reset() {
+        outcome(16).await.unwrap();
+        let reset = outcome(15).await.unwrap_err();
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
+    }
 
     #[test]
     fn the_message_carries_a_key_of_any_length_and_debug_does_not() {

@@ -303,6 +303,13 @@ impl Peer {
         self.0.try_read(&mut [0]).is_err()
     }
 
+    /// What comes until the other side closes.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        within(self.0.read_to_end(&mut rest)).await.unwrap();
+        rest
+    }
+
     /// Whether the other side has closed; what it still says is read.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();

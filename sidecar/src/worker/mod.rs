@@ -4,6 +4,7 @@
 //! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
 
 pub mod entry;
+pub mod errands;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod guesses;
@@ -45,6 +46,7 @@ use crate::protocol::postgres::session::cancel_key;
 use crate::protocol::postgres::session::statements::Interner;
 use crate::protocol::websocket::SocketEntry;
 use crate::relay::Slab;
+use errands::Errands;
 use guesses::Guesses;
 use mailbox::Canceller;
 
@@ -65,6 +67,8 @@ pub struct Worker {
     pub leaving: watch::Sender<bool>,
     /// Whether the grace period is over.
     pub stopping: Cell<bool>,
+    /// What is still to be done for connections whose sessions have ended.
+    pub errands: Errands,
     /// Numbers that keep things from happening all at once.
     pub jitter: Jitter,
     entries: RefCell<Vec<Rc<Entry>>>,
@@ -103,6 +107,7 @@ impl Worker {
             draining: watch::Sender::new(false),
             leaving: watch::Sender::new(false),
             stopping: Cell::new(false),
+            errands: Errands::default(),
             jitter: Jitter::new(index as u64),
             entries: RefCell::default(),
             socket_entries: RefCell::default(),
@@ -216,11 +221,6 @@ impl Worker {
             .values()
             .filter(|factory| *factory.key.upstream == *entry);
         of_entry.map(Rc::clone).collect()
-    }
-
-    /// Shows each factory, in no order. Nothing that is done to it may make or free one.
-    pub fn each_factory(&self, mut show: impl FnMut(&Rc<Factory>)) {
-        self.factories.borrow().values().for_each(|it| show(it));
     }
 
     /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use super::mailbox::{Letter, Receiver};
 use super::{Entry, Signal, Worker};
@@ -20,6 +21,10 @@ use crate::protocol::websocket::SocketEntry;
 
 /// Between two looks at whether the last session has said its farewell.
 const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// How long connections may still take to come home after the last session: the server is told to end what nobody waits for.
+/// Within the time that the process gives its workers for their end.
+const ERRANDS_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a worker starts with.
 #[derive(Debug)]
@@ -36,7 +41,8 @@ pub struct Start {
     pub mailbox: Receiver,
 }
 
-/// Starts a worker on a thread of its own. The thread ends when every session has ended after [`Letter::Stop`].
+/// Starts a worker on a thread of its own. The thread ends when every session has ended after [`Letter::Stop`], and what they
+/// have left on their servers with them.
 ///
 /// # Errors
 /// The operating system gives no thread or no runtime.
@@ -90,6 +96,10 @@ async fn run(start: Start) {
     while worker.sessions() > 0 {
         tokio::time::sleep(LAST_LOOK).await;
     }
+    let limit = Instant::now() + ERRANDS_LIMIT;
+    while !worker.errands.are_done() && Instant::now() < limit {
+        tokio::time::sleep(LAST_LOOK).await;
+    }
 }
 
 fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
@@ -134,7 +144,6 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
-        Letter::Look(look) => look.answer(worker),
         Letter::Leave => worker.leave(),
         Letter::Drain => {
             worker.leave();

@@ -1,8 +1,6 @@
 //! What the sidecar answers by itself: for a transaction that it has ended and whose client has not noticed, and for the
 //! rest of a batch whose beginning failed before it reached a server.
 
-use tokio::task::spawn_local;
-
 use super::super::codec::{FrontendTag, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, Parse, Query, TransactionStatus};
@@ -211,7 +209,7 @@ impl Session {
         let unconfirmed = |owned: &mut Owned| owned.server.backend.replies.is_outstanding();
         if let Some(owned) = self.server.take_if(unconfirmed) {
             self.clocks = Clocks::default();
-            spawn_local(finish::take_home(self.home(), owned, false, false));
+            finish::send_home(self.home(), owned, false, false);
         }
     }
 

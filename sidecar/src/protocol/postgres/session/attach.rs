@@ -197,7 +197,10 @@ impl Session {
             let outcome = outcome.map_err(|error| {
                 Box::new(ErrorResponse::error(
                     SqlState::CONNECTION_FAILURE,
-                    format!("the server connection could not be prepared: {error}"),
+                    format!(
+                        "the connection to databases[{}].upstream could not be prepared: {error}",
+                        self.force.name
+                    ),
                 ))
             })?;
             if let Some(body) = outcome.error {

@@ -205,20 +205,20 @@ impl Session {
     }
 
     /// The client has asked for its statement to be cancelled. A server whose output nobody reads hears of no cancel, so for a
-    /// client that does not read, the rest of it is discarded.
+    /// client that does not read, the rest of it is discarded; and one that never answers is not waited for.
     pub(super) fn cancel_on_request(&mut self) {
         let cancellers = self.handle.take_cancellers();
         self.clocks.late = None;
-        if self.outbox.is_empty() || self.clocks.statement.is_none() || self.clocks.is_overdue() {
-            self.send_cancel(cancellers);
-            return;
+        if self.clocks.statement.is_some() && !self.clocks.is_overdue() {
+            let error = ErrorResponse::error(
+                SqlState::QUERY_CANCELED,
+                "canceling statement due to user request",
+            );
+            let overdue = Overdue::requested(Box::new(error), Instant::now());
+            self.clocks.overdue = Some(overdue);
+            self.wind();
         }
-        let error = ErrorResponse::error(
-            SqlState::QUERY_CANCELED,
-            "canceling statement due to user request",
-        );
-        self.stop_statement(TimeoutKind::Statement, Box::new(error));
-        self.wind();
+        self.send_cancel(cancellers);
     }
 
     /// Sends a cancel request for what this session's server connection is running, if it is running anything.

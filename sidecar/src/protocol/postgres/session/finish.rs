@@ -37,16 +37,16 @@ pub(super) struct Home {
 pub(super) async fn finish(mut session: Session, ending: Ending) {
     let ending = match ending.into_moving() {
         Ok(moving) => return in_sql::depart(&session, moving),
+        Err(_) if session.is_inside_message() => Ending::CutOff,
         Err(ending) => ending,
     };
     if matches!(ending, Ending::ClientGone) {
         session.work.end(ExecutionState::Cancelled);
     }
-    let home = session.home();
     if let Some(owned) = session.server.take() {
         let partial = session.rest.left > 0 && session.rest.forward;
-        let keep_state = session.is_pinned();
-        spawn_local(take_home(home.clone(), owned, partial, keep_state));
+        let (home, keep_state) = (session.home(), session.is_pinned());
+        send_home(home, owned, partial, keep_state);
     }
     session.say_farewell(ending).await;
     session.leave();
@@ -62,9 +62,15 @@ impl Session {
         }
     }
 
+    /// Whether the client has been given a part of a message.
+    fn is_inside_message(&self) -> bool {
+        let rest = self.server.as_ref().map(|owned| owned.server.backend.rest);
+        rest.is_some_and(|rest| rest.left > 0 && rest.forward)
+    }
+
     async fn say_farewell(&mut self, ending: Ending) {
         match ending {
-            Ending::ClientGone | Ending::Moves(_) => return,
+            Ending::ClientGone | Ending::CutOff | Ending::Moves(_) => return,
             Ending::Fatal(error) => error.write(self.outbox.writer()),
             Ending::ServerFatal(body) => {
                 let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
@@ -117,7 +123,7 @@ impl Session {
             } else if owned.server.cancels.is_empty() {
                 park(&self.entry, &self.factory, owned, Instant::now());
             } else {
-                spawn_local(take_home(self.home(), owned, false, false));
+                send_home(self.home(), owned, false, false);
             }
         }
         self.after_transaction(ends);
@@ -149,13 +155,26 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: 
     }
 }
 
-/// Brings a connection that its client has left back into a known state, and parks it; or closes it.
+/// Brings a connection that its client has left back into a known state, and parks it; or closes it. The worker does not end
+/// before.
 ///
 /// `partial`: a message to the server was cut off, which nothing can mend. `has_state`: the session holds what the next
 /// client must not find.
-pub(super) async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
+pub(super) fn send_home(home: Home, owned: Owned, partial: bool, has_state: bool) {
+    let errand = home.worker.errands.begin();
+    spawn_local(async move {
+        take_home(home, owned, partial, has_state).await;
+        drop(errand);
+    });
+}
+
+async fn take_home(home: Home, mut owned: Owned, partial: bool, has_state: bool) {
     if partial {
-        // What the server runs meanwhile, if anything, ends with the connection.
+        // A server notices that its client has gone only when it has something to say: what it runs is ended first.
+        cancel_outstanding(&home, &owned);
+        owned.server.cancels.settled().await;
+        drop(owned);
+        home.worker.release_factory(&home.entry, &home.factory);
         return;
     }
     match restore_session(&home, &mut owned, has_state).await {
@@ -173,30 +192,31 @@ async fn restore_session(
     owned: &mut Owned,
     has_state: bool,
 ) -> Result<(), RestoreError> {
-    let server = &mut owned.server;
     // What is discarded below may have changed the session, and nobody looks at it.
-    let has_state = has_state || server.backend.replies.is_outstanding();
-    if server.backend.replies.is_outstanding()
-        && let Some(target) = &server.backend.cancel
-    {
-        send_cancel(
-            &home.force,
-            Arc::clone(target),
-            server.cancels.begin(Vec::new()),
-        );
-    }
+    let has_state = has_state || owned.server.backend.replies.is_outstanding();
+    cancel_outstanding(home, owned);
+    let server = &mut owned.server;
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     restore::settle(server, deadline).await?;
     server.cancels.settled().await;
     if !server.cancels.is_empty() {
-        return Err(RestoreError::Refused(
-            "a cancel request may still come".to_owned(),
-        ));
+        return Err(RestoreError::cancel_may_come());
     }
     if has_state {
-        restore::cleanse(server, deadline).await.map(drop)
+        restore::cleanse(server, deadline).await
     } else {
         restore::rollback(server, deadline).await
+    }
+}
+
+/// Sends a cancel request for what the server still runs, if anything.
+fn cancel_outstanding(home: &Home, owned: &Owned) {
+    let server = &owned.server;
+    if server.backend.replies.is_outstanding()
+        && let Some(target) = &server.backend.cancel
+    {
+        let flight = server.cancels.begin(Vec::new());
+        send_cancel(&home.force, Arc::clone(target), flight);
     }
 }
 

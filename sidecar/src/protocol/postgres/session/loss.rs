@@ -30,8 +30,10 @@ impl Session {
         let error = error.map_or_else(|| self.loss_error(words.as_deref()), |error| *error);
         self.entry.metrics.error(ErrorClass::Connection);
         let backend = &mut owned.server.backend;
-        let cut_off = backend.rest.left > 0 && backend.rest.forward;
-        if cut_off || self.is_pinned() {
+        if backend.rest.left > 0 && backend.rest.forward {
+            return Err(Ending::CutOff);
+        }
+        if self.is_pinned() {
             return Err(Ending::Fatal(Box::new(ErrorResponse {
                 severity: Severity::Fatal,
                 ..error

@@ -156,6 +156,8 @@ enum Ending {
     Fatal(Box<ErrorResponse>),
     /// The server's own FATAL, as it stands, is the last word.
     ServerFatal(Vec<u8>),
+    /// A message to the client was cut off: whatever it were told now it would take for the rest of that.
+    CutOff,
     /// The client goes on with the worker of its user.
     Moves(Box<Moving>),
 }

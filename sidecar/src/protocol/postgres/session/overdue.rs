@@ -38,6 +38,8 @@ pub struct Overdue {
     /// Whether something of the answer has been discarded: the rest goes the same way.
     discards: bool,
     own: bool,
+    /// The client has asked for it: the server's words for that are as good as ours.
+    requested: bool,
 }
 
 /// What becomes of a message of the server's.
@@ -62,6 +64,16 @@ impl Overdue {
             patience: Some(now + PATIENCE),
             discards: false,
             own: false,
+            requested: false,
+        }
+    }
+
+    /// A statement that has been sent a cancel now because its client wants that.
+    #[must_use]
+    pub fn requested(error: Box<ErrorResponse>, now: Instant) -> Self {
+        Self {
+            requested: true,
+            ..Self::new(TimeoutKind::Statement, error, now)
         }
     }
 
@@ -75,6 +87,7 @@ impl Overdue {
             patience: None,
             discards: false,
             own: true,
+            requested: false,
         }
     }
 
@@ -121,7 +134,7 @@ impl Overdue {
         let behind = self.patience.is_none() && (standing > STANDING || total > TAIL);
         match tag {
             BackendTag::ReadyForQuery => Fate::Pass,
-            BackendTag::ErrorResponse if cancelled || self.discards => match self.error.take() {
+            BackendTag::ErrorResponse if self.replaces(cancelled) => match self.error.take() {
                 Some(error) => Fate::Replace(error),
                 None if self.discards => Fate::Drop,
                 None => Fate::Pass,
@@ -149,6 +162,11 @@ impl Overdue {
         }
     }
 
+    /// Whether the client is told ours in the place of an error of the server's.
+    const fn replaces(&self, cancelled: bool) -> bool {
+        self.discards || (cancelled && !self.requested)
+    }
+
     /// Whether something of the answer has been discarded.
     #[must_use]
     pub const fn discards(&self) -> bool {
@@ -166,6 +184,7 @@ impl Overdue {
             patience: None,
             discards: false,
             own: false,
+            requested: false,
         }
     }
 
@@ -180,11 +199,16 @@ impl Overdue {
         self.own
     }
 
-    /// What the client would have been told, if it has not been: the statement has ended by itself, and its cancel may still
-    /// hit the next one.
+    /// What the client would have been told, if it has not been.
     #[must_use]
     pub fn into_untold(self) -> Option<Box<ErrorResponse>> {
         self.error
+    }
+
+    /// The statement has ended by itself, and its cancel may still hit the next one: what the client is told then.
+    #[must_use]
+    pub fn into_late(self) -> Option<Box<ErrorResponse>> {
+        self.error.filter(|_| !self.requested)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, ProtocolError};
 use super::super::message::{self, Field, NoticeFields, Query, TransactionStatus};
-use crate::factory::server::Server;
+use crate::factory::server::{Owned, Server};
 
 /// How long a server may take for a ROLLBACK, a reset, or the end of what was cancelled. Then the connection is closed.
 pub const RESTORE_LIMIT: Duration = Duration::from_secs(5);
@@ -20,9 +20,18 @@ pub const RESTORE_LIMIT: Duration = Duration::from_secs(5);
 /// An error body longer than this is not one that a server of good will sends in answer to statements of ours.
 const ERROR_BODY: usize = 64 * 1024;
 
-/// The proof that `DISCARD ALL` has been answered and the session is outside of any transaction.
+/// A connection whose server has answered `DISCARD ALL` outside of any transaction, and which no cancel request can reach any
+/// more. The proof is the connection itself: none can be shown for another one.
 #[derive(Debug)]
-pub struct Cleansed(());
+pub struct Cleansed(Owned);
+
+impl Cleansed {
+    /// The connection, with its owner until now.
+    #[must_use]
+    pub fn into_owned(self) -> Owned {
+        self.0
+    }
+}
 
 /// Why a connection could not be brought back. Whatever it is, the connection is closed.
 #[derive(Debug, Error)]
@@ -39,6 +48,14 @@ pub enum RestoreError {
     /// The server is still in a transaction, or refused the statement.
     #[error("the server refused: {0}")]
     Refused(String),
+}
+
+impl RestoreError {
+    /// A cancel request has been sent, and nobody knows whether the server has dealt with it.
+    #[must_use]
+    pub fn cancel_may_come() -> Self {
+        Self::Refused("a cancel request may still come".to_owned())
+    }
 }
 
 /// How a statement of the sidecar's own ended.
@@ -121,12 +138,32 @@ pub async fn rollback(server: &mut Server, deadline: Instant) -> Result<(), Rest
 ///
 /// # Errors
 /// As [`rollback`].
-pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<Cleansed, RestoreError> {
+pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
     rollback(server, deadline).await?;
     let outcome = run(server, "DISCARD ALL", deadline).await?;
     expect_idle(&outcome)?;
     server.backend.forget_session();
-    Ok(Cleansed(()))
+    Ok(())
+}
+
+/// The same, for a connection that goes to another owner.
+///
+/// # Errors
+/// As [`cleanse`], and that a cancel request of its owner's may still come; with the connection, which must be closed.
+pub async fn prove_clean(
+    mut owned: Owned,
+    deadline: Instant,
+) -> Result<Cleansed, (Owned, RestoreError)> {
+    let server = &mut owned.server;
+    let outcome = if server.cancels.is_empty() {
+        cleanse(server, deadline).await
+    } else {
+        Err(RestoreError::cancel_may_come())
+    };
+    match outcome {
+        Ok(()) => Ok(Cleansed(owned)),
+        Err(error) => Err((owned, error)),
+    }
 }
 
 fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {

@@ -260,7 +260,7 @@ impl Session {
     /// back, and the client learns at its next message; what it has sent already runs into the cancel first.
     fn overdue_is_over(&mut self, overdue: Overdue, open: bool, waits: bool) {
         if overdue.kind != TimeoutKind::Transaction || !open {
-            self.clocks.late = overdue.into_untold();
+            self.clocks.late = overdue.into_late();
             return;
         }
         let error = super::clocks::timeout_error(&self.force, overdue.kind);

@@ -29,10 +29,7 @@ fn an_answer_that_is_whole_passes_without_an_error() {
         assert!(passes(&mut overdue, tag, STANDING), "{tag:?}");
     }
     assert!(overdue.owed().is_none());
-    assert!(
-        overdue.into_untold().is_some(),
-        "its cancel may hit the next"
-    );
+    assert!(overdue.into_late().is_some(), "its cancel may hit the next");
 }
 
 #[test]
@@ -107,4 +104,30 @@ fn a_message_begun_that_is_too_long_to_stand_ends_the_client() {
         "this one reads"
     );
     assert!(!reads.lose_patience(STANDING, rest).unwrap());
+}
+
+#[test]
+fn a_cancel_that_was_asked_for_is_told_in_the_servers_words_unless_the_answer_is_not_whole() {
+    let asked = || {
+        let error = ErrorResponse::error(SqlState::QUERY_CANCELED, "as you wish");
+        Overdue::requested(Box::new(error), Instant::now())
+    };
+    let mut told = asked();
+    assert!(matches!(
+        told.judge(T::ErrorResponse, 100, 0, true),
+        Fate::Pass
+    ));
+    assert!(told.into_untold().is_none());
+
+    let mut cut = asked();
+    cut.lose_patience(STANDING + 1, Rest::default()).unwrap();
+    assert!(!passes(&mut cut, T::DataRow, STANDING + 1));
+    let fate = cut.judge(T::ErrorResponse, 100, 0, true);
+    assert!(matches!(fate, Fate::Replace(error) if error.message == "as you wish"));
+
+    assert!(asked().into_late().is_none(), "the server's words do");
+    assert!(
+        asked().into_untold().is_some(),
+        "for a server that never answers"
+    );
 }

@@ -78,6 +78,11 @@ async fn a_message_that_was_cut_off_costs_the_connection() {
         client.send(&[whole[..30_000].to_vec()]).await;
         settle().await;
         drop(client);
+        // What runs before it would run on: a server does not notice that its client has gone.
+        let request = stage.cancel_request().await;
+        settle().await;
+        assert_eq!(stage.entry.limiter.in_use(), 1, "the server is still busy");
+        drop(request);
         assert!(server.is_closed().await);
         settle().await;
         assert_eq!(stage.entry.limiter.in_use(), 0, "its permit is free");
