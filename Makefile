@@ -31,6 +31,11 @@ test: setup ## Builds everything and runs every test, against a real PostgreSQL 
 	@tests/cluster/static >/dev/null
 	cargo test --workspace --locked --no-fail-fast
 
+.PHONY: soak
+soak: ## One sidecar under everything at once for SECONDS (3600): memory and descriptors must stay flat (docs/reliability.md)
+	@tests/setup/ensure rust cc postgresql
+	BULKHEAD_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --workspace --locked --test websocket_codec --test postgres -- --nocapture faults::soak
+
 .PHONY: driver-suites
 driver-suites: ## The own test suites of pgx and asyncpg, direct and through the sidecar: what differs must be known (20 minutes)
 	@tests/setup/ensure rust cc postgresql venv go
@@ -82,5 +87,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, Node, Java, Chromium, curl, promtool; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql venv nodejs go jdbc chromium curl promtool control-plane node
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, Node, Java, Chromium, curl, promtool, faketime; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql venv faketime nodejs go jdbc chromium curl promtool control-plane node

@@ -1,4 +1,11 @@
-//! Upstreams that misbehave: one that never answers, one that says what the test wrote down, and a link that can be cut or frozen.
+//! Upstreams that misbehave: one that never answers, one that says what the test wrote down, and links that can be cut, frozen, or
+//! cut at a chosen message.
+
+mod detour;
+mod scissors;
+
+pub use detour::Detour;
+pub use scissors::{Cut, Scissors};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -110,6 +117,7 @@ impl Drop for Scripted {
 pub struct Link {
     port: u16,
     frozen: watch::Sender<bool>,
+    holes: watch::Sender<u32>,
     cuts: watch::Sender<u32>,
     task: JoinHandle<()>,
 }
@@ -123,15 +131,18 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (frozen, flow) = watch::channel(false);
+        let (holes, hole) = watch::channel(0);
         let (cuts, cut) = watch::channel(0);
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, target, flow.clone(), cut.clone()));
+                let flow = Flow::new(&flow, &hole);
+                tokio::spawn(carry(near, target, flow, cut.clone()));
             }
         });
         Self {
             port,
             frozen,
+            holes,
             cuts,
             task,
         }
@@ -153,6 +164,12 @@ impl Link {
         self.frozen.send_replace(false);
     }
 
+    /// Swallows, on every connection that there is, whatever comes from either side: nobody hears of it. New ones are carried. A
+    /// balancer that has forgotten its connections does as much.
+    pub fn black_hole(&self) {
+        self.holes.send_modify(|holes| *holes += 1);
+    }
+
     /// Closes every connection.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
@@ -165,23 +182,49 @@ impl Drop for Link {
     }
 }
 
-async fn carry(
-    near: TcpStream,
-    target: u16,
-    mut frozen: watch::Receiver<bool>,
-    mut cut: watch::Receiver<u32>,
-) {
+/// Whether bytes of one connection pass.
+#[derive(Clone)]
+struct Flow {
+    frozen: watch::Receiver<bool>,
+    holes: watch::Receiver<u32>,
+    /// The holes that there were when it began.
+    before: u32,
+}
+
+impl Flow {
+    fn new(frozen: &watch::Receiver<bool>, holes: &watch::Receiver<u32>) -> Self {
+        let before = *holes.borrow();
+        Self {
+            frozen: frozen.clone(),
+            holes: holes.clone(),
+            before,
+        }
+    }
+
+    /// Waits until bytes pass, for ever where the connection ends in a hole; false when the link has gone.
+    async fn open(&mut self) -> bool {
+        if self.frozen.wait_for(|frozen| !frozen).await.is_err() {
+            return false;
+        }
+        if *self.holes.borrow() != self.before {
+            std::future::pending::<()>().await;
+        }
+        true
+    }
+}
+
+async fn carry(near: TcpStream, target: u16, mut flow: Flow, mut cut: watch::Receiver<u32>) {
     cut.mark_unchanged();
     let relay = async {
-        let _ = frozen.wait_for(|frozen| !frozen).await;
+        flow.open().await;
         let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else {
             return;
         };
         let (near_in, near_out) = near.into_split();
         let (far_in, far_out) = far.into_split();
         tokio::join!(
-            one_way(near_in, far_out, frozen.clone()),
-            one_way(far_in, near_out, frozen)
+            one_way(near_in, far_out, flow.clone()),
+            one_way(far_in, near_out, flow)
         );
     };
     tokio::select! {
@@ -190,19 +233,13 @@ async fn carry(
     }
 }
 
-async fn one_way(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut frozen: watch::Receiver<bool>,
-) {
+async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: Flow) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if frozen.wait_for(|frozen| !frozen).await.is_err()
-            || to.write_all(&buffer[..count]).await.is_err()
-        {
+        if !flow.open().await || to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
     }

@@ -159,6 +159,7 @@ impl Mounts {
             admin,
             control,
             arguments,
+            variables: launch.variables.clone(),
             hidden: launch.hidden(),
         }
     }

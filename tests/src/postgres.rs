@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::Signal;
 
 use crate::PATIENCE;
+use crate::certificates::Identity;
 use crate::processes::{Running, folder, free_port};
 use crate::session::{Session, connect};
-use process::{accepting, give_to_postgres, launch, run};
+use process::{accepting, give_to_postgres, launch, run, write_as_postgres};
 use template::template;
 
 /// The role under which the application works: neither a superuser nor above row-level security.
@@ -102,6 +103,15 @@ impl Server {
         }
         let log = std::fs::read_to_string(self.data.join("log")).unwrap_or_default();
         panic!("PostgreSQL does not start:\n{log}");
+    }
+
+    /// Gives it another certificate, which counts from the next time at which it reads its configuration.
+    ///
+    /// # Panics
+    /// When that cannot be written.
+    pub fn certify(&self, identity: &Identity) {
+        write_as_postgres(&self.data.join("server.crt"), &identity.certificate);
+        write_as_postgres(&self.data.join("server.key"), &identity.key);
     }
 
     /// Ends it and everything that it was doing, at once and without a checkpoint.

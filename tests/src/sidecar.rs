@@ -29,6 +29,8 @@ pub struct Launch {
     pub ready: bool,
     /// Further flags of `run`.
     pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 /// A sidecar that runs.
@@ -60,6 +62,8 @@ pub(crate) struct CommandLine {
     pub(crate) control: PathBuf,
     /// What follows `run`, the flags for the two above among them.
     pub(crate) arguments: Vec<OsString>,
+    /// Variables of its environment.
+    pub(crate) variables: Vec<(String, String)>,
     /// What may not stand in the log.
     pub(crate) hidden: Vec<String>,
 }
@@ -82,6 +86,7 @@ impl Sidecar {
             std::fs::write(home.join("policy.yaml"), policy.text()).unwrap();
             let line = CommandLine {
                 arguments: arguments(&home, admin, launch),
+                variables: launch.variables.clone(),
                 control: home.join("control"),
                 home: home.clone(),
                 policy,
@@ -100,8 +105,8 @@ impl Sidecar {
     pub(crate) fn try_start(line: CommandLine, ready: bool) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("log-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let log = Log::new(line.home.join(name), line.hidden);
-        let process = spawn(&line.arguments, &log);
+        let log = Log::new(line.home.join(name), line.hidden.clone());
+        let process = spawn(&line, &log);
         let mut sidecar = Self {
             process,
             home: line.home,
@@ -166,12 +171,6 @@ impl Sidecar {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    /// Its folder, in which its sockets are.
-    #[must_use]
-    pub fn home(&self) -> &Path {
-        &self.home
     }
 
     /// The folder of the secrets.
@@ -256,6 +255,17 @@ impl Sidecar {
             .parse::<u64>()
             .unwrap()
             * 1024
+    }
+
+    /// Files and sockets that it has open.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .unwrap()
+            .count()
     }
 
     /// Sends SIGTERM.
@@ -380,13 +390,14 @@ fn arguments(home: &Path, admin: u16, launch: &Launch) -> Vec<OsString> {
     line
 }
 
-fn spawn(arguments: &[OsString], log: &Log) -> Running {
+fn spawn(line: &CommandLine, log: &Log) -> Running {
     let file = File::create(log.path()).unwrap();
     let mut command = Command::new(programs::sidecar());
     command
         .arg("run")
-        .args(arguments)
+        .args(&line.arguments)
         .env("RUST_BACKTRACE", "1")
+        .envs(line.variables.iter().map(|(name, value)| (name, value)))
         .stdout(file.try_clone().unwrap())
         .stderr(file);
     Running::start("the sidecar", &mut command)

@@ -35,6 +35,7 @@ pub struct Setting<'a> {
     grace: &'static str,
     ready: bool,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Stage {
@@ -69,6 +70,7 @@ impl Stage {
             grace: "2s",
             ready: true,
             arguments: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -209,6 +211,13 @@ impl Setting<'_> {
         self
     }
 
+    /// A variable of the sidecar's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// How the sidecar is started.
     pub(crate) fn launch(&self) -> Launch {
         Launch {
@@ -217,6 +226,7 @@ impl Setting<'_> {
             grace: self.grace,
             ready: self.ready,
             arguments: self.arguments.clone(),
+            variables: self.variables.clone(),
         }
     }
 

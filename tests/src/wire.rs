@@ -108,6 +108,24 @@ impl Wire {
         Some(message)
     }
 
+    /// The same where the connection may end inside a message; what there is of that is [`Wire::rest`].
+    pub async fn receive_whole(&mut self) -> Option<Message> {
+        if !self.fill(5).await {
+            return None;
+        }
+        let length = u32::from_be_bytes(self.buffer[1..5].try_into().unwrap()) as usize;
+        if !self.fill(length + 1).await {
+            return None;
+        }
+        self.receive().await
+    }
+
+    /// What has been read and is not part of a message that was received.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Whether the other side has said anything that was not read yet, or says it within `patience`.
     pub async fn says_something(&mut self, patience: std::time::Duration) -> bool {
         !self.buffer.is_empty()

@@ -165,6 +165,7 @@ impl Setting {
             grace: self.grace,
             ready: true,
             arguments: self.arguments,
+            variables: Vec::new(),
         };
         SocketStage {
             sidecar: Sidecar::start_aside(self.policy, self.application, "", launch).await,
