@@ -198,6 +198,8 @@ pub struct EffectiveDatabase {
     pub user_parameter: Option<String>,
     /// How row-level security learns who the user is.
     pub row_level_security: RowLevelSecurity,
+    /// The keys that claims are signed with.
+    pub signing_key_secret_ref: Option<SecretKeyRef>,
 }
 
 /// `databases[].listen`, resolved.

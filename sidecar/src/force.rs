@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::{
-    AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, SqlScope, Tier, TlsMode,
+    AuthMode, IdentitySource, ListenTls as Source, Mode, Protocol, RowLevelSecurity, SqlScope,
+    Tier, TlsMode,
 };
-use bulkhead_crds::names::objects::issued_certificate;
+use bulkhead_crds::names::objects::{SIGNING_KEYS, issued_certificate};
 use thiserror::Error;
 
 use crate::identity::{IdentityError, Issuer, Verifier};
@@ -21,6 +22,7 @@ use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::{PeerTls, PeerTlsError};
 use crate::protocol::websocket::resume::{ResumeKeys, ResumeKeysError};
 use crate::secrets::{SecretError, Secrets};
+use crate::signed::{KeysError, SigningKeys};
 use crate::telemetry::TimeoutKind;
 use crate::upstream::{Connector, Resolver, UpstreamError};
 pub use web_socket::WebSocketForce;
@@ -68,6 +70,8 @@ pub struct DatabaseForce {
     pub auth: ClientAuth,
     /// The certificate for clients that ask for TLS.
     pub tls: Option<ListenTls>,
+    /// What claims to be a user are signed with, where row-level security asks for them.
+    pub signing: Option<Arc<SigningKeys>>,
 }
 
 /// Why a revision cannot be put in force.
@@ -115,6 +119,26 @@ pub enum ForceError {
         /// What is wrong.
         source: Box<SecretError>,
     },
+    /// The keys of signed users cannot be read.
+    #[error("databases[{entry}].session.signingKeySecretRef: {source}")]
+    SigningSecret {
+        /// The entry.
+        entry: String,
+        /// What is wrong.
+        source: SecretError,
+    },
+    /// The keys of signed users are none.
+    #[error("databases[{entry}].session.signingKeySecretRef: secret {name}/{key}: {source}")]
+    SigningKeys {
+        /// The entry.
+        entry: String,
+        /// The Secret.
+        name: String,
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        source: KeysError,
+    },
     /// A listener's certificate cannot be used.
     #[error("databases[{entry}].listen.{field}: {source}")]
     Certificate {
@@ -159,9 +183,10 @@ impl Force {
                 name: settings.name.as_str().into(),
                 verifier: Arc::clone(&verifier),
                 connector: connector(settings, secrets, resolver)?,
-                epoch: epoch(settings, before),
+                epoch: epoch(settings, policy, before),
                 auth: client_auth(settings, secrets)?,
                 tls: listen_tls(settings, &policy.name, secrets)?,
+                signing: signing(settings, secrets)?,
             }));
         }
         let mut force = Self {
@@ -315,10 +340,18 @@ impl DatabaseForce {
     }
 }
 
-fn epoch(settings: &EffectiveDatabase, before: Option<&Arc<DatabaseForce>>) -> u64 {
+/// Connections of an older epoch are not reused: to another upstream, and where what RESET goes back to, or what row-level security goes
+/// by, has changed with the tier or the session's settings.
+fn epoch(
+    settings: &EffectiveDatabase,
+    policy: &EffectivePolicy,
+    before: Option<&Arc<DatabaseForce>>,
+) -> u64 {
     before.map_or(0, |before| {
         let same = before.settings.upstream == settings.upstream
-            && before.settings.user_parameter == settings.user_parameter;
+            && before.settings.user_parameter == settings.user_parameter
+            && before.settings.row_level_security == settings.row_level_security
+            && before.tier() == policy.isolation.tier;
         before.epoch + u64::from(!same)
     })
 }
@@ -338,6 +371,34 @@ fn connector(
             source,
         })?;
     Ok(connector)
+}
+
+/// The keys of an entry whose row-level security asks for them; validation has seen to it that they are named.
+fn signing(
+    settings: &EffectiveDatabase,
+    secrets: &Secrets,
+) -> Result<Option<Arc<SigningKeys>>, ForceError> {
+    let reference = settings.signing_key_secret_ref.as_ref();
+    let signed = settings.row_level_security == RowLevelSecurity::Signed;
+    let Some(reference) = reference.filter(|_| signed) else {
+        return Ok(None);
+    };
+    let entry = || settings.name.clone();
+    let key = reference.key.as_deref().unwrap_or(SIGNING_KEYS);
+    let text =
+        secrets
+            .read_text(&reference.name, key)
+            .map_err(|source| ForceError::SigningSecret {
+                entry: entry(),
+                source,
+            })?;
+    let keys = SigningKeys::read(text.expose()).map_err(|source| ForceError::SigningKeys {
+        entry: entry(),
+        name: reference.name.clone(),
+        key: key.to_owned(),
+        source,
+    })?;
+    Ok(Some(Arc::new(keys)))
 }
 
 fn client_auth(

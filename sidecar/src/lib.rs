@@ -29,6 +29,7 @@ pub mod relay;
 pub mod run;
 pub mod secrets;
 pub mod session;
+pub mod signed;
 pub mod stream;
 pub mod telemetry;
 pub mod upstream;

@@ -30,6 +30,7 @@ async fn carry_out(command: Command) -> Exit {
         Command::Run(args) => return serve(&args).await,
         Command::Check(args) => return check(&args).await,
         Command::Prove(args) => return cli::prove(&args, &mut out, &mut stderr()).await,
+        Command::Sql(args) => return cli::sql(&args, &mut out),
         Command::Users(args) => cli::users(&args, &mut out).await,
         Command::Executions(args) => cli::executions(&args, &mut out).await,
         Command::Policy(args) => cli::policy(&args, &mut out).await,

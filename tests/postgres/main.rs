@@ -37,6 +37,7 @@ mod prepared;
 mod prove;
 mod secrets;
 mod shared_address;
+mod signed_user;
 mod slow_clients;
 mod snapshot;
 mod socket_resumed;

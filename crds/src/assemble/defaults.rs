@@ -15,7 +15,7 @@ use crate::kinds::{
     Tier, Timeouts, TlsMode, TokenPlace, TokenSource, Upstream, WebSocket, WhenFull,
 };
 use crate::names;
-use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY};
+use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY, SIGNING_KEYS};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -155,6 +155,9 @@ fn database(written: Database) -> EffectiveDatabase {
         row_level_security: session
             .row_level_security
             .unwrap_or(RowLevelSecurity::Parameter),
+        signing_key_secret_ref: session
+            .signing_key_secret_ref
+            .map(|secret| with_key(secret, SIGNING_KEYS)),
     }
 }
 

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolMode, RowLevelSecurity};
+use super::{PoolMode, RowLevelSecurity, SecretKeyRef};
 use crate::names::Duration;
 
 /// How server connections are pooled.
@@ -89,6 +89,9 @@ pub struct Session {
     #[schemars(length(min = 3, max = 127), regex(pattern = super::bounds::PARAMETER))]
     pub user_parameter: Option<String>,
     /// How row-level security learns who the user is: `Parameter` (from `userParameter`) or `Signed` (from a claim that SQL cannot
-    /// forge; not with identity `Trusted`). Default: `Parameter`.
+    /// forge, by `bulkhead.user_id()`; not with identity `Trusted` nor in tier `Shared`). Default: `Parameter`.
     pub row_level_security: Option<RowLevelSecurity>,
+    /// The keys that claims are signed with, where `rowLevelSecurity` is `Signed`: a line each, `ID BASE64`, of 32 random bytes or more.
+    /// The first that the database has too signs. `key` without it is `signing-keys`.
+    pub signing_key_secret_ref: Option<SecretKeyRef>,
 }

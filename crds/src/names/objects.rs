@@ -39,6 +39,8 @@ pub const CONTEXT_KEYS: &str = "bulkhead-context-keys";
 pub const JWKS_KEY: &str = "jwks.json";
 /// The key of [`CONTEXT_KEYS`] that holds the private half of the key that signs.
 pub const SIGNING_KEY: &str = "signing.json";
+/// The key of a Secret with the keys of signed users, where the policy names none.
+pub const SIGNING_KEYS: &str = "signing-keys";
 /// The key of [`CONTEXT_KEYS`] that holds the keys by which the tokens of WebSocket sessions are sealed, the one that seals first.
 pub const RESUME_KEY: &str = "resume.json";
 /// The Secret of the certificates that a namespace's policies issue to their sidecars, with a few keys for each policy.

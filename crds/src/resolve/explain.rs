@@ -247,6 +247,10 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
         database.user_parameter.as_ref(),
     );
     rows.add(&at("session.rowLevelSecurity"), database.row_level_security);
+    rows.secret_key(
+        &at("session.signingKeySecretRef"),
+        database.signing_key_secret_ref.as_ref(),
+    );
 }
 
 fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {

@@ -9,7 +9,9 @@ use crate::kinds::{Protocol, Tier, TlsMode};
 pub(super) fn shared_tier(policy: &EffectivePolicy) -> Complaints {
     let message = "Shared hands server connections from user to user as they are: keep it for work that belongs to no user (migrations, jobs), in a policy of its own";
     // Where users are named as well, that is an error of its own, which says more.
-    (policy.isolation.tier == Tier::Shared && super::identity::names_in_sql(policy).is_none())
+    let named = super::identity::names_in_sql(policy).is_some()
+        || super::identity::signed(policy).next().is_some();
+    (policy.isolation.tier == Tier::Shared && !named)
         .then(|| complain("isolation.tier", message))
         .into_iter()
         .collect()
@@ -119,12 +121,13 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 
 /// What only PostgreSQL has.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
-    const POSTGRESQL_ONLY: [&str; 5] = [
+    const POSTGRESQL_ONLY: [&str; 6] = [
         "pool.mode",
         "timeouts.transaction",
         "timeouts.idleInTransaction",
         "session.userParameter",
         "session.rowLevelSecurity",
+        "session.signingKeySecretRef.name",
     ];
     let mut complaints = Vec::new();
     for one in policy

@@ -198,6 +198,45 @@ pub(super) fn trusted_signed(policy: &EffectivePolicy) -> Complaints {
     })
 }
 
+/// The entries whose user is proven by a claim.
+pub(super) fn signed(policy: &EffectivePolicy) -> impl Iterator<Item = &EffectiveDatabase> {
+    let databases = policy.databases.iter();
+    databases.filter(|one| one.row_level_security == RowLevelSecurity::Signed)
+}
+
+/// Work that belongs to nobody has no user to be proven.
+pub(super) fn signed_in_shared(policy: &EffectivePolicy) -> Complaints {
+    let shared = policy.isolation.tier == Tier::Shared;
+    let message = "Signed proves whose a session is, and with isolation.tier Shared it is nobody's: use Dedicated or Reset, or rowLevelSecurity Parameter";
+    signed(policy)
+        .filter(|_| shared)
+        .map(|one| complain(database(&one.name, "session.rowLevelSecurity"), message))
+        .collect()
+}
+
+pub(super) fn signing_key_missing(policy: &EffectivePolicy) -> Complaints {
+    let message = "is missing, and rowLevelSecurity Signed needs it: name a Secret whose key signing-keys has the lines that sql/signed-user.sql asks for";
+    signed(policy)
+        .filter(|one| one.signing_key_secret_ref.is_none())
+        .map(|one| complain(database(&one.name, "session.signingKeySecretRef"), message))
+        .collect()
+}
+
+pub(super) fn signing_key_unused(policy: &EffectivePolicy) -> Complaints {
+    let message = "is not read with rowLevelSecurity Parameter: write rowLevelSecurity Signed, or leave it out";
+    let databases = policy.databases.iter();
+    databases
+        .filter(|one| one.row_level_security == RowLevelSecurity::Parameter)
+        .filter(|one| one.signing_key_secret_ref.is_some())
+        .map(|one| {
+            complain(
+                database(&one.name, "session.signingKeySecretRef.name"),
+                message,
+            )
+        })
+        .collect()
+}
+
 /// Trusting the application and asking it for no password is a decision, so it is written down.
 pub(super) fn trust_unwritten(policy: &EffectivePolicy) -> Complaints {
     per_trusted_database(policy, |one| {

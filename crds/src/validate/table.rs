@@ -37,6 +37,21 @@ pub static RULES: &[Rule] = &[
     ),
     rule("TrustedSigned", Error, Effective(identity::trusted_signed)),
     rule(
+        "SignedInShared",
+        Error,
+        Effective(identity::signed_in_shared),
+    ),
+    rule(
+        "SigningKeyMissing",
+        Error,
+        Effective(identity::signing_key_missing),
+    ),
+    rule(
+        "SigningKeyUnused",
+        Warning,
+        Effective(identity::signing_key_unused),
+    ),
+    rule(
         "TrustUnwritten",
         Error,
         Effective(identity::trust_unwritten),

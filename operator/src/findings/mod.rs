@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::DegradedReason;
+use bulkhead_crds::kinds::RowLevelSecurity;
 use bulkhead_crds::kinds::template::TakenPort;
 
 use crate::build::{Serves, closes, taken};
@@ -82,6 +83,15 @@ pub fn taken_over<'a>(
 pub fn credentials(policy: &EffectivePolicy, serves: Serves) -> BTreeSet<&str> {
     let served = serves.databases(policy);
     let secrets = served.filter_map(|database| database.upstream.credentials_secret_ref.as_ref());
+    secrets.map(|secret| secret.name.as_str()).collect()
+}
+
+/// The Secrets with which the sidecar proves to the databases that it serves who its users are.
+#[must_use]
+pub fn signing_keys(policy: &EffectivePolicy, serves: Serves) -> BTreeSet<&str> {
+    let served = serves.databases(policy);
+    let signed = served.filter(|one| one.row_level_security == RowLevelSecurity::Signed);
+    let secrets = signed.filter_map(|database| database.signing_key_secret_ref.as_ref());
     secrets.map(|secret| secret.name.as_str()).collect()
 }
 

@@ -96,20 +96,20 @@ fn credentials(
     container: &Container,
 ) -> Vec<Exposed> {
     let guarded = super::credentials(policy, Serves::THIS_RELEASE);
+    let signing = super::signing_keys(policy, Serves::THIS_RELEASE);
     application::secrets(container, workload.spec.volumes.as_ref())
         .into_iter()
-        .filter(|used| guarded.contains(used.secret))
-        .map(|used| {
-            exposed(
-                DegradedReason::CredentialsShared,
-                workload,
-                format!("{path}.{}", used.path),
-                format!(
-                    "gives the container the Secret `{}`, with which it can reach the database without the sidecar: remove it; the \
-                     application needs no password of its own",
-                    used.secret
-                ),
-            )
+        .filter_map(|used| {
+            let danger = if guarded.contains(used.secret) {
+                "with which it can reach the database without the sidecar: remove it; the application needs no password of its own"
+            } else if signing.contains(used.secret) {
+                "with which it can sign claims to be any user: remove it; only the sidecar signs"
+            } else {
+                return None;
+            };
+            let path = format!("{path}.{}", used.path);
+            let message = format!("gives the container the Secret `{}`, {danger}", used.secret);
+            Some(exposed(DegradedReason::CredentialsShared, workload, path, message))
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_crds::EffectivePolicy;
-use bulkhead_crds::kinds::{Jwks, ListenTls, SecretKeyRef, SecretRef};
+use bulkhead_crds::kinds::{Jwks, ListenTls, RowLevelSecurity, SecretKeyRef, SecretRef};
 use bulkhead_crds::names::objects::{ALLOW_POLICY, CONTEXT_KEYS};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt as _};
@@ -86,6 +86,12 @@ pub fn named(policy: &EffectivePolicy) -> BTreeMap<String, BTreeSet<String>> {
             key(listen.auth_secret_ref.as_ref()).as_ref(),
             format!("{at}.listen.auth.secretRef"),
         );
+        if database.row_level_security == RowLevelSecurity::Signed {
+            whole(
+                key(database.signing_key_secret_ref.as_ref()).as_ref(),
+                format!("{at}.session.signingKeySecretRef"),
+            );
+        }
     }
     let secret_of = |jwks: Option<&Jwks>| key(jwks.and_then(|jwks| jwks.secret_ref.as_ref()));
     let identity = &policy.identity;

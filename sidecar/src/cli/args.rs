@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::cpu_limit;
 use super::prove::ProveArgs;
+use super::sql::SqlArgs;
 use crate::admin::paths::default_control_path;
 use crate::admin::port::AdminAddress;
 use crate::policy::{AcceptedCopy, PolicySource};
@@ -44,6 +45,8 @@ pub enum Command {
     /// Look for what one user leaves to the next: some hundred kinds of session state, in every way, through a sidecar with this
     /// policy or through any other pooler.
     Prove(Box<ProveArgs>),
+    /// Print the SQL that an administrator installs in a database.
+    Sql(SqlArgs),
     /// Show the users of the running sidecar.
     Users(AskArgs),
     /// Show the application's last runs on WebSockets that were not completed.

@@ -10,6 +10,7 @@ mod check_references;
 mod check_upstream;
 pub mod cpu_limit;
 mod prove;
+mod sql;
 pub(crate) mod table;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub use check::{check, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;
 pub use prove::{ProveArgs, prove};
+pub use sql::{SqlArgs, SqlFile, sql};
 
 /// How a subcommand ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

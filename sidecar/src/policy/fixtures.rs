@@ -113,5 +113,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         },
         user_parameter: None,
         row_level_security: RowLevelSecurity::Parameter,
+        signing_key_secret_ref: None,
     }
 }

@@ -110,7 +110,6 @@ fn versions_in(folder: &Path) -> io::Result<Vec<u32>> {
 mod tests {
     use std::fs;
 
-    use bulkhead_crds::kinds::RowLevelSecurity;
     use tempfile::TempDir;
 
     use super::*;
@@ -190,13 +189,5 @@ mod tests {
             let folder = folder(&[("v1.json", &text)]);
             assert_eq!(refusal(&folder).reason, reason);
         }
-    }
-
-    #[test]
-    fn a_promise_that_this_sidecar_does_not_keep_refuses_a_snapshot_too() {
-        let mut signed = database("main", 5432);
-        signed.row_level_security = RowLevelSecurity::Signed;
-        let text = Snapshot::of(policy(vec![signed])).to_json().expect("JSON");
-        assert_eq!(judge(&text).expect_err("refused")[0].reason, "NotServed");
     }
 }

@@ -1,10 +1,10 @@
 //! What a policy may ask for and this version of the sidecar does not do. Pure.
 //!
-//! A promise about isolation that is not kept is an error; a listener that is not opened is a warning, because its traffic
-//! then goes where it went before.
+//! A promise about isolation that were not kept would be an error, and there is none; a listener that is not opened is a warning, because
+//! its traffic then goes where it went before.
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{Protocol, RowLevelSecurity};
+use bulkhead_crds::kinds::Protocol;
 
 use super::diagnostic::{Diagnostic, Severity};
 
@@ -38,10 +38,6 @@ fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'s
         let what = "asks for a protocol other than PostgreSQL, whose listener is not opened";
         found.push((Severity::Warning, ".protocol", what));
     }
-    if database.row_level_security == RowLevelSecurity::Signed {
-        let what = "asks for a signed user id for row-level security";
-        found.push((Severity::Error, ".session.rowLevelSecurity", what));
-    }
     found
 }
 
@@ -54,16 +50,6 @@ mod tests {
     fn an_ordinary_policy_is_served_whole() {
         let resolved = bulkhead_crds::resolve(&bulkhead_crds::load(POLICY).unwrap(), "staging");
         assert_eq!(unserved(&resolved.unwrap()), []);
-    }
-
-    #[test]
-    fn a_promise_that_is_not_kept_is_an_error() {
-        let mut signed = database("main", 5432);
-        signed.row_level_security = RowLevelSecurity::Signed;
-        let found = unserved(&policy(vec![signed]));
-        let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
-        assert_eq!(paths, ["databases[main].session.rowLevelSecurity"]);
-        assert!(found.iter().all(|found| found.severity == Severity::Error));
     }
 
     #[test]

@@ -130,7 +130,24 @@ pub(super) const BROKEN: &[Case] = &[
             TRUSTED,
             SCRAM,
             ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
         ],
+    ),
+    (
+        "SignedInShared",
+        &[
+            ("isolation/tier", "Shared"),
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
+        ],
+    ),
+    (
+        "SigningKeyMissing",
+        &[("databases/0/session/rowLevelSecurity", "Signed")],
+    ),
+    (
+        "SigningKeyUnused",
+        &[("databases/0/session/signingKeySecretRef/name", "signing")],
     ),
     ("TrustUnwritten", &[TRUSTED]),
     ("TrustedByAll", &[TRUSTED, TRUST]),

@@ -19,6 +19,13 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         SCRAM,
         ("identity/trusted/setting", "app.current_user_id"),
     ],
+    &[
+        ("isolation/tier", "Reset"),
+        (
+            "databases/0/session",
+            "{rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}",
+        ),
+    ],
     &[(
         "selector",
         "{matchExpressions: [{key: app, operator: Exists}]}",

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::template::{KeyToPath, Projection, SecretProjection};
-use bulkhead_crds::kinds::{IdentitySource, Jwks, ListenTls, SecretKeyRef, SecretRef};
-use bulkhead_crds::names::objects::{self, JWKS_KEY, RESUME_KEY, SIGNING_KEY};
+use bulkhead_crds::kinds::{
+    IdentitySource, Jwks, ListenTls, RowLevelSecurity, SecretKeyRef, SecretRef,
+};
+use bulkhead_crds::names::objects::{self, JWKS_KEY, RESUME_KEY, SIGNING_KEY, SIGNING_KEYS};
 
 use super::{Rendering, volumes};
 
@@ -70,6 +72,9 @@ fn databases(rendering: &Rendering<'_>, keys: &mut Keys) {
             keys.whole(listen.tls_secret_ref.as_ref(), &CERTIFICATE);
         }
         keys.one(listen.auth_secret_ref.as_ref(), "password");
+        if database.row_level_security == RowLevelSecurity::Signed {
+            keys.one(database.signing_key_secret_ref.as_ref(), SIGNING_KEYS);
+        }
     }
 }
 

@@ -153,6 +153,33 @@ fn name(bytes: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
     Ok(None)
 }
 
+/// Appends the whole of an extended query with one parameter, `text`: Parse, Bind and Execute of the unnamed statement, and Sync.
+///
+/// # Errors
+/// A message longer than a server accepts.
+pub fn query_with_text(query: &[u8], text: &[u8], out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    /// The type `text`, whose object id is fixed.
+    const TEXT: [u8; 4] = 25_u32.to_be_bytes();
+    let parse = super::Parse {
+        name: b"",
+        query,
+        parameter_types: &TEXT,
+    };
+    parse.write(out)?;
+    let length =
+        i32::try_from(text.len()).map_err(|_| ProtocolError::TooLong { message: "Bind" })?;
+    frame::short(b'B', out, |body| {
+        // Both names, no formats: all text, one parameter.
+        body.extend_from_slice(&[0, 0, 0, 0, 0, 1]);
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(text);
+        body.extend_from_slice(&[0, 0]);
+    });
+    frame::short(b'E', out, |body| body.extend_from_slice(&[0; 5]));
+    super::sync(out);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -253,5 +280,15 @@ mod tests {
             rename(&there[5..], statement.as_bytes(), &mut back);
             prop_assert_eq!(&back[5..], &body[..]);
         }
+    }
+
+    #[test]
+    fn golden_query_with_text() {
+        let mut out = Vec::new();
+        query_with_text(b"SELECT f($1)", b"x", &mut out).unwrap();
+        let parse = b"P\x00\x00\x00\x18\x00SELECT f($1)\x00\x00\x01\x00\x00\x00\x19";
+        let bind = b"B\x00\x00\x00\x11\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01x\x00\x00";
+        let rest = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00S\x00\x00\x00\x04";
+        assert_eq!(out, [&parse[..], bind, rest].concat());
     }
 }

@@ -29,7 +29,7 @@ pub use authentication::{
     MAX_SASL, SaslInitialResponse, SaslResponse, authentication_ok, authentication_sasl,
     authentication_sasl_continue, authentication_sasl_final,
 };
-pub use bind::{Bind, BindNames};
+pub use bind::{Bind, BindNames, query_with_text};
 pub use cancel_key::CancelKey;
 pub use command_complete::CommandComplete;
 pub use copy::copy_fail;

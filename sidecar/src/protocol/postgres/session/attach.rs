@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::super::codec;
-use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::super::message::{self, Field, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::baseline::{self, Settings, Value};
@@ -23,7 +23,7 @@ use crate::upstream::ConnectError;
 use crate::worker::{Joined, Signal};
 
 /// Parameters that are never a client's to carry from one server connection to the next.
-const NEVER_BASELINE: [&str; 2] = ["role", "session_authorization"];
+const NEVER_BASELINE: [&str; 3] = ["role", "session_authorization", "bulkhead.claim"];
 
 /// Whether a session has got a server connection without waiting.
 pub(super) enum Attached {
@@ -31,12 +31,17 @@ pub(super) enum Attached {
     Yes,
     /// It must wait: for a connection, or for what the one that was found must be told first.
     NotYet(Option<Owned>),
+    /// The one that stays with it must be asked for another tenure first.
+    Held(Owned),
 }
 
 impl Session {
     /// The common case of [`Session::attach`]: an idle connection of this user's, as this client's work must find it.
     pub(super) fn attach_at_once(&mut self) -> Attached {
         self.renew_force();
+        if let Some(owned) = self.server.take() {
+            return Attached::Held(owned);
+        }
         if self.context_has_expired() || self.breaker_concerns() {
             return Attached::NotYet(None);
         }
@@ -47,10 +52,12 @@ impl Session {
         if !now
             .as_ref()
             .is_some_and(|now| Rc::ptr_eq(now, &self.wanted))
+            || self.lacks_tenure(&owned.server)
         {
             return Attached::NotYet(Some(owned));
         }
         self.assert_user(&mut owned.server);
+        self.sign_user(&mut owned.server);
         self.server = Some(owned);
         self.send_begun();
         Attached::Yes
@@ -92,6 +99,23 @@ impl Session {
             });
             self.refuse_work(&error);
         }
+        Ok(())
+    }
+
+    /// Asks the connection that stays with the client for another tenure.
+    ///
+    /// # Errors
+    /// The session's end, where it has not answered: another connection would not be what the client has made of this one.
+    pub(super) async fn attach_again(&mut self, mut held: Owned) -> Result<(), Ending> {
+        if let Err(error) = self.begin_tenure(&mut held.server).await {
+            self.work.end(ExecutionState::Failed);
+            return Err(Ending::Fatal(Box::new(ErrorResponse {
+                severity: Severity::Fatal,
+                ..*error
+            })));
+        }
+        self.server = Some(held);
+        self.assert_user_again();
         Ok(())
     }
 
@@ -146,6 +170,7 @@ impl Session {
         if !self.work.is_under_way() {
             self.work.begin(ExecutionState::Running);
         }
+        self.renew_signature();
         Ok(())
     }
 
@@ -180,14 +205,23 @@ impl Session {
         })
     }
 
-    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers.
+    /// Makes the connection what the client's work must find.
     async fn prepare(&mut self, owned: &mut Owned) -> Result<(), Box<ErrorResponse>> {
         let server = &mut owned.server;
+        let said = self.apply_baseline(server).await?;
+        self.begin_tenure(server).await?;
+        if !said {
+            self.assert_user(server);
+        }
+        self.sign_user(server);
+        Ok(())
+    }
+
+    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers. Whether that has said who
+    /// the user is.
+    async fn apply_baseline(&mut self, server: &mut Server) -> Result<bool, Box<ErrorResponse>> {
         let sql = match &server.backend.now {
-            Some(now) if Rc::ptr_eq(now, &self.wanted) => {
-                self.assert_user(server);
-                return Ok(());
-            }
+            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(false),
             Some(now) => baseline::difference(&server.backend.start, now, &self.wanted),
             None => baseline::assert_all(&self.wanted),
         };
@@ -206,11 +240,9 @@ impl Session {
             if let Some(body) = outcome.error {
                 return Err(Box::new(server_error(&body)));
             }
-        } else {
-            self.assert_user(server);
         }
         server.backend.now = Some(Rc::clone(&self.wanted));
-        Ok(())
+        Ok(!sql.is_empty())
     }
 
     /// Says again who the user is, ahead of the client's own first message and in the same write: a function may have changed
@@ -227,6 +259,7 @@ impl Session {
         if let (Some(assertion), Some(owned)) = (&self.assertion, &mut self.server) {
             push_assertion(assertion, &mut owned.server);
         }
+        self.sign_held();
     }
 
     /// Whether a parameter may be carried from one server connection to the next.
@@ -291,7 +324,7 @@ pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
     settings
 }
 
-fn push_assertion(assertion: &[u8], server: &mut Server) {
+pub(super) fn push_assertion(assertion: &[u8], server: &mut Server) {
     server.outbox.push(assertion);
     server.backend.statements.set_unnamed(None);
     server.backend.replies.push(Expect::Own);

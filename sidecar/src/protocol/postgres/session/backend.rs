@@ -9,6 +9,7 @@ use super::baseline::Settings;
 use super::replies::Replies;
 use super::statements::ServerStatements;
 use crate::relay::Inbox;
+use crate::signed::Tenure;
 use crate::upstream::CancelTarget;
 
 /// Parameters that the server reports (`ParameterStatus`); a server that reports more is not remembered further.
@@ -31,6 +32,8 @@ pub struct Backend {
     pub replies: Replies,
     /// What it said at its last `ReadyForQuery`.
     pub status: TransactionStatus,
+    /// Its tenure of a signed user, once it has been asked.
+    pub tenure: Option<Box<Tenure>>,
     /// Bytes of a message of the server's whose header has been dealt with, and whether they are for the client.
     pub rest: Rest,
     reported: Vec<(Box<str>, Box<str>)>,
@@ -62,6 +65,7 @@ impl Backend {
             statements: ServerStatements::default(),
             replies: Replies::default(),
             status: TransactionStatus::Idle,
+            tenure: None,
             rest: Rest::default(),
             reported: Vec::new(),
         };
@@ -104,6 +108,7 @@ impl Backend {
     pub fn forget_session(&mut self) {
         self.now = Some(Rc::clone(&self.start));
         self.statements.clear();
+        self.tenure = None;
     }
 
     /// Holds a message that nobody will see against the queue; a message out of order is left to the reader's limit.

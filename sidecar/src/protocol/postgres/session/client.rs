@@ -91,13 +91,14 @@ impl Session {
             return Ok(self.without_server(tag, header));
         };
         // A connection that has just been checked out was judged there.
-        if begins_work(tag)
-            && self.is_pinned()
-            && owned.server.backend.is_idle()
-            && let Err(error) = self.begin_on_held_server()
-        {
-            self.refuse_work(&error);
-            return Ok(Step::Done);
+        if begins_work(tag) && self.is_pinned() && owned.server.backend.is_idle() {
+            if let Err(error) = self.begin_on_held_server() {
+                self.refuse_work(&error);
+                return Ok(Step::Done);
+            }
+            if self.held_lacks_tenure() {
+                return Ok(Step::Attach);
+            }
         }
         let Some(owned) = &self.server else {
             return Ok(Step::Attach);

@@ -8,7 +8,7 @@
 //! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits;
 //! [`hold`] says when the client's messages do.
 //! [`in_sql`] is for clients that say in SQL who they work for;
-//! [`attach`] is where a session waits for a server connection, [`clocks`] says what may take how long and
+//! [`attach`] is where a session waits for a server connection, [`signed`] proves to that whose it is, [`clocks`] says what may take how long and
 //! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
 //! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone.
 
@@ -32,6 +32,7 @@ pub mod parameters;
 pub mod replies;
 pub mod restore;
 pub mod server;
+pub mod signed;
 pub mod statements;
 
 use std::future::poll_fn;
@@ -218,6 +219,10 @@ impl Session {
                     Attached::Yes => self.client_bytes(),
                     // A checkout that waits has a large future, which is not part of every session.
                     Attached::NotYet(found) => match Box::pin(self.attach(found)).await {
+                        Ok(()) => self.client_bytes(),
+                        Err(ending) => Err(ending),
+                    },
+                    Attached::Held(owned) => match Box::pin(self.attach_again(owned)).await {
                         Ok(()) => self.client_bytes(),
                         Err(ending) => Err(ending),
                     },

@@ -38,6 +38,7 @@ impl Session {
                 backend.statements.clear();
                 self.statements.clear();
             }
+            b"DISCARD SEQUENCES" => backend.tenure = None,
             b"LISTEN" | b"PREPARE" => self.pinned = true,
             _ => {}
         }

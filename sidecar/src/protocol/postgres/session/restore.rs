@@ -65,6 +65,8 @@ pub struct Outcome {
     pub status: TransactionStatus,
     /// The body of the server's error, if it raised one.
     pub error: Option<Vec<u8>>,
+    /// The first field of the last row, as text.
+    pub answer: Option<String>,
 }
 
 /// Runs SQL of the sidecar's own as a simple query, and reads until the server is ready again.
@@ -190,7 +192,7 @@ async fn within<T>(
 }
 
 async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> {
-    let (mut error, mut answered) = (None, false);
+    let (mut error, mut answer, mut answered) = (None, None, false);
     loop {
         let (tag, body) = next_message(server).await?;
         match tag {
@@ -203,13 +205,26 @@ async fn read_until_ready(server: &mut Server) -> Result<Outcome, RestoreError> 
             BackendTag::ReadyForQuery => {
                 let status = TransactionStatus::read(&body)?;
                 server.backend.status = status;
-                return Ok(Outcome { status, error });
+                return Ok(Outcome {
+                    status,
+                    error,
+                    answer,
+                });
             }
             BackendTag::ErrorResponse => (error, answered) = (Some(body), true),
             BackendTag::CommandComplete => answered = true,
+            BackendTag::DataRow => answer = first_field(&body),
             _ => note(server, tag, &body),
         }
     }
+}
+
+/// The first field of a `DataRow`; none where it is null, or no text.
+fn first_field(body: &[u8]) -> Option<String> {
+    let length = body.get(2..6)?.try_into().ok()?;
+    let length = usize::try_from(i32::from_be_bytes(length)).ok()?;
+    let field = body.get(6..6_usize.checked_add(length)?)?;
+    String::from_utf8(field.to_vec()).ok()
 }
 
 /// Reads one whole message of the server's. For answers to statements of our own, whose messages are small.

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, Header};
-use super::super::error_response::SqlState;
+use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::backend::Rest;
@@ -23,6 +23,8 @@ enum Progress {
     Wait,
     /// The server is gone, or no longer to be understood.
     Lost,
+    /// A statement of the sidecar's own has failed: what this session is cannot be said any more.
+    Refused(Box<ErrorResponse>),
 }
 
 impl Session {
@@ -34,6 +36,7 @@ impl Session {
                 Progress::More => {}
                 Progress::Wait => break,
                 Progress::Lost => return self.server_lost(None),
+                Progress::Refused(error) => return self.server_lost(Some(error)),
             }
         }
         self.release_if_settled();
@@ -127,8 +130,9 @@ impl Session {
             return Ok(Progress::Lost);
         };
         if matches!(step, Step::Swallow) && tag == BackendTag::ErrorResponse {
-            // A statement of the sidecar's own has failed: what this session is cannot be said any more.
-            return Ok(Progress::Lost);
+            return Ok(self
+                .own_refused(header)
+                .map_or(Progress::Lost, Progress::Refused));
         }
         if backend.replies.take_due_sync() {
             message::sync(owned.server.outbox.writer());
@@ -251,7 +255,8 @@ impl Session {
         if let Some(overdue) = self.clocks.overdue.take() {
             self.overdue_is_over(overdue, open, waits);
         }
-        if self.reassert && !open && !waits && self.is_pinned() {
+        // Without a tenure the next transaction begins one, and says it then.
+        if self.reassert && !open && !waits && self.is_pinned() && !self.held_lacks_tenure() {
             self.assert_user_again();
         }
     }
@@ -385,6 +390,7 @@ fn changes_session(tag: &[u8]) -> bool {
             b"SET"
                 | b"RESET"
                 | b"DISCARD ALL"
+                | b"DISCARD SEQUENCES"
                 | b"DEALLOCATE ALL"
                 | b"LISTEN"
                 | b"PREPARE"

@@ -1,0 +1,137 @@
+//! Proving to the server whose a session is, where row-level security asks for a signed user.
+//!
+//! A claim is made for one tenure of one server session. A tenure begins with an answer that must be waited for: after the dial, after a
+//! hand-over, and when the client has discarded it. The claim itself goes ahead of the client's first message, in the same write, at every
+//! checkout, because a function may have overwritten it where nobody could see it.
+
+use tokio::time::Instant;
+
+use super::super::codec::{HEADER_LENGTH, Header};
+use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::message::{self, Field, NoticeFields};
+use super::Session;
+use super::attach::push_assertion;
+use super::restore;
+use crate::factory::server::Server;
+use crate::identity::UserId;
+use crate::signed::{ASSERT, HELLO, SigningKeys, Tenure};
+
+/// What an administrator is told to do.
+const INSTALL: &str = "An administrator installs what it needs once in each database: bulkhead-sidecar sql signed-user | psql -v app=ROLE -d DATABASE, then bulkhead.add_key(). See docs/row-level-security.md.";
+
+impl Session {
+    /// Whether a claim cannot be made for a connection before it has been asked.
+    pub(super) fn lacks_tenure(&self, server: &Server) -> bool {
+        let Some((keys, _)) = self.signs() else {
+            return false;
+        };
+        let tenure = server.backend.tenure.as_ref();
+        !tenure.is_some_and(|tenure| tenure.serves(keys, Instant::now()))
+    }
+
+    /// The same of the connection that stays with the client.
+    pub(super) fn held_lacks_tenure(&self) -> bool {
+        let owned = self.server.as_ref();
+        owned.is_some_and(|owned| self.lacks_tenure(&owned.server))
+    }
+
+    /// Asks a connection what a claim for it must say, where that is not known.
+    ///
+    /// # Errors
+    /// What the client is told. The connection is to be closed then.
+    pub(super) async fn begin_tenure(&self, server: &mut Server) -> Result<(), Box<ErrorResponse>> {
+        let Some((keys, user)) = self.signs() else {
+            return Ok(());
+        };
+        if !self.lacks_tenure(server) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + restore::RESTORE_LIMIT;
+        let asked = restore::run(server, HELLO, deadline).await;
+        let outcome = asked.map_err(|error| self.unsigned(format_args!("{error}")))?;
+        if let Some(body) = outcome.error {
+            return Err(self.unsigned(said(&body)));
+        }
+        let answer = outcome.answer.unwrap_or_default();
+        let mut tenure =
+            Tenure::read(&answer, Instant::now()).map_err(|error| self.unsigned(error))?;
+        let tried = tenure.claim(keys, user.as_str(), Instant::now());
+        tried.map_err(|error| self.unsigned(error))?;
+        server.backend.tenure = Some(Box::new(tenure));
+        Ok(())
+    }
+
+    /// Says whose the connection is, ahead of the client's own first message and in the same write.
+    pub(super) fn sign_user(&self, server: &mut Server) {
+        if let Some((keys, user)) = self.signs() {
+            push_claim(keys, user, server);
+        }
+    }
+
+    /// The same between transactions, on the connection that stays with the client.
+    pub(super) fn sign_held(&mut self) {
+        let Some((keys, user)) = self
+            .signs()
+            .map(|(keys, user)| (keys.clone(), user.clone()))
+        else {
+            return;
+        };
+        if let Some(owned) = &mut self.server {
+            push_claim(&keys, &user, &mut owned.server);
+        }
+    }
+
+    /// The same where the claim would not be good for long.
+    pub(super) fn renew_signature(&mut self) {
+        let owned = self.server.as_ref();
+        let tenure = owned.and_then(|owned| owned.server.backend.tenure.as_ref());
+        if tenure.is_some_and(|tenure| tenure.is_due(Instant::now())) {
+            self.sign_held();
+        }
+    }
+
+    /// The server has refused a statement of the sidecar's own: why, where that was a claim.
+    pub(super) fn own_refused(&self, header: Header) -> Option<Box<ErrorResponse>> {
+        self.signs()?;
+        let bytes = self.server.as_ref()?.server.inbox.bytes();
+        let body = bytes.get(HEADER_LENGTH..header.message_length())?;
+        Some(self.unsigned(said(body)))
+    }
+
+    /// The keys and the user, where this session's connections must be told of one.
+    fn signs(&self) -> Option<(&SigningKeys, &UserId)> {
+        let keys = self.force.signing.as_deref()?;
+        Some((keys, self.factory.key.owner.user()?))
+    }
+
+    fn unsigned(&self, why: impl std::fmt::Display) -> Box<ErrorResponse> {
+        let setting = self.force.name_field("session.rowLevelSecurity", "Signed");
+        let message =
+            format!("the session's user could not be proven to the server: {why}: {setting}");
+        Box::new(ErrorResponse::error(SqlState::CONNECTION_FAILURE, message).with_hint(INSTALL))
+    }
+}
+
+/// A claim that cannot be made is not made: the session then is nobody's, as far as row-level security goes.
+fn push_claim(keys: &SigningKeys, user: &UserId, server: &mut Server) {
+    let Some(tenure) = &mut server.backend.tenure else {
+        return;
+    };
+    let Ok(claim) = tenure.claim(keys, user.as_str(), Instant::now()) else {
+        return;
+    };
+    let mut query = Vec::with_capacity(2 * claim.len());
+    if message::query_with_text(ASSERT.as_bytes(), claim.as_bytes(), &mut query).is_ok() {
+        push_assertion(&query, server);
+    }
+}
+
+/// What the server said.
+fn said(body: &[u8]) -> String {
+    let fields = NoticeFields::read(body).ok();
+    let text = |field| {
+        let bytes = fields.and_then(|fields| fields.get(field));
+        String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+    };
+    format!("the server said: {}", text(Field::Message))
+}
