@@ -5,6 +5,7 @@
 //! sense is not judged here.
 
 mod defaults;
+mod hosts;
 mod merge;
 mod select;
 
@@ -36,11 +37,12 @@ pub(crate) fn assemble(
             .lay(&overlay, &origin)
             .map_err(|error| incomplete(&error))?;
     }
-    let (tree, origins) = layers.finish();
-    let spec = serde_path_to_error::deserialize(tree).map_err(|error| Finding {
+    let (tree, mut origins) = layers.finish();
+    let mut spec = serde_path_to_error::deserialize(tree).map_err(|error| Finding {
         path: format!("spec.environments[{environment}].{}", error.path()),
         ..incomplete(error.inner())
     })?;
+    hosts::settle(&mut spec, &mut origins);
     Ok(defaults::fill(policy, environment, spec, origins))
 }
 

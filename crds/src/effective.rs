@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::kinds::{
     AuthMode, Compression, IdentitySource, Jwt, ListenTls, Missed, Mode, OnDisconnect, OptOut,
     PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SecretKeyRef, SecretRef,
-    SignedContext, SlowConsumer, SqlScope, Tier, TlsMode, TokenSource, Trusted, WhenFull,
+    SignedContext, SlowConsumer, SqlScope, TargetSessionAttrs, Tier, TlsMode, TokenSource, Trusted,
+    WhenFull,
 };
 use crate::names::{optional_duration, plain_duration};
 
@@ -200,6 +201,9 @@ pub struct EffectiveDatabase {
     pub row_level_security: RowLevelSecurity,
     /// The keys that claims are signed with.
     pub signing_key_secret_ref: Option<SecretKeyRef>,
+    /// The run-time parameters with which server connections are opened.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// `databases[].listen`, resolved.
@@ -226,10 +230,16 @@ pub struct EffectiveListen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveUpstream {
-    /// Host name, address, or (leading `/`) the directory of a Unix socket.
+    /// Host name, address, or (leading `/`) the directory of a Unix socket; of several the first.
     pub host: String,
-    /// Port.
+    /// Its port.
     pub port: u16,
+    /// The servers behind the first, in the order in which they are tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<EffectiveHost>,
+    /// Which servers will do.
+    #[serde(default, skip_serializing_if = "TargetSessionAttrs::is_any")]
+    pub target_session_attrs: TargetSessionAttrs,
     /// The database that spares and probes use; none: the client's.
     pub database: Option<String>,
     /// How TLS is negotiated and verified.
@@ -238,6 +248,47 @@ pub struct EffectiveUpstream {
     pub tls_ca_secret_ref: Option<SecretRef>,
     /// Keys `username` and `password`.
     pub credentials_secret_ref: Option<SecretRef>,
+}
+
+/// One of several servers, resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveHost {
+    /// Host name, address, or (leading `/`) the directory of a Unix socket.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for EffectiveHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl EffectiveUpstream {
+    /// Every server, in the order in which they are tried.
+    pub fn hosts(&self) -> impl Iterator<Item = EffectiveHost> + '_ {
+        let first = EffectiveHost {
+            host: self.host.clone(),
+            port: self.port,
+        };
+        std::iter::once(first).chain(self.other_hosts.iter().cloned())
+    }
+
+    /// The field that says where the servers are: `host`, or `hosts` where there are several.
+    #[must_use]
+    pub fn host_field(&self) -> &'static str {
+        if self.other_hosts.is_empty() {
+            "upstream.host"
+        } else {
+            "upstream.hosts"
+        }
+    }
 }
 
 /// `databases[].pool`, resolved.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bulkhead_crds::{load, resolve};
 use bulkhead_sidecar::breaker::upstream::UpstreamBreaker;
 use bulkhead_sidecar::factory::key::{FactoryKey, Owner};
-use bulkhead_sidecar::factory::server::{Server, Spare};
+use bulkhead_sidecar::factory::server::{Server, Spare, Terms};
 use bulkhead_sidecar::force::Force;
 use bulkhead_sidecar::identity::UserId;
 use bulkhead_sidecar::process::Process;
@@ -133,8 +133,7 @@ fn checkout(criterion: &mut Criterion) {
         Backend::new(None, None, Rc::new(Settings::new()), Vec::new()),
         permit,
         Arc::clone(&entry.metrics),
-        None,
-        0,
+        Terms::default(),
     );
     let seat = factory.try_seat().unwrap();
     factory.park(

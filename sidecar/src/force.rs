@@ -182,7 +182,7 @@ impl Force {
                 policy_key: Arc::clone(&policy_key),
                 name: settings.name.as_str().into(),
                 verifier: Arc::clone(&verifier),
-                connector: connector(settings, secrets, resolver)?,
+                connector: connector(settings, before, secrets, resolver)?,
                 epoch: epoch(settings, policy, before),
                 auth: client_auth(settings, secrets)?,
                 tls: listen_tls(settings, &policy.name, secrets)?,
@@ -320,9 +320,10 @@ impl DatabaseForce {
     }
 
     /// What a server connection is opened with besides database and role: the server's own timeouts, 2 s above the
-    /// sidecar's, as a backstop. A COPY is bounded by `transaction` alone, so the statement's backstop stands above both.
+    /// sidecar's, as a backstop, and what the policy says, which counts where both do. A COPY is bounded by `transaction`
+    /// alone, so the statement's backstop stands above both.
     #[must_use]
-    pub fn server_parameters(&self) -> Vec<(&'static str, String)> {
+    pub fn server_parameters(&self) -> Vec<(&str, String)> {
         let timeouts = &self.settings.timeouts;
         let milliseconds =
             |limit: Option<Duration>| limit.map_or(0, |limit| (limit + BACKSTOP).as_millis());
@@ -330,13 +331,20 @@ impl DatabaseForce {
             (Some(statement), Some(transaction)) => Some(statement.max(transaction)),
             _ => None,
         };
-        vec![
+        let written = &self.settings.parameters;
+        let own = [
             (
                 "idle_in_transaction_session_timeout",
                 milliseconds(timeouts.idle_in_transaction).to_string(),
             ),
             ("statement_timeout", milliseconds(statement).to_string()),
-        ]
+        ];
+        let is_written = |name: &str| written.keys().any(|it| it.eq_ignore_ascii_case(name));
+        let own = own.into_iter().filter(|(name, _)| !is_written(name));
+        let policys = written
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        own.chain(policys).collect()
     }
 }
 
@@ -351,6 +359,7 @@ fn epoch(
         let same = before.settings.upstream == settings.upstream
             && before.settings.user_parameter == settings.user_parameter
             && before.settings.row_level_security == settings.row_level_security
+            && before.settings.parameters == settings.parameters
             && before.tier() == policy.isolation.tier;
         before.epoch + u64::from(!same)
     })
@@ -360,6 +369,7 @@ fn epoch(
 /// before anybody depends on it.
 fn connector(
     settings: &EffectiveDatabase,
+    before: Option<&Arc<DatabaseForce>>,
     secrets: &Arc<Secrets>,
     resolver: &Resolver,
 ) -> Result<Connector, ForceError> {
@@ -370,7 +380,12 @@ fn connector(
             entry: settings.name.clone(),
             source,
         })?;
-    Ok(connector)
+    // What is known of servers holds for every revision that dials the same ones.
+    let same = before.filter(|before| before.settings.upstream == settings.upstream);
+    Ok(match same {
+        Some(before) => connector.succeeding(&before.connector),
+        None => connector,
+    })
 }
 
 /// The keys of an entry whose row-level security asks for them; validation has seen to it that they are named.

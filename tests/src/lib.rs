@@ -7,6 +7,7 @@
 //!        ├─ policy     the policy file that the sidecar is given
 //!        ├─ sidecar ── logs, metrics
 //!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
+//! names:     a name server whose answers change
 //! websocket: applications and clients that speak it, and the sidecar between them
 //! browser:   a Chromium, and what it is told
 //! cluster:   a real Kubernetes control plane
@@ -31,6 +32,7 @@ pub mod dice;
 pub mod listeners;
 pub mod logs;
 pub mod metrics;
+pub mod names;
 pub mod operator;
 pub mod pod;
 pub mod policy;

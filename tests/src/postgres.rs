@@ -3,18 +3,20 @@
 mod process;
 mod template;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
-use crate::PATIENCE;
 use crate::certificates::Identity;
 use crate::processes::{Running, folder, free_port};
 use crate::session::{Session, connect};
-use process::{accepting, give_to_postgres, launch, run, write_as_postgres};
+use crate::{PATIENCE, programs};
+use process::{
+    accepting, as_postgres, give_to_postgres, launch, rejecting, run, write_as_postgres,
+};
 use template::template;
 
 /// The role under which the application works: neither a superuser nor above row-level security.
@@ -27,6 +29,7 @@ pub const PASSWORD: &str = "correct-horse-battery-staple";
 pub struct Server {
     process: Option<Running>,
     data: PathBuf,
+    address: &'static str,
     place: Place,
 }
 
@@ -54,23 +57,98 @@ impl Server {
     /// # Panics
     /// When PostgreSQL is missing or does not start.
     pub fn own() -> Self {
+        let mut server = Self::unstarted("127.0.0.1");
+        server.copy_template();
+        server.start();
+        server
+    }
+
+    /// The same at another loopback address, and at this port, so that a name may move there.
+    ///
+    /// # Panics
+    /// When PostgreSQL is missing or does not start.
+    pub fn own_at(address: &'static str, port: u16) -> Self {
+        let mut server = Self::unstarted(address);
+        server.place.port = port;
+        server.copy_template();
+        server.start();
+        server
+    }
+
+    /// A server that says that it is starting, until it is [promoted](Self::promote): a standby of nobody that lets no
+    /// session in.
+    ///
+    /// # Panics
+    /// When PostgreSQL is missing or does not start.
+    pub fn starting() -> Self {
+        let mut server = Self::unstarted("127.0.0.1");
+        server.copy_template();
+        write_as_postgres(&server.data.join("standby.signal"), "");
+        let settings = "hot_standby = off\n";
+        write_as_postgres(&server.data.join("postgresql.auto.conf"), settings);
+        server.launch_until(rejecting);
+        server
+    }
+
+    /// A standby that streams from this server.
+    ///
+    /// # Panics
+    /// When PostgreSQL is missing or does not start.
+    pub fn standby(&self) -> Self {
+        let mut server = Self::unstarted("127.0.0.1");
+        give_to_postgres(server.data.parent().unwrap());
+        run(as_postgres(
+            Command::new(programs::postgresql("pg_basebackup"))
+                .args([
+                    "--no-sync",
+                    "-c",
+                    "fast",
+                    "-X",
+                    "stream",
+                    "-R",
+                    "-U",
+                    "postgres",
+                ])
+                .args(["-p", &self.place.port.to_string(), "-h"])
+                .arg(&self.place.socket)
+                .arg("-D")
+                .arg(&server.data),
+        ));
+        server.start();
+        server
+    }
+
+    fn unstarted(address: &'static str) -> Self {
         let parent = folder("postgres");
-        let data = parent.join("data");
+        let socket = parent.join("s");
+        std::fs::create_dir(&socket).unwrap();
+        give_to_postgres(&socket);
+        Self {
+            process: None,
+            data: parent.join("data"),
+            address,
+            place: Place { port: 0, socket },
+        }
+    }
+
+    fn copy_template(&self) {
         // The new folder may not exist yet, and the copy keeps owner and mode.
         run(Command::new("cp")
             .arg("-a")
             .arg(&template().data)
-            .arg(&data));
-        let socket = parent.join("s");
-        std::fs::create_dir(&socket).unwrap();
-        give_to_postgres(&socket);
-        let mut server = Self {
-            process: None,
-            data,
-            place: Place { port: 0, socket },
-        };
-        server.start();
-        server
+            .arg(&self.data));
+    }
+
+    /// Makes a standby a primary.
+    ///
+    /// # Panics
+    /// When it does not become one in time.
+    pub fn promote(&self) {
+        run(as_postgres(
+            Command::new(programs::postgresql("pg_ctl"))
+                .args(["promote", "-s", "-D"])
+                .arg(&self.data),
+        ));
     }
 
     /// Where it is reached.
@@ -89,13 +167,17 @@ impl Server {
     /// # Panics
     /// When it does not accept connections in time.
     pub fn start(&mut self) {
+        self.launch_until(accepting);
+    }
+
+    fn launch_until(&mut self, up: fn(Running, &Path, u16) -> Option<Running>) {
         for _ in 0..5 {
             let port = match self.place.port {
                 0 => free_port(),
                 port => port,
             };
-            let process = launch(&self.data, &self.place.socket, port);
-            if let Some(process) = accepting(process, &self.place.socket, port) {
+            let process = launch(&self.data, &self.place.socket, self.address, port);
+            if let Some(process) = up(process, &self.place.socket, port) {
                 self.place.port = port;
                 self.process = Some(process);
                 return;
@@ -132,12 +214,20 @@ impl Server {
     pub async fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("chat_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.database_called(&name).await;
+        name
+    }
+
+    /// A new database of this name, a copy of `chat`.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn database_called(&self, name: &str) {
         let admin = self.admin("postgres").await;
         admin
             .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE chat"))
             .await
             .unwrap();
-        name
     }
 
     /// A session as superuser, past the sidecar.

@@ -159,6 +159,14 @@ impl Stage {
             .metric("bulkhead_cross_user_handoffs_total", &[])
     }
 
+    /// Waits until the metric is `value` or more.
+    pub async fn until_metric_at_least(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        wait::until(&format!("{name}{labels:?} >= {value}"), || async {
+            self.sidecar.metric(name, labels) > value - 0.5
+        })
+        .await;
+    }
+
     /// Waits until a metric has the value `value`.
     pub async fn until_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         wait::until(&format!("{name}{labels:?} = {value}"), || async {
@@ -233,6 +241,11 @@ impl Setting<'_> {
     /// Starts it.
     pub async fn start(self) -> Stage {
         let database = self.server.database().await;
+        self.start_for(database).await
+    }
+
+    /// Starts it for a database that is there already, as on a server that lets nobody in yet.
+    pub async fn start_for(self, database: String) -> Stage {
         let place = self.server.place().clone();
         let launch = self.launch();
         let upstream = self.upstream.unwrap_or(place.port);

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveIdentity, EffectiveIsolation,
-    EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts,
-    EffectiveUpstream, EffectiveWebSocket, Origins,
+    EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveHost, EffectiveIdentity,
+    EffectiveIsolation, EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool,
+    EffectiveTimeouts, EffectiveUpstream, EffectiveWebSocket, Origins,
 };
 use crate::kinds::{
     AuthMode, Breaker, Compression, Database, Execution, Identity, IdentitySource, IsolationPolicy,
@@ -158,6 +158,7 @@ fn database(written: Database) -> EffectiveDatabase {
         signing_key_secret_ref: session
             .signing_key_secret_ref
             .map(|secret| with_key(secret, SIGNING_KEYS)),
+        parameters: session.parameters.unwrap_or_default(),
     }
 }
 
@@ -176,9 +177,23 @@ fn listen(written: Listen, port: u16) -> EffectiveListen {
 
 fn upstream(written: Upstream, port: u16) -> EffectiveUpstream {
     let tls = written.tls.unwrap_or_default();
+    let port = written.port.unwrap_or(port);
+    let listed = written.hosts.unwrap_or_default();
+    let listed = listed.into_iter().map(|one| EffectiveHost {
+        host: one.host,
+        port: one.port.unwrap_or(port),
+    });
+    let single = written.host.map(|host| EffectiveHost { host, port });
+    let mut hosts = single.into_iter().chain(listed);
+    // That there is none is an error of the policy as it is written.
+    let (host, port) = hosts
+        .next()
+        .map_or((String::new(), port), |first| (first.host, first.port));
     EffectiveUpstream {
-        host: written.host,
-        port: written.port.unwrap_or(port),
+        host,
+        port,
+        other_hosts: hosts.collect(),
+        target_session_attrs: written.target_session_attrs.unwrap_or_default(),
         database: written.database,
         tls_mode: tls.mode.unwrap_or(TlsMode::VerifyFull),
         tls_ca_secret_ref: tls.ca_secret_ref,

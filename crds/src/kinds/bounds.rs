@@ -64,6 +64,11 @@ pub(crate) fn bound_values(schema: &mut Schema) {
     bound(schema, 4096);
 }
 
+/// Bounds the values of a map of run-time parameters.
+pub(crate) fn bound_parameter_values(schema: &mut Schema) {
+    bound(schema, 1024);
+}
+
 /// Bounds the values of a map of labels.
 pub(crate) fn bound_label_values(schema: &mut Schema) {
     bound(schema, 63);

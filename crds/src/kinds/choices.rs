@@ -103,6 +103,25 @@ choice!(
     }
 );
 choice!(
+    /// Which of several servers will do.
+    #[derive(Default)]
+    TargetSessionAttrs {
+        /// Every server that takes connections.
+        #[default]
+        Any,
+        /// One whose sessions may write unless they say otherwise.
+        ReadWrite,
+        /// One whose sessions may not.
+        ReadOnly,
+        /// One that is no standby.
+        Primary,
+        /// One that is a standby.
+        Standby,
+        /// A standby, or where none takes connections, any.
+        PreferStandby,
+    }
+);
+choice!(
     /// Where the certificate comes from that the sidecar shows to the application.
     ListenTls {
         /// Issued by the policy's own certificate authority, for the upstream's name.
@@ -214,6 +233,14 @@ choice!(
         None,
     }
 );
+
+impl TargetSessionAttrs {
+    /// Whether every server will do.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
+}
 
 impl Protocol {
     /// The port that the protocol's servers listen on unless told otherwise.

@@ -6,8 +6,8 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuthMode, Breaker, ListenTls, Pool, Protocol, SecretKeyRef, SecretRef, Session, Timeouts,
-    TlsMode,
+    AuthMode, Breaker, ListenTls, Pool, Protocol, SecretKeyRef, SecretRef, Session,
+    TargetSessionAttrs, Timeouts, TlsMode,
 };
 
 /// A database that the application reaches through the sidecar.
@@ -79,10 +79,18 @@ pub struct ListenAuth {
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.host) != has(self.hosts)")
+    .message("write exactly one of host and hosts").field_path(".host"))]
 pub struct Upstream {
-    /// A host name, an address, or (with a leading `/`) the folder of a Unix socket.
+    /// A host name, an address, or (with a leading `/`) the folder of a Unix socket. Default: none, and then `hosts` says where.
     #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::HOST))]
-    pub host: String,
+    pub host: Option<String>,
+    /// In the place of `host`, for PostgreSQL: servers that hold the same data, in the order in which they are tried. Default: none.
+    #[schemars(length(min = 2, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub hosts: Option<Vec<UpstreamHost>>,
+    /// Which servers will do, as libpq's `target_session_attrs` has it: `Any`; `ReadWrite` or `ReadOnly` (what a session may do by
+    /// default); `Primary` or `Standby` (what the server is); `PreferStandby` (any, where no standby takes connections). Default: `Any`.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
     /// The port. Default: 5432 for PostgreSQL, 6379 for Redis, 8123 for ClickHouse.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
@@ -94,6 +102,20 @@ pub struct Upstream {
     /// A Secret with the keys `username` and `password`, which are the sidecar's alone. Default: none, the role that the client names
     /// and no password.
     pub credentials_secret_ref: Option<SecretRef>,
+}
+
+/// One of several servers that hold the same data.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct UpstreamHost {
+    /// A host name, an address, or (with a leading `/`) the folder of a Unix socket.
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::bounds::HOST))]
+    pub host: String,
+    /// Its port. Default: `upstream.port`.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
 }
 
 /// How TLS to the upstream is negotiated and verified.

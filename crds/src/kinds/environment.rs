@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Breaker, Compression, Execution, IdentitySource, InSql, Inject, Injection, Isolation, Jwks,
     Limits, Listen, Mode, PlainHttp, Pool, Protocol, Resume, SecretRef, Session, SignedContext,
-    Timeouts, TokenSource, Trusted, UpstreamTls, WebSocketLimits, WebSocketListen,
-    WebSocketTimeouts,
+    TargetSessionAttrs, Timeouts, TokenSource, Trusted, UpstreamHost, UpstreamTls, WebSocketLimits,
+    WebSocketListen, WebSocketTimeouts,
 };
 use crate::names::Duration;
 
@@ -106,6 +106,10 @@ pub struct DatabaseOverlay {
 pub struct UpstreamOverlay {
     /// Overrides the base's field.
     pub host: Option<String>,
+    /// Replaces the base's list.
+    pub hosts: Option<Vec<UpstreamHost>>,
+    /// Overrides the base's field.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
     /// Overrides the base's field.
     pub port: Option<u16>,
     /// Overrides the base's field.

@@ -21,10 +21,10 @@ mod websocket;
 
 pub use choices::{
     AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut,
-    PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SlowConsumer, SqlScope, Tier,
-    TlsMode, TokenPlace, WhenFull,
+    PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SlowConsumer, SqlScope,
+    TargetSessionAttrs, Tier, TlsMode, TokenPlace, WhenFull,
 };
-pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamTls};
+pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamHost, UpstreamTls};
 pub use environment::{
     DatabaseOverlay, Environment, IdentityOverlay, JwtOverlay, UpstreamOverlay, WebSocketOverlay,
     WebSocketUpstreamOverlay,

@@ -1,5 +1,7 @@
 //! What bounds a database's work: the pool, the timeouts, the breaker, and what a session is told.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,4 +96,8 @@ pub struct Session {
     /// The keys that claims are signed with, where `rowLevelSecurity` is `Signed`: a line each, `ID BASE64`, of 32 random bytes or more.
     /// The first that the database has too signs. `key` without it is `signing-keys`.
     pub signing_key_secret_ref: Option<SecretKeyRef>,
+    /// Run-time parameters with which every server connection is opened (`lock_timeout: 2s`, `search_path: app`). They are what RESET and
+    /// DISCARD ALL go back to; a client may set others over them. Default: none.
+    #[schemars(extend("maxProperties" = 32), transform = super::bounds::bound_parameter_values)]
+    pub parameters: Option<BTreeMap<String, String>>,
 }

@@ -176,7 +176,12 @@ impl Problems {
         {
             self.add(
                 path,
-                "is empty: write an entry, or leave the field out".to_owned(),
+                match schema["minItems"].as_u64() {
+                    Some(least) if least > 1 => {
+                        format!("has {count} entries, and must have {least} at the least")
+                    }
+                    _ => "is empty: write an entry, or leave the field out".to_owned(),
+                },
             );
         }
         for (index, entry) in entries.iter().enumerate() {

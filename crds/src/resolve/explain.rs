@@ -206,7 +206,16 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
         listen.auth_secret_ref.as_ref(),
     );
     let upstream = &database.upstream;
-    rows.add(&at("upstream.host"), &upstream.host);
+    if upstream.other_hosts.is_empty() {
+        rows.add(&at("upstream.host"), &upstream.host);
+    } else {
+        let hosts: Vec<String> = upstream.hosts().map(|host| host.to_string()).collect();
+        rows.list(&at("upstream.hosts"), Some(&hosts));
+    }
+    rows.add(
+        &at("upstream.targetSessionAttrs"),
+        upstream.target_session_attrs,
+    );
     rows.add(&at("upstream.port"), upstream.port);
     rows.optional(&at("upstream.database"), upstream.database.as_ref());
     rows.add(&at("upstream.tls.mode"), upstream.tls_mode);
@@ -251,6 +260,9 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
         &at("session.signingKeySecretRef"),
         database.signing_key_secret_ref.as_ref(),
     );
+    for (name, value) in &database.parameters {
+        rows.add(&at(&format!("session.parameters.{name}")), value);
+    }
 }
 
 fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {

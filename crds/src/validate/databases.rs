@@ -2,7 +2,7 @@
 
 use super::identity::is_loopback;
 use super::rule::{Complaints, complain, database, per_database};
-use crate::effective::{EffectivePolicy, EffectiveUpstream, Origin};
+use crate::effective::{EffectivePolicy, EffectiveUpstream};
 use crate::kinds::{Protocol, Tier, TlsMode};
 
 /// Sharing is for work that belongs to nobody.
@@ -49,7 +49,8 @@ fn verifies(upstream: &EffectiveUpstream) -> bool {
 
 pub(super) fn tls_on_socket(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {
-        let both = one.upstream.host.starts_with('/') && one.upstream.tls_mode != TlsMode::Disable;
+        let socket = one.upstream.hosts().any(|it| it.host.starts_with('/'));
+        let both = socket && one.upstream.tls_mode != TlsMode::Disable;
         let message = format!(
             "is {}, and a Unix socket has no TLS: write `tls: {{mode: Disable}}`",
             one.upstream.tls_mode
@@ -61,8 +62,8 @@ pub(super) fn tls_on_socket(policy: &EffectivePolicy) -> Complaints {
 /// TLS that is off or unverified, on a way that leaves the machine.
 pub(super) fn unverified(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {
-        let host = &one.upstream.host;
-        if verifies(&one.upstream) || host.starts_with('/') || is_loopback(host) {
+        let stays = |host: &str| host.starts_with('/') || is_loopback(host);
+        if verifies(&one.upstream) || one.upstream.hosts().all(|it| stays(&it.host)) {
             return None;
         }
         let risk = match one.upstream.tls_mode {
@@ -121,7 +122,10 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 
 /// What only PostgreSQL has.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
-    const POSTGRESQL_ONLY: [&str; 6] = [
+    const POSTGRESQL_ONLY: [&str; 9] = [
+        "upstream.hosts",
+        "upstream.targetSessionAttrs",
+        "session.parameters",
         "pool.mode",
         "timeouts.transaction",
         "timeouts.idleInTransaction",
@@ -137,7 +141,9 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
     {
         for field in POSTGRESQL_ONLY {
             let path = database(&one.name, field);
-            if *policy.origins.of(&path) != Origin::Default {
+            let below = format!("{path}.");
+            let written = |known: &String| *known == path || known.starts_with(&below);
+            if policy.origins.0.keys().any(written) {
                 complaints.push(complain(
                     path,
                     format!("has no meaning for {}: leave it out", one.protocol),

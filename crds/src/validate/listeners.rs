@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::identity::is_loopback;
 use super::ports;
-use super::rule::{Complaints, complain, database, per_database, web_socket};
-use crate::effective::{EffectiveDatabase, EffectivePolicy};
+use super::rule::{Complaint, Complaints, complain, database, per_database, web_socket};
+use crate::effective::{EffectiveDatabase, EffectiveHost, EffectivePolicy};
 use crate::kinds::{AuthMode, IdentitySource, ListenTls, Protocol};
 
 pub(super) fn scram_without_secret(policy: &EffectivePolicy) -> Complaints {
@@ -103,11 +103,8 @@ fn overlap(one: IpAddr, other: IpAddr) -> bool {
 
 fn share(one: &EffectiveDatabase, other: &EffectiveDatabase) -> bool {
     let server = |one: &EffectiveDatabase| {
-        (
-            one.upstream.host.clone(),
-            one.upstream.port,
-            one.listen.address,
-        )
+        let hosts: Vec<_> = one.upstream.hosts().collect();
+        (hosts, one.listen.address)
     };
     one.protocol == Protocol::PostgreSQL
         && other.protocol == Protocol::PostgreSQL
@@ -136,26 +133,32 @@ pub(super) fn any_port(policy: &EffectivePolicy) -> Complaints {
 /// A sidecar whose upstream is its own listener goes round in a circle.
 pub(super) fn dials_itself(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {
-        let (listen, upstream) = (&one.listen, &one.upstream);
-        if listen.socket.as_ref() == Some(&upstream.host) && listen.port == upstream.port {
-            let message = format!(
-                "{} is where the sidecar's own socket lies, which would take the place of the server's: choose another folder",
-                upstream.host
-            );
-            return Some(complain(database(&one.name, "listen.socket"), message));
-        }
-        let here = match upstream.host.parse::<IpAddr>() {
-            Ok(address) => overlap(listen.address, address) && address.is_loopback(),
-            Err(_) => {
-                is_loopback(&upstream.host)
-                    && (listen.address.is_loopback() || listen.address.is_unspecified())
-            }
-        };
-        let message = format!(
-            "{}:{} is where the sidecar itself listens: give listen another port, or a loopback address of its own",
-            upstream.host, upstream.port
-        );
-        (here && listen.port == upstream.port)
-            .then(|| complain(database(&one.name, "upstream.port"), message))
+        one.upstream
+            .hosts()
+            .find_map(|upstream| finds_itself(one, &upstream))
     })
+}
+
+fn finds_itself(one: &EffectiveDatabase, upstream: &EffectiveHost) -> Option<Complaint> {
+    let listen = &one.listen;
+    if listen.socket.as_ref() == Some(&upstream.host) && listen.port == upstream.port {
+        let message = format!(
+            "{} is where the sidecar's own socket lies, which would take the place of the server's: choose another folder",
+            upstream.host
+        );
+        return Some(complain(database(&one.name, "listen.socket"), message));
+    }
+    let here = match upstream.host.parse::<IpAddr>() {
+        Ok(address) => overlap(listen.address, address) && address.is_loopback(),
+        Err(_) => {
+            is_loopback(&upstream.host)
+                && (listen.address.is_loopback() || listen.address.is_unspecified())
+        }
+    };
+    let message = format!(
+        "{}:{} is where the sidecar itself listens: give listen another port, or a loopback address of its own",
+        upstream.host, upstream.port
+    );
+    (here && listen.port == upstream.port)
+        .then(|| complain(database(&one.name, "upstream.port"), message))
 }

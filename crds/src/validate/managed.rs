@@ -40,7 +40,7 @@ const PROVIDERS: [(&str, &str); 24] = [
 pub(super) fn connect(policy: &EffectivePolicy) -> Complaints {
     let mut complaints = Vec::new();
     for one in &policy.databases {
-        let Some(provider) = provider(&one.upstream.host) else {
+        let Some(provider) = one.upstream.hosts().find_map(|it| provider(&it.host)) else {
             continue;
         };
         if one.timeouts.connect < PATIENCE {

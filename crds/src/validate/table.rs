@@ -3,8 +3,8 @@
 use super::rule::Check::{self, Across, Effective, Written};
 use super::rule::Rule;
 use super::{
-    application, databases, environments, events, identity, injection, listeners, managed, ports,
-    requests, resume, timeouts, tokens, web_sockets, written,
+    application, databases, environments, events, hosts, identity, injection, listeners, managed,
+    ports, requests, resume, session, timeouts, tokens, web_sockets, written,
 };
 use crate::findings::Severity::{self, Error, Warning};
 
@@ -79,6 +79,11 @@ pub static RULES: &[Rule] = &[
     rule("TakenTwice", Error, Effective(ports::taken_twice)),
     rule("ListenAnyPort", Warning, Effective(listeners::any_port)),
     rule("DialsItself", Error, Effective(listeners::dials_itself)),
+    rule("UpstreamHost", Error, Written(hosts::one_of_two)),
+    rule("HostTwice", Error, Effective(hosts::twice)),
+    rule("HostPorts", Warning, Effective(hosts::ports)),
+    rule("SessionParameter", Error, Effective(session::parameter)),
+    rule("NeverWrites", Error, Effective(session::never_writes)),
     rule("CaMissing", Error, Effective(databases::ca_missing)),
     rule("CaUnused", Warning, Effective(databases::ca_unused)),
     rule("TlsOnSocket", Error, Effective(databases::tls_on_socket)),

@@ -13,6 +13,8 @@ type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 const SOCKET: (&str, &str) = ("webSockets", "[{name: chat, upstream: {port: 8000}}]");
 
+const HOSTS: &str = "[{host: a.internal}, {host: b.internal}]";
+
 const BROKEN: &[Case] = &[
     (
         "source Jwt needs jwt: say where its keys are in jwt.jwks",
@@ -35,6 +37,14 @@ const BROKEN: &[Case] = &[
             "environments",
             "[{name: staging, identity: {jwt: {jwks: {}}}}]",
         )],
+    ),
+    (
+        "write exactly one of host and hosts",
+        &[("databases/0/upstream/hosts", HOSTS)],
+    ),
+    (
+        "write exactly one of host and hosts",
+        &[("databases/0/upstream", "{database: chat}")],
     ),
     (
         "tls Secret needs tlsSecretRef",

@@ -53,6 +53,8 @@ fn the_policy_that_writes_everything_leaves_no_field_of_the_schema_out() {
         missing,
         [
             "databases[].name",
+            "databases[].session.parameters",
+            "databases[].upstream.host",
             "identity.jwt.jwks.inline",
             "identity.jwt.jwks.secretRef.key",
             "identity.jwt.jwks.secretRef.name",

@@ -37,7 +37,7 @@ const WRONG: &[&[(&str, &str)]] = &[
     &[("databases/0/listen/address", "localhost")],
     &[("databases/0/listen/address", "127.0.0.1.1")],
     &[("databases/0/upstream/host", "db internal")],
-    &[("databases/0/upstream/host", "null")],
+    &[("databases/0/protocol", "null")],
     &[("databases/0/upstream/host", "''")],
     &[("databases/0/upstream", "null")],
     &[("databases/0/upstream/credentialsSecretRef", "chat-db")],

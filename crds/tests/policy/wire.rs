@@ -69,6 +69,34 @@ fn what_concerns_the_operator_alone_is_not_on_the_way() {
 }
 
 #[test]
+fn what_a_policy_does_not_use_is_not_on_the_way_for_sidecars_that_do_not_know_it() {
+    let text = Snapshot::of(resolve(&policy_but(&[]), "staging").expect("resolves"))
+        .to_json()
+        .expect("has a JSON form");
+    for field in ["otherHosts", "targetSessionAttrs", "parameters"] {
+        assert!(!text.contains(field), "{field}: {text}");
+    }
+}
+
+#[test]
+fn an_overlay_says_anew_where_the_servers_are() {
+    let policy = policy_but(&[
+        ("databases/0/upstream/port", "5433"),
+        (
+            "environments",
+            "[{name: staging, databases: [{name: main, upstream: {hosts: [{host: a}, {host: b, port: 6000}]}}]}]",
+        ),
+    ]);
+    let hosts = |environment| -> Vec<String> {
+        let policy = resolve(&policy, environment).expect("resolves");
+        let hosts = policy.databases[0].upstream.hosts();
+        hosts.map(|host| host.to_string()).collect()
+    };
+    assert_eq!(hosts("staging"), ["a:5433", "b:6000"]);
+    assert_eq!(hosts("production"), ["db.internal:5433"]);
+}
+
+#[test]
 fn what_is_not_as_it_was_written_is_refused() {
     let text = snapshot().to_json().expect("has a JSON form");
 

@@ -54,8 +54,9 @@ pub fn unlisted<'a>(
         // No name of a database that is not served leads to the sidecar.
         let databases = Serves::THIS_RELEASE
             .databases(policy)
-            .filter(|it| is_it(&it.upstream.host));
-        let covered: BTreeSet<i32> = databases.map(|it| it.upstream.port.into()).collect();
+            .flat_map(|it| it.upstream.hosts())
+            .filter(|it| is_it(&it.host));
+        let covered: BTreeSet<i32> = databases.map(|it| it.port.into()).collect();
         if covered.is_empty() {
             continue;
         }

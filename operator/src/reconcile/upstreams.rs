@@ -36,8 +36,15 @@ pub fn barred(policy: &EffectivePolicy, barred: &Barred) -> Vec<String> {
         }
     };
     for database in &policy.databases {
-        let path = format!("spec.databases[{}].upstream.host", database.name);
-        look(path, &database.upstream.host);
+        let upstream = &database.upstream;
+        for host in upstream.hosts() {
+            let path = format!(
+                "spec.databases[{}].{}",
+                database.name,
+                upstream.host_field()
+            );
+            look(path, &host.host);
+        }
     }
     let jwt = policy.identity.jwt.as_ref().map(|jwt| &jwt.jwks);
     let context = policy.identity.signed_context.as_ref();

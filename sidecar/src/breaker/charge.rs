@@ -37,9 +37,11 @@ pub fn error_is_users(sqlstate: &[u8]) -> bool {
 #[must_use]
 pub fn dial_is_upstreams(error: &ConnectError, own: bool) -> bool {
     match error {
-        ConnectError::Unreachable { attempts, .. } => !attempts
-            .iter()
-            .any(|attempt| is_our_own_want(&attempt.reason)),
+        ConnectError::Unreachable { attempts, .. } | ConnectError::NoHost { attempts, .. } => {
+            !attempts
+                .iter()
+                .any(|attempt| is_our_own_want(&attempt.reason))
+        }
         ConnectError::DeadlineExceeded { .. }
         | ConnectError::Resolve { .. }
         | ConnectError::Tls { .. }

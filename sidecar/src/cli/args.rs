@@ -102,6 +102,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST=ADDRESS", value_parser = pin)]
     pub resolve: Vec<Pin>,
 
+    /// A name server to ask for the addresses of upstreams, in the place of those of /etc/resolv.conf and without its search list; may be
+    /// repeated.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = name_server)]
+    pub name_server: Vec<SocketAddr>,
+
     /// Where to serve metrics, health, readiness and the revision. :PORT is all addresses.
     #[arg(long, value_name = "[ADDRESS]:PORT", default_value_t = DEFAULT_ADMIN, value_parser = admin)]
     pub admin: AdminAddress,
@@ -196,7 +201,7 @@ impl RunArgs {
     /// What looks upstreams up: the addresses of the command line, then DNS.
     #[must_use]
     pub fn resolver(&self) -> Resolver {
-        Resolver::system().with_pins(&self.resolve)
+        Resolver::asking(&self.name_server).with_pins(&self.resolve)
     }
 
     /// What session tokens name this process by.
@@ -231,6 +236,12 @@ fn admin(text: &str) -> Result<AdminAddress, String> {
     text.parse().map_err(|_| {
         "write an IP address and a port, such as 127.0.0.1:9432 or [::1]:9432, or :9432 for all addresses; names are not looked up"
             .to_owned()
+    })
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an IP address and a port, such as 10.0.0.10:53 or [fd00::10]:53".to_owned()
     })
 }
 

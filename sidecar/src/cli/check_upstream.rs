@@ -70,13 +70,13 @@ async fn reach(
 }
 
 fn line(database: &EffectiveDatabase, report: &ProbeReport) -> String {
-    let (server, upstream) = (&report.server, &database.upstream);
+    let server = &report.server;
+    let hosts: Vec<String> = database.upstream.hosts().map(|it| it.to_string()).collect();
     format!(
-        "databases[{}]: {}:{} is PostgreSQL {}, database {:?}, role {:?}, {}; connected in {:.1} ms, round trip {:.2} ms\n\
+        "databases[{}]: {} is PostgreSQL {}, database {:?}, role {:?}, {}; connected in {:.1} ms, round trip {:.2} ms\n\
          databases[{}]: SQL of one user {} what other sessions of role {:?} do{}\n",
         database.name,
-        upstream.host,
-        upstream.port,
+        hosts.join(" or "),
         server.version,
         server.database,
         report.role.name,

@@ -129,7 +129,8 @@ impl Checkout<'_> {
             return None;
         }
         while let Some(mut owned) = lane.take_resettable() {
-            if owned.server.epoch != force.epoch || owned.server.is_dead() {
+            let server = &mut owned.server;
+            if server.epoch != force.epoch || server.is_dead() || server.is_retired() {
                 continue;
             }
             let limit = Instant::now() + restore::RESTORE_LIMIT;

@@ -1,4 +1,5 @@
-//! What nobody waits for: idle and aged connections close, dead ones are noticed, spares are opened, unused factories freed.
+//! What nobody waits for: idle and aged connections close, dead and retired ones are noticed, spares are opened, unused
+//! factories freed.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ const SHORTEST_TURN: Duration = Duration::from_millis(50);
 enum Verdict {
     Idle,
     Lifetime,
-    /// Dead, or of an upstream that the policy no longer has.
+    /// Dead, retired, or of an upstream that the policy no longer has.
     Useless,
 }
 
@@ -36,6 +37,9 @@ pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(next_turn(&worker)).await;
         for entry in worker.entries() {
+            if worker.index == 0 {
+                look_at_names(&entry);
+            }
             sweep(&worker, &entry);
             let now = Instant::now();
             let limits = entry.force_now().settings.breaker;
@@ -63,6 +67,15 @@ fn next_turn(worker: &Worker) -> Duration {
     shortest.map_or(LONGEST_TURN, |limit| {
         (limit / 4).clamp(SHORTEST_TURN, LONGEST_TURN)
     })
+}
+
+/// Asks for the upstream's names again, where it is time, so that connections to addresses that have left them are retired.
+fn look_at_names(entry: &Entry) {
+    let force = entry.force();
+    let due = force.connector.names_due(std::time::Instant::now());
+    if !due.is_empty() {
+        spawn_local(async move { force.connector.look_at_names(due).await });
+    }
 }
 
 /// Closes what has been idle too long, is too old, or is dead; frees factories that nobody needs.
@@ -103,7 +116,7 @@ fn judge(
         Some(Verdict::Idle)
     } else if !server.is_young(now) {
         Some(Verdict::Lifetime)
-    } else if server.epoch != force.epoch || server.is_dead() {
+    } else if server.epoch != force.epoch || server.is_dead() || server.is_retired() {
         Some(Verdict::Useless)
     } else {
         None

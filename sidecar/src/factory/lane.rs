@@ -73,7 +73,11 @@ impl Lane {
         loop {
             let mut spare = self.spares.borrow_mut().pop()?;
             let server = spare.server();
-            if server.epoch == epoch && server.is_young(now) && !server.is_dead() {
+            if server.epoch == epoch
+                && server.is_young(now)
+                && !server.is_dead()
+                && !server.is_retired()
+            {
                 return Some(spare);
             }
         }
@@ -106,7 +110,7 @@ impl Lane {
                 aged += 1;
                 return None;
             }
-            (server.epoch == epoch && !server.is_dead()).then_some(spare)
+            (server.epoch == epoch && !server.is_dead() && !server.is_retired()).then_some(spare)
         });
         let kept: Vec<_> = kept.collect();
         self.spares.borrow_mut().extend(kept);

@@ -76,7 +76,11 @@ impl Factory {
         loop {
             let mut owned = self.idle.borrow_mut().pop()?;
             let server = &mut owned.server;
-            if server.epoch == epoch && server.is_young(now) && !server.is_dead() {
+            if server.epoch == epoch
+                && server.is_young(now)
+                && !server.is_dead()
+                && !server.is_retired()
+            {
                 server.show_as(ServerState::Active);
                 return Some(owned);
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bulkhead_crds::kinds::TargetSessionAttrs;
 use tokio::time::Instant;
 
 use super::cancels::Cancels;
@@ -19,7 +20,8 @@ use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
 use crate::relay::{Inbox, Outbox};
 use crate::stream::Stream;
-use crate::telemetry::{ServerState, UpstreamMetrics};
+use crate::telemetry::{RetirementReason, ServerState, UpstreamMetrics};
+use crate::upstream::Standing;
 use crate::upstream::socket::{USER_TIMEOUT_ALLOWANCE, arm_user_timeout};
 
 /// A connection to the upstream, with everything that belongs to it. Dropping it closes it and passes its permit on.
@@ -41,10 +43,32 @@ pub struct Server {
     pub idle_since: Instant,
     /// The upstream's settings under which it was opened; an older one than the policy's is not reused.
     pub epoch: u64,
+    /// The place that it leads to.
+    pub standing: Standing,
+    /// Whether it has refused a write, and nobody has asked yet whether it refuses everybody's.
+    pub doubted: bool,
+    /// Whether the server said at the login that it is a standby.
+    standby: Option<bool>,
+    wanted: TargetSessionAttrs,
     permit: Permit,
     gauge: Gauge,
     /// Bytes forwarded since the server was last ready.
     sent: u64,
+}
+
+/// For how long a connection may be used.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// When it goes for its age.
+    pub expires: Option<Instant>,
+    /// The upstream's settings under which it was opened.
+    pub epoch: u64,
+    /// The place that it leads to.
+    pub standing: Standing,
+    /// Whether the server said at the login that it is a standby.
+    pub standby: Option<bool>,
+    /// Which servers will do.
+    pub wanted: TargetSessionAttrs,
 }
 
 /// Authenticated and never used by anybody (or proven clean, in tier `Reset`).
@@ -79,8 +103,7 @@ impl Server {
         backend: Backend,
         permit: Permit,
         metrics: Arc<UpstreamMetrics>,
-        expires: Option<Instant>,
-        epoch: u64,
+        terms: Terms,
     ) -> Self {
         metrics.server_connections(ServerState::Spare).inc();
         Self {
@@ -89,9 +112,13 @@ impl Server {
             inbox,
             backend,
             cancels: Cancels::default(),
-            expires,
+            expires: terms.expires,
             idle_since: Instant::now(),
-            epoch,
+            epoch: terms.epoch,
+            standing: terms.standing,
+            doubted: false,
+            standby: terms.standby,
+            wanted: terms.wanted,
             permit,
             gauge: Gauge {
                 metrics,
@@ -134,6 +161,25 @@ impl Server {
     #[must_use]
     pub fn is_young(&self, now: Instant) -> bool {
         self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether the place that it leads to is not the right one any more. That is counted, and the caller closes it then.
+    pub fn is_retired(&mut self) -> bool {
+        if !self.wanted.is_any() && self.has_changed() {
+            self.standing.retire(RetirementReason::Failover);
+        }
+        let why = self.standing.retired();
+        if let Some(why) = why {
+            self.gauge.metrics.server_retired(why);
+        }
+        why.is_some()
+    }
+
+    /// Whether the server has become a primary since the login, or a standby: whether it still will do, the next login says.
+    fn has_changed(&self) -> bool {
+        self.wanted != TargetSessionAttrs::PreferStandby
+            && self.standby.is_some()
+            && self.backend.in_hot_standby() != self.standby
     }
 
     /// Whether the socket has something to say that ends its usefulness: an end of stream, an error, a FATAL. What else a

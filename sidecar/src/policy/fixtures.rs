@@ -9,7 +9,7 @@ use bulkhead_crds::effective::{
 };
 use bulkhead_crds::kinds::{
     AuthMode, IdentitySource, Mode, OnDisconnect, OptOut, PoolMode, Protocol, RowLevelSecurity,
-    Tier, TlsMode,
+    TargetSessionAttrs, Tier, TlsMode,
 };
 
 /// A policy as it is written.
@@ -84,6 +84,8 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         upstream: EffectiveUpstream {
             host: "db.internal".to_owned(),
             port: 5432,
+            other_hosts: Vec::new(),
+            target_session_attrs: TargetSessionAttrs::Any,
             database: None,
             tls_mode: TlsMode::VerifyFull,
             tls_ca_secret_ref: None,
@@ -114,5 +116,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         user_parameter: None,
         row_level_security: RowLevelSecurity::Parameter,
         signing_key_secret_ref: None,
+        parameters: std::collections::BTreeMap::new(),
     }
 }

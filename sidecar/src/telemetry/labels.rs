@@ -139,6 +139,18 @@ label!(
     }
 );
 
+label!(
+    /// Why a server connection was closed before its time: `bulkhead_servers_retired_total{reason}`.
+    RetirementReason {
+        /// Its address has left the upstream's name.
+        Dns = "dns",
+        /// Its server shuts down, starts anew, or has become another kind of server.
+        Failover = "failover",
+        /// Its server takes no writes, and the policy wants one that does.
+        ReadOnly = "read_only",
+    }
+);
+
 /// The label of a wire protocol.
 #[must_use]
 pub const fn protocol_label(protocol: Protocol) -> &'static str {

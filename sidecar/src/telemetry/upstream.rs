@@ -10,8 +10,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use super::clients::Clients;
 use super::family::Family;
 use super::labels::{
-    BreakerScope, BreakerState, ConnectionOutcome, ErrorClass, ServerState, SwitchOutcome,
-    TimeoutKind, protocol_label,
+    BreakerScope, BreakerState, ConnectionOutcome, ErrorClass, RetirementReason, ServerState,
+    SwitchOutcome, TimeoutKind, protocol_label,
 };
 use super::striped::{StripedGauge, StripedHistogram};
 
@@ -46,6 +46,7 @@ pub(super) struct UpstreamFamilies {
     errors: IntCounterVec,
     cross_user_handoffs: IntCounterVec,
     evictions: IntCounterVec,
+    servers_retired: IntCounterVec,
     user_switches: IntCounterVec,
     breaker_state: IntGaugeVec,
     user_breakers: IntGaugeVec,
@@ -59,6 +60,7 @@ pub struct UpstreamMetrics {
     server_connections: [Arc<StripedGauge>; ServerState::ALL.len()],
     errors: [IntCounter; ErrorClass::ALL.len()],
     user_switches: [IntCounter; SwitchOutcome::ALL.len()],
+    servers_retired: [IntCounter; RetirementReason::ALL.len()],
     breaker_state: IntGauge,
     user_breakers: [IntGauge; BreakerState::ALL.len()],
     breaker_opens: [IntCounter; BreakerScope::ALL.len()],
@@ -124,6 +126,11 @@ impl UpstreamMetrics {
     /// Counts a user that a client has named in SQL.
     pub fn user_switch(&self, outcome: SwitchOutcome) {
         self.user_switches[outcome as usize].inc();
+    }
+
+    /// Counts a server connection that is closed before its time.
+    pub fn server_retired(&self, reason: RetirementReason) {
+        self.servers_retired[reason as usize].inc();
     }
 
     /// Shows the state of the upstream's breaker.
@@ -218,6 +225,11 @@ impl UpstreamFamilies {
                 "Idle server connections closed to make room for a waiting user.",
                 &["upstream"],
             )?,
+            servers_retired: counter(
+                "bulkhead_servers_retired_total",
+                "Server connections closed before their time, because where they lead is not the right place any more.",
+                &["upstream", "reason"],
+            )?,
             user_switches: counter(
                 "bulkhead_user_switches_total",
                 "Users that clients named in SQL, by what became of that.",
@@ -296,6 +308,10 @@ impl UpstreamFamilies {
             user_switches: array::from_fn(|at| {
                 self.user_switches
                     .with_label_values(&[name, SwitchOutcome::ALL[at].as_str()])
+            }),
+            servers_retired: array::from_fn(|at| {
+                self.servers_retired
+                    .with_label_values(&[name, RetirementReason::ALL[at].as_str()])
             }),
             breaker_state: self.breaker_state.with_label_values(&one),
             user_breakers: self.user_breakers(name),

@@ -20,6 +20,8 @@ const CANCEL_CODE: u32 = 80_877_102;
 pub struct CancelTarget {
     /// Where the connection leads.
     pub addr: Address,
+    /// Which of the upstream's hosts that is, counted from 0.
+    pub host: usize,
     /// Whether it is encrypted.
     pub tls: bool,
     /// Process id and secret, as `BackendKeyData` had them: 4 bytes of id, 4 to 256 of secret.
@@ -80,6 +82,7 @@ mod tests {
     fn target() -> CancelTarget {
         CancelTarget {
             addr: Address::Unix("/run/.s.PGSQL.5432".into()),
+            host: 0,
             tls: false,
             key: [0; 8].into(),
         }
@@ -112,6 +115,7 @@ mod tests {
             key.extend(std::iter::repeat_n(0xAB, secret));
             let target = CancelTarget {
                 addr: Address::Unix("/run/.s.PGSQL.5432".into()),
+                host: 0,
                 tls: false,
                 key: key.clone().into(),
             };

@@ -44,7 +44,22 @@ impl<'a> Clock<'a> {
         })
     }
 
-    /// What one address gets of the time, where `others` are still to be tried.
+    /// What is left of the time.
+    pub(super) fn left(&self) -> std::time::Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// How long the dial has taken.
+    pub(super) fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// The same time, for another of the upstream's hosts.
+    pub(super) fn of(self, at: &'a Arc<Endpoint>) -> Self {
+        Self { at, ..self }
+    }
+
+    /// What one address or host gets of the time, where `others` are still to be tried.
     pub(super) fn share(self, others: usize) -> Self {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);

@@ -1,33 +1,30 @@
 //! The whole dial: DNS, socket, TLS, startup and authentication, under one deadline.
 //!
-//! Lives here: [`Connector`], which walks the stations in order and tries the next address where one is of no use. May not
-//! live here: how many connections there may be, and when to try again.
+//! Lives here: [`Connector`], and what it keeps between dials. Which host is tried when is told in `rounds`, how one is
+//! reached in `host`. May not live here: how many connections there may be.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bulkhead_crds::effective::EffectiveDatabase;
-use bulkhead_crds::kinds::TlsMode;
-use tokio::net::{TcpStream, UnixStream};
+use bulkhead_crds::kinds::TargetSessionAttrs;
 use tokio::time::Instant;
 
-use super::authenticate::{Authentication, Channel};
-use super::binding::tls_server_end_point;
 use super::cancel::CancelTarget;
 use super::clock::Clock;
 use super::credentials::Credentials;
-use super::dial::{self, Address, Candidates};
-use super::error::{Attempt, ConnectError, Endpoint, Stage, UpstreamError};
+use super::dial::{self, Address};
+use super::error::{ConnectError, Endpoint, Stage, UpstreamError};
+use super::fitness;
 use super::health::Health;
+use super::host::{Host, Route};
 use super::resolve::Resolver;
 use super::scram::KeyCache;
 use super::server_error::ErrorFields;
-use super::startup::{self, Startup};
-use super::tls::Tls;
-use super::wire::Wire;
+use super::site::{Sites, Standing};
+use super::watch::Watch;
 use crate::secrets::{SecretError, SecretText, Secrets};
 use crate::stream::Stream;
 
@@ -35,19 +32,20 @@ use crate::stream::Stream;
 #[derive(Clone)]
 pub struct Connector(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
+    /// The servers, in the order of the policy; never none.
+    pub(super) hosts: Vec<Host>,
+    pub(super) wanted: TargetSessionAttrs,
+    /// The host that did last: the next dial begins there.
+    pub(super) last_good: AtomicUsize,
+    pub(super) resolver: Resolver,
+    pub(super) credentials: Credentials,
+    pub(super) keys: KeyCache,
+    pub(super) patience: Duration,
+    pub(super) sites: Arc<Sites>,
+    pub(super) watch: Arc<Mutex<Watch>>,
     at: Arc<Endpoint>,
-    route: Route,
-    resolver: Resolver,
-    credentials: Credentials,
-    keys: KeyCache,
-    patience: Duration,
     health: Health,
-}
-
-enum Route {
-    Tcp { tls: Option<Tls> },
-    Unix { path: PathBuf },
 }
 
 /// Who is to be logged in, and where.
@@ -76,6 +74,16 @@ pub struct Established {
     pub notices: Vec<ErrorFields>,
     /// Bytes that the server sent behind `ReadyForQuery`, to be read before the stream's.
     pub leftover: Vec<u8>,
+    /// The place that it leads to.
+    pub standing: Standing,
+}
+
+impl Established {
+    /// Whether the server says that it is a standby; `None` where it says nothing of it (before PostgreSQL 14).
+    #[must_use]
+    pub fn in_hot_standby(&self) -> Option<bool> {
+        fitness::in_hot_standby(&self.parameters)
+    }
 }
 
 impl Connector {
@@ -108,6 +116,10 @@ impl Connector {
         Ok(Self(Arc::new(inner)))
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     /// The user name of `upstream.credentialsSecretRef`, at most a second old; `None` where the policy has none.
     #[must_use]
     pub fn role(&self) -> Option<String> {
@@ -122,10 +134,21 @@ impl Connector {
         self.0.credentials.check()
     }
 
-    /// The upstream, for messages.
+    /// The upstream, for messages; of several hosts the first.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.0.at
+    }
+
+    /// The same, with what an earlier revision's connector knows of the same servers.
+    #[must_use]
+    pub fn succeeding(self, before: &Self) -> Self {
+        let Ok(mut inner) = Arc::try_unwrap(self.0) else {
+            return before.clone();
+        };
+        inner.sites = Arc::clone(&before.0.sites);
+        inner.watch = Arc::clone(&before.0.watch);
+        Self(Arc::new(inner))
     }
 
     /// Connects, up to `ReadyForQuery`. Dropping the future closes what was opened.
@@ -156,17 +179,18 @@ impl Connector {
         deadline: Instant,
     ) -> Result<(), ConnectError> {
         let inner = &*self.0;
-        let clock = inner.clock(deadline);
+        let host = inner.host(target.host);
+        let clock = Clock::new(&host.at, deadline);
         let stream = match &target.addr {
-            Address::Unix(path) => clock.within(Stage::Connect, inner.unix(path)).await?,
+            Address::Unix(path) => clock.within(Stage::Connect, host.unix(path)).await?,
             Address::Tcp(address) => {
                 let dialled = async {
                     dial::tcp(*address, inner.patience)
                         .await
-                        .map_err(|e| inner.unreachable(address.to_string(), &e))
+                        .map_err(|e| host.unreachable(address.to_string(), &e))
                 };
                 let tcp = clock.within(Stage::Connect, dialled).await?;
-                match (&inner.route, target.tls) {
+                match (&host.route, target.tls) {
                     (Route::Tcp { tls: Some(tls) }, true) => {
                         let tls = clock.within(Stage::Tls, tls.negotiate(tcp)).await?;
                         Stream::TlsClient(Box::new(tls))
@@ -180,7 +204,7 @@ impl Connector {
                 .send(stream)
                 .await
                 .map_err(|e| ConnectError::Protocol {
-                    at: Arc::clone(&inner.at),
+                    at: Arc::clone(&host.at),
                     stage: Stage::Cancel,
                     reason: format!("the connection was lost: {e}"),
                     lost: true,
@@ -197,26 +221,22 @@ impl Inner {
         resolver: &Resolver,
     ) -> Result<Self, UpstreamError> {
         let upstream = &database.upstream;
-        let at = Arc::new(Endpoint {
-            entry: database.name.clone(),
-            host: upstream.host.clone(),
-            port: upstream.port,
-        });
-        let route = if upstream.host.starts_with('/') {
-            let file = format!(".s.PGSQL.{}", upstream.port);
-            let path = PathBuf::from(&upstream.host).join(file);
-            Route::Unix { path }
-        } else if upstream.tls_mode == TlsMode::Disable {
-            Route::Tcp { tls: None }
-        } else {
-            let ca = upstream.tls_ca_secret_ref.as_ref();
-            let tls = Tls::new(&at, upstream.tls_mode, ca, secrets)?;
-            Route::Tcp { tls: Some(tls) }
-        };
+        let hosts = upstream
+            .hosts()
+            .enumerate()
+            .map(|(index, host)| Host::new(index, &host, database, secrets))
+            .collect::<Result<Vec<_>, _>>()?;
+        // A policy that resolves names one host at the least.
+        let at = hosts.first().map(|first| Arc::clone(&first.at));
+        let at = at.unwrap_or_default();
         let reference = upstream.credentials_secret_ref.clone();
         Ok(Self {
             at,
-            route,
+            hosts,
+            wanted: upstream.target_session_attrs,
+            last_good: AtomicUsize::new(0),
+            sites: Arc::default(),
+            watch: Arc::default(),
             resolver: resolver.clone(),
             credentials: Credentials::new(Arc::clone(secrets), reference),
             keys: KeyCache::default(),
@@ -225,143 +245,18 @@ impl Inner {
         })
     }
 
+    /// The upstream, for messages.
+    pub(super) fn at(&self) -> &Arc<Endpoint> {
+        &self.at
+    }
+
     fn clock(&self, deadline: Instant) -> Clock<'_> {
         Clock::new(&self.at, deadline)
     }
 
-    async fn connect(
-        &self,
-        request: &ConnectRequest<'_>,
-        clock: Clock<'_>,
-    ) -> Result<Established, ConnectError> {
-        let (database, role) = (request.database, request.role);
-        let message = startup::message(&self.at, database, role, request.parameters)?;
-        match &self.route {
-            Route::Unix { path } => {
-                let stream = clock.within(Stage::Connect, self.unix(path)).await?;
-                let address = Address::Unix(path.clone());
-                self.log_in(clock, role, &message, address, stream, Channel::Plain)
-                    .await
-            }
-            Route::Tcp { tls } => self.over_tcp(clock, role, &message, tls.as_ref()).await,
-        }
-    }
-
-    /// Address by address, until one is ready for queries or has given an answer that counts for all.
-    async fn over_tcp(
-        &self,
-        clock: Clock<'_>,
-        role: &str,
-        message: &[u8],
-        tls: Option<&Tls>,
-    ) -> Result<Established, ConnectError> {
-        let addresses = clock.within(Stage::Resolve, self.resolve()).await?;
-        let mut candidates = Candidates::new(addresses, self.at.port, self.patience);
-        let mut last: Option<ConnectError> = None;
-        loop {
-            let dialled = clock
-                .within(Stage::Connect, async { Ok(candidates.next().await) })
-                .await;
-            let dialled = dialled.map_err(|e| e.having_tried(candidates.failed()))?;
-            let Some((address, tcp)) = dialled else {
-                // They may all have moved.
-                self.resolver.forget(&self.at.host);
-                let attempts = candidates.failed();
-                return Err(match last {
-                    Some(error) => error.having_tried(attempts),
-                    None => ConnectError::Unreachable {
-                        at: Arc::clone(&self.at),
-                        attempts: attempts.to_vec(),
-                    },
-                });
-            };
-            let share = clock.share(candidates.left());
-            match self
-                .over_socket(share, role, message, tls, address, tcp)
-                .await
-            {
-                Err(e) if e.speaks_of_one_address() && candidates.left() > 0 => {
-                    candidates.fail(address, e.reason());
-                    last = Some(e);
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn over_socket(
-        &self,
-        clock: Clock<'_>,
-        role: &str,
-        message: &[u8],
-        tls: Option<&Tls>,
-        address: SocketAddr,
-        tcp: TcpStream,
-    ) -> Result<Established, ConnectError> {
-        let (stream, channel) = match tls {
-            None => (Stream::Tcp(tcp), Channel::Plain),
-            Some(tls) => {
-                let stream = clock.within(Stage::Tls, tls.negotiate(tcp)).await?;
-                let certificates = stream.get_ref().1.peer_certificates();
-                let end_point = certificates
-                    .and_then(<[_]>::first)
-                    .and_then(|certificate| tls_server_end_point(certificate));
-                (Stream::TlsClient(Box::new(stream)), Channel::Tls(end_point))
-            }
-        };
-        self.log_in(clock, role, message, Address::Tcp(address), stream, channel)
-            .await
-    }
-
-    async fn log_in(
-        &self,
-        clock: Clock<'_>,
-        role: &str,
-        message: &[u8],
-        addr: Address,
-        stream: Stream,
-        channel: Channel,
-    ) -> Result<Established, ConnectError> {
-        let tls = stream.is_tls();
-        let mut wire = Wire::new(stream);
-        let startup = Startup::new(&self.at, &mut wire);
-        let authentication =
-            Authentication::new(&self.at, role, &self.credentials, &self.keys, channel);
-        let run = startup.run(message, authentication);
-        let greeting = clock.within(Stage::Authenticate, run).await?;
-        let cancel = greeting.key.map(|key| CancelTarget { addr, tls, key });
-        let (stream, leftover) = wire.into_parts();
-        Ok(Established {
-            stream,
-            parameters: greeting.parameters,
-            pid: cancel.as_ref().and_then(CancelTarget::pid),
-            cancel,
-            notices: greeting.notices,
-            leftover,
-        })
-    }
-
-    async fn resolve(&self) -> Result<Vec<std::net::IpAddr>, ConnectError> {
-        let found = self.resolver.lookup(&self.at.host).await;
-        found.map_err(|reason| ConnectError::Resolve {
-            at: Arc::clone(&self.at),
-            reason,
-        })
-    }
-
-    async fn unix(&self, path: &PathBuf) -> Result<Stream, ConnectError> {
-        let stream = UnixStream::connect(path).await;
-        stream
-            .map(Stream::Unix)
-            .map_err(|e| self.unreachable(path.display().to_string(), &e))
-    }
-
-    fn unreachable(&self, address: String, error: &std::io::Error) -> ConnectError {
-        let reason = error.to_string();
-        ConnectError::Unreachable {
-            at: Arc::clone(&self.at),
-            attempts: vec![Attempt { address, reason }],
-        }
+    /// The host of this number; of a revision that had more, the first.
+    fn host(&self, index: usize) -> &Host {
+        self.hosts.get(index).unwrap_or(&self.hosts[0])
     }
 }
 

@@ -7,19 +7,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_crds::kinds::TargetSessionAttrs;
 use thiserror::Error;
 
 use super::server_error::ErrorFields;
 
 /// Which upstream an error speaks of: the policy's entry, and what it dials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// The name of the entry in `spec.databases`.
     pub entry: String,
     /// `upstream.host`, as written.
     pub host: String,
-    /// `upstream.port`.
+    /// Its port.
     pub port: u16,
+    /// Whether it is one of `upstream.hosts`.
+    pub listed: bool,
 }
 
 impl Endpoint {
@@ -28,15 +31,31 @@ impl Endpoint {
     pub fn field(&self, path: &str) -> String {
         format!("databases[{}].{path}", self.entry)
     }
+
+    /// The field that names the host.
+    #[must_use]
+    pub fn host_field(&self) -> String {
+        self.field(if self.listed {
+            "upstream.hosts"
+        } else {
+            "upstream.host"
+        })
+    }
+
+    /// Host and port, as they are written.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "upstream [{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "upstream {}:{}", self.host, self.port)
-        }
+        write!(f, "upstream {}", self.place())
     }
 }
 
@@ -80,7 +99,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, Error)]
 pub enum UpstreamError {
     /// `upstream.host` is neither an address, a socket directory, nor a DNS name.
-    #[error("{}: {host:?} is not a host name, an IP address or an absolute socket directory: {reason}", at.field("upstream.host"))]
+    #[error("{}: {host:?} is not a host name, an IP address or an absolute socket directory: {reason}", at.host_field())]
     Host {
         /// The upstream.
         at: Arc<Endpoint>,
@@ -135,7 +154,7 @@ pub enum ConnectError {
         attempts: Vec<Attempt>,
     },
     /// The host name has no address.
-    #[error("{at}: the name cannot be resolved: {reason}; check {}", at.field("upstream.host"))]
+    #[error("{at}: the name cannot be resolved: {reason}; check {}", at.host_field())]
     Resolve {
         /// The upstream.
         at: Arc<Endpoint>,
@@ -143,12 +162,27 @@ pub enum ConnectError {
         reason: String,
     },
     /// No address accepted a connection.
-    #[error("{at}: no address accepts connections{}; check that the server runs, and {} and {}", Tried(attempts), at.field("upstream.host"), at.field("upstream.port"))]
+    #[error("{at}: no address accepts connections{}; check that the server runs, and {} and {}", Tried(attempts), at.host_field(), at.field("upstream.port"))]
     Unreachable {
         /// The upstream.
         at: Arc<Endpoint>,
         /// Every address, with its reason.
         attempts: Vec<Attempt>,
+    },
+    /// None of the hosts takes connections and is what `targetSessionAttrs` asks for.
+    #[error(
+        "databases[{}].upstream: none of its servers will do{}; check that one runs{}, and {}",
+        at.entry, Tried(attempts), Wanted(at, *wanted), at.host_field()
+    )]
+    NoHost {
+        /// The first of them.
+        at: Arc<Endpoint>,
+        /// What is asked of them.
+        wanted: TargetSessionAttrs,
+        /// Every host, with what became of it.
+        attempts: Vec<Attempt>,
+        /// Whether one may do soon: it is starting, or is not yet what it may become.
+        soon: bool,
     },
     /// TLS was refused, or the certificate is not the right one.
     #[error("{at}: TLS failed: {reason}")]
@@ -175,7 +209,7 @@ pub enum ConnectError {
         fields: ErrorFields,
     },
     /// What answers does not speak the protocol, or closed the connection in the middle of it.
-    #[error("{at}: protocol error while {stage}: {reason}; check that {} and {} name a PostgreSQL server", at.field("upstream.host"), at.field("upstream.port"))]
+    #[error("{at}: protocol error while {stage}: {reason}; check that {} and {} name a PostgreSQL server", at.host_field(), at.field("upstream.port"))]
     Protocol {
         /// The upstream.
         at: Arc<Endpoint>,
@@ -212,6 +246,7 @@ impl ConnectError {
             Self::DeadlineExceeded { at, .. }
             | Self::Resolve { at, .. }
             | Self::Unreachable { at, .. }
+            | Self::NoHost { at, .. }
             | Self::Tls { at, .. }
             | Self::Authentication { at, .. }
             | Self::Server { at, .. }
@@ -232,7 +267,7 @@ impl ConnectError {
             | Self::Protocol { reason, .. }
             | Self::Request { reason, .. }
             | Self::Credentials { reason, .. } => reason.clone(),
-            Self::Unreachable { attempts, .. } => {
+            Self::Unreachable { attempts, .. } | Self::NoHost { attempts, .. } => {
                 let last = attempts.last();
                 last.map_or_else(String::new, |attempt| attempt.reason.clone())
             }
@@ -247,6 +282,32 @@ impl ConnectError {
         self
     }
 
+    /// What became of a whole host, for a list of hosts.
+    pub(super) fn reason_of_host(&self) -> String {
+        match self {
+            Self::Unreachable { attempts, .. } if attempts.len() > 1 => {
+                let each = attempts.iter();
+                let each = each.map(|one| format!("{}: {}", one.address, one.reason));
+                each.collect::<Vec<_>>().join(", ")
+            }
+            other => other.reason(),
+        }
+    }
+
+    /// Whether another host of the list may do better, as libpq has it.
+    pub(super) fn speaks_of_one_host(&self) -> bool {
+        matches!(self, Self::Resolve { .. }) || self.speaks_of_one_address()
+    }
+
+    /// Whether the same host may do better in a moment: it is starting.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Server { fields, .. } => fields.sqlstate() == Some("57P03"),
+            Self::NoHost { soon, .. } => *soon,
+            _ => false,
+        }
+    }
+
     /// Whether another address of the same host may do better: the server there is gone, hangs, or is still starting
     /// (SQLSTATE 57P03), as against having given an answer that counts for all.
     #[must_use]
@@ -256,11 +317,26 @@ impl ConnectError {
             Self::Protocol { lost, .. } => *lost,
             Self::Server { fields, .. } => fields.sqlstate() == Some("57P03"),
             Self::Resolve { .. }
+            | Self::NoHost { .. }
             | Self::Tls { .. }
             | Self::Authentication { .. }
             | Self::Request { .. }
             | Self::Credentials { .. } => false,
         }
+    }
+}
+
+/// ` and is what databases[main].upstream.targetSessionAttrs = ReadWrite asks for`, or nothing.
+struct Wanted<'a>(&'a Endpoint, TargetSessionAttrs);
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at, wanted) = self;
+        if wanted.is_any() {
+            return Ok(());
+        }
+        let field = at.field("upstream.targetSessionAttrs");
+        write!(f, " and is what {field} = {wanted} asks for")
     }
 }
 

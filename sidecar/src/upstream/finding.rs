@@ -3,6 +3,7 @@
 //! Lives here: pure judgement of a [`ProbeReport`] against the policy's entry. May not live here: asking.
 
 use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::kinds::TargetSessionAttrs;
 
 use super::probe::ProbeReport;
 use crate::policy::{Diagnostic, Severity};
@@ -103,11 +104,17 @@ impl Judge<'_> {
     }
 
     fn standby(&self) -> Option<Diagnostic> {
-        self.report.server.standby.then(|| {
+        use TargetSessionAttrs as T;
+        let upstream = &self.database.upstream;
+        let meant = matches!(
+            upstream.target_session_attrs,
+            T::ReadOnly | T::Standby | T::PreferStandby
+        );
+        (self.report.server.standby && !meant).then(|| {
             self.warning(
-                "upstream.host",
+                upstream.host_field(),
                 "Standby",
-                "the server is a standby: it refuses every write\nname the primary, unless only reading is meant".to_owned(),
+                "the server is a standby: it refuses every write\nname the primary, or set upstream.targetSessionAttrs to Primary or ReadWrite where several servers may be it, to Standby or ReadOnly where only reading is meant".to_owned(),
             )
         })
     }
@@ -231,6 +238,23 @@ mod tests {
                 found[0]
             );
             assert_eq!(found[0].severity, Severity::Warning);
+        }
+    }
+
+    #[test]
+    fn a_standby_that_is_meant_is_no_finding() {
+        use TargetSessionAttrs as T;
+        let mut report = harmless();
+        report.server.standby = true;
+        for (wanted, told) in [
+            (T::Any, 1),
+            (T::ReadOnly, 0),
+            (T::Standby, 0),
+            (T::PreferStandby, 0),
+        ] {
+            let mut database = fixtures::database("main", 5432);
+            database.upstream.target_session_attrs = wanted;
+            assert_eq!(findings(&report, &database).len(), told, "{wanted}");
         }
     }
 

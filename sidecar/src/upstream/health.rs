@@ -42,6 +42,7 @@ impl Health {
             ConnectError::DeadlineExceeded { .. }
             | ConnectError::Resolve { .. }
             | ConnectError::Unreachable { .. }
+            | ConnectError::NoHost { .. }
             | ConnectError::Tls { .. }
             | ConnectError::Protocol { .. } => "the upstream cannot be reached",
         };

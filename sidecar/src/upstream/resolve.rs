@@ -5,13 +5,16 @@
 //! is tried when.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+    ResolverOpts,
+};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
@@ -74,6 +77,24 @@ impl Resolver {
         Self::build(Ok((config, ResolverOpts::default())))
     }
 
+    /// These name servers, asked over UDP, and over TCP where an answer is too long for that; the system's settings where there
+    /// are none. Names are looked up as they are, without a search list.
+    #[must_use]
+    pub fn asking(servers: &[SocketAddr]) -> Self {
+        if servers.is_empty() {
+            return Self::system();
+        }
+        let server = |address: &SocketAddr| {
+            let ways = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut way| {
+                way.port = address.port();
+                way
+            });
+            NameServerConfig::new(address.ip(), true, ways.into())
+        };
+        let servers = servers.iter().map(server).collect();
+        Self::with_config(ResolverConfig::from_parts(None, Vec::new(), servers))
+    }
+
     /// The same look-ups, but for these hosts, whose addresses are given.
     #[must_use]
     pub fn with_pins(self, pins: &[Pin]) -> Self {
@@ -124,13 +145,29 @@ impl Resolver {
         if is_localhost(host) {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
+        let (addresses, _) = self.ask(host).await?;
+        Ok(interleave(addresses.into_iter()))
+    }
+
+    /// Every address that DNS gives for `host`, and until when that holds.
+    ///
+    /// # Errors
+    /// As [`Resolver::lookup`].
+    pub(super) async fn ask(&self, host: &str) -> Result<(Vec<IpAddr>, Instant), String> {
         let dns = self.dns.as_ref().as_ref().map_err(Clone::clone)?;
         let answer = dns.lookup_ip(host).await.map_err(|e| describe(&e))?;
-        let addresses = interleave(answer.into_iter());
+        let until = answer.valid_until();
+        let addresses: Vec<IpAddr> = answer.into_iter().collect();
         if addresses.is_empty() {
             return Err("the name exists and has no address".to_owned());
         }
-        Ok(addresses)
+        Ok((addresses, until))
+    }
+
+    /// Whether it is DNS that says what the addresses of `host` are.
+    pub(super) fn asks_for(&self, host: &str) -> bool {
+        let known = literal(host).is_some() || is_localhost(host) || host.starts_with('/');
+        !known && self.pinned(host).is_none()
     }
 
     fn pinned(&self, host: &str) -> Option<&Vec<IpAddr>> {

@@ -211,6 +211,42 @@ impl<'a> Startup<'a> {
     }
 }
 
+/// Asks a server that is ready for one value, as text, and goes on until it is ready again. Not cancel-safe: the connection is
+/// useless then.
+pub(super) async fn ask(
+    at: &Arc<Endpoint>,
+    wire: &mut Wire,
+    sql: &str,
+) -> Result<String, ConnectError> {
+    let mut asking = Startup::new(at, wire);
+    let mut query = BytesMut::new();
+    frontend::query(sql, &mut query).map_err(|_| asking.protocol("a question cannot be sent"))?;
+    asking.send(&query).await?;
+    let mut answer = String::new();
+    loop {
+        let Message { tag, body } = asking.next().await?;
+        match tag {
+            b'D' => {
+                let value = first_column(body);
+                answer = value.ok_or_else(|| asking.protocol("a DataRow is malformed"))?;
+            }
+            b'T' | b'C' | b'S' => {}
+            b'Z' => return Ok(answer),
+            other => return Err(asking.unexpected(other, "in answer to a question")),
+        }
+    }
+}
+
+/// The first value of a `DataRow`, as text; empty where it is null.
+fn first_column(mut row: Bytes) -> Option<String> {
+    let columns = row.try_get_i16().ok()?;
+    let length = row.try_get_i32().ok()?;
+    let length = usize::try_from(length).unwrap_or(0);
+    (columns > 0).then_some(())?;
+    let value = row.get(..length)?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +256,7 @@ mod tests {
             entry: "main".to_owned(),
             host: "db.internal".to_owned(),
             port: 5432,
+            listed: false,
         })
     }
 

@@ -202,7 +202,7 @@ impl Tls {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             ) => format!(
                 "{cause}: set {} to a name that the certificate has, or {mode} to VerifyCa",
-                self.at.field("upstream.host")
+                self.at.host_field()
             ),
             // The second: an authority of the same name with another key, as after its renewal.
             rustls::Error::InvalidCertificate(

@@ -17,7 +17,7 @@ use crate::breaker::{Refused, charge, seconds};
 use crate::factory::fairness::{Limiter, Permit};
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::lane::Lane;
-use crate::factory::server::Server;
+use crate::factory::server::{Server, Terms};
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
@@ -145,6 +145,7 @@ impl Entry {
         self.metrics
             .connect_seconds
             .observe(began.elapsed().as_secs_f64());
+        let standby = established.in_hot_standby();
         let mut inbox = Inbox::new(worker.slab.clone());
         inbox.preload(&established.leftover);
         let backend = Backend::new(
@@ -158,19 +159,21 @@ impl Entry {
             self.greetings
                 .keep_plain(&lane.database, &lane.role, reported);
         }
-        let expires = force
-            .settings
-            .timeouts
-            .lifetime
-            .map(|age| began + worker.jitter.shorten(age));
+        let lifetime = force.settings.timeouts.lifetime;
+        let terms = Terms {
+            expires: lifetime.map(|age| began + worker.jitter.shorten(age)),
+            epoch: force.epoch,
+            standby,
+            standing: established.standing,
+            wanted: force.settings.upstream.target_session_attrs,
+        };
         Ok(Server::new(
             established.stream,
             inbox,
             backend,
             permit,
             Arc::clone(&self.metrics),
-            expires,
-            force.epoch,
+            terms,
         ))
     }
 }

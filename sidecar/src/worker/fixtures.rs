@@ -20,7 +20,7 @@ use super::{Entry, Worker};
 use crate::factory::fairness::Permit;
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
-use crate::factory::server::{Owned, Server, Spare};
+use crate::factory::server::{Owned, Server, Spare, Terms};
 use crate::force::{DatabaseForce, Force};
 use crate::identity::{Issuer, Presented, UserContext, UserId, Verifier};
 use crate::policy::fixtures;
@@ -150,8 +150,10 @@ impl Stage {
             Backend::new(None, None, start, Vec::new()),
             permit,
             Arc::clone(&self.entry.metrics),
-            None,
-            self.entry.force().epoch,
+            Terms {
+                epoch: self.entry.force().epoch,
+                ..Terms::default()
+            },
         );
         (server, Peer(theirs))
     }

@@ -11,13 +11,13 @@ use rustix::process::Signal;
 use crate::processes::Running;
 use crate::{PATIENCE, programs, wait};
 
-pub(super) fn launch(data: &Path, socket: &Path, port: u16) -> Running {
+pub(super) fn launch(data: &Path, socket: &Path, address: &str, port: u16) -> Running {
     let log = std::fs::File::create(data.join("log")).unwrap();
     let mut command = Command::new(programs::postgresql("postgres"));
     as_postgres(&mut command)
         .arg("-D")
         .arg(data)
-        .args(["-p", &port.to_string(), "-k"])
+        .args(["-h", address, "-p", &port.to_string(), "-k"])
         .arg(socket)
         .stdout(log.try_clone().unwrap())
         .stderr(log);
@@ -25,7 +25,16 @@ pub(super) fn launch(data: &Path, socket: &Path, port: u16) -> Running {
 }
 
 /// The process once it accepts connections, or none if it ended instead.
-pub(super) fn accepting(mut process: Running, socket: &Path, port: u16) -> Option<Running> {
+pub(super) fn accepting(process: Running, socket: &Path, port: u16) -> Option<Running> {
+    answering(process, socket, port, 0)
+}
+
+/// The same once it turns everybody away, as a server does that is starting.
+pub(super) fn rejecting(process: Running, socket: &Path, port: u16) -> Option<Running> {
+    answering(process, socket, port, 1)
+}
+
+fn answering(mut process: Running, socket: &Path, port: u16, answer: i32) -> Option<Running> {
     wait::blocking(PATIENCE, || {
         if process.exited().is_some() {
             return Some(false);
@@ -35,8 +44,8 @@ pub(super) fn accepting(mut process: Running, socket: &Path, port: u16) -> Optio
             .arg(socket)
             .status()
             .unwrap()
-            .success();
-        ready.then_some(true)
+            .code();
+        (ready == Some(answer)).then_some(true)
     })
     .unwrap_or_default()
     .then_some(process)

@@ -17,11 +17,13 @@ use crate::{PATIENCE, programs};
 const HBA: &str = "
 local   all postgres              trust
 local   all all                   scram-sha-256
+local   replication postgres      trust
 host    all chat_md5   127.0.0.1/32 md5
 host    all chat_clear 127.0.0.1/32 password
 hostssl all chat_tls   127.0.0.1/32 scram-sha-256
 host    all chat_tls   127.0.0.1/32 reject
 host    all all        127.0.0.1/32 scram-sha-256
+host    all all        ::1/128      scram-sha-256
 ";
 
 /// Roles, and the database that every test gets a copy of.
@@ -53,7 +55,7 @@ pub(super) fn template() -> &'static Template {
         ));
         let authority = configure(&data);
         let port = free_port();
-        let mut process = accepting(launch(&data, &parent, port), &parent, port)
+        let mut process = accepting(launch(&data, &parent, "127.0.0.1", port), &parent, port)
             .expect("PostgreSQL starts on its new folder");
         let script = parent.join("schema.sql");
         std::fs::write(&script, SCHEMA.replace("$PASSWORD", PASSWORD)).unwrap();

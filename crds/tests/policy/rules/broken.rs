@@ -1,6 +1,6 @@
 //! Policies that break one rule each.
 
-use super::parts::{JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUST, TRUSTED};
+use super::parts::{HOSTS, JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUST, TRUSTED};
 
 /// A rule, and changes to the sound policy that break it.
 pub(super) type Case = (&'static str, &'static [(&'static str, &'static str)]);
@@ -272,6 +272,81 @@ pub(super) const BROKEN: &[Case] = &[
         &[
             ("databases/0/protocol", "Redis"),
             ("databases/0/session/userParameter", "app.user_id"),
+        ],
+    ),
+    (
+        "NotForProtocol",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/upstream", HOSTS),
+            ("databases/0/upstream/targetSessionAttrs", "Primary"),
+            ("databases/0/session/parameters", "{work_mem: 8MB}"),
+        ],
+    ),
+    ("UpstreamHost", &[("databases/0/upstream/host", "null")]),
+    (
+        "UpstreamHost",
+        &[
+            ("databases/0/upstream", HOSTS),
+            ("databases/0/upstream/host", "db.internal"),
+        ],
+    ),
+    (
+        "UpstreamHost",
+        &[(
+            "environments",
+            "[{name: staging, databases: [{name: main, upstream: {host: c.internal, hosts: [{host: a.internal}, {host: b.internal}]}}]}]",
+        )],
+    ),
+    (
+        "HostTwice",
+        &[
+            ("databases/0/upstream", HOSTS),
+            (
+                "databases/0/upstream/hosts",
+                "[{host: a.internal}, {host: a.internal, port: 5432}]",
+            ),
+        ],
+    ),
+    (
+        "HostPorts",
+        &[
+            ("databases/0/upstream", HOSTS),
+            (
+                "databases/0/upstream/hosts",
+                "[{host: a.internal}, {host: a.internal, port: 5433}]",
+            ),
+        ],
+    ),
+    (
+        "SessionParameter",
+        &[(
+            "databases/0/session/parameters",
+            "{'a b': x, .c: x, bulkhead.user: x, ROLE: x, options: x}",
+        )],
+    ),
+    (
+        "SessionParameter",
+        &[
+            ("databases/0/session/userParameter", "app.user_id"),
+            (
+                "databases/0/session/parameters",
+                "{App.User_Id: x, work_mem: 1MB, Work_Mem: 2MB}",
+            ),
+        ],
+    ),
+    (
+        "SessionParameter",
+        &[("databases/0/session/parameters", "{app.x: \"a\\0\"}")],
+    ),
+    (
+        "NeverWrites",
+        &[
+            ("databases/0/upstream/targetSessionAttrs", "ReadWrite"),
+            (
+                "databases/0/session/parameters",
+                "{default_transaction_read_only: 'on'}",
+            ),
         ],
     ),
     ("NeverOff", &[("databases/0/timeouts/connect", "0s")]),

@@ -9,6 +9,7 @@ pub(super) const TAKING_OVER: (&str, &str) = (
     "[{name: chat, listen: {takesOver: http}, upstream: {port: 8000}, timeouts: {handshake: 20s}}]",
 );
 pub(super) const SECOND: &str = "{name: second, protocol: PostgreSQL, listen: {port: 6544}, upstream: {host: db.internal, database: other, credentialsSecretRef: {name: chat-db}}}";
+pub(super) const HOSTS: &str = "{hosts: [{host: a.internal}, {host: b.internal}], database: chat, credentialsSecretRef: {name: chat-db}}";
 pub(super) const JWT: (&str, &str) = (
     "identity",
     "{source: Jwt, jwt: {audiences: [chat], jwks: {uri: 'https://idp.example/jwks'}}}",

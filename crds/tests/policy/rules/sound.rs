@@ -1,6 +1,6 @@
 //! Policies that come close, and break none.
 
-use super::parts::{JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUSTED};
+use super::parts::{HOSTS, JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUSTED};
 
 /// Close to the line, and on its right side.
 pub(super) const SOUND: &[&[(&str, &str)]] = &[
@@ -70,6 +70,26 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         "databases/0/upstream/host",
         "chat.abc.eu-west-1.rds.amazonaws.com",
     )],
+    &[("databases/0/upstream", HOSTS)],
+    &[
+        ("databases/0/upstream/targetSessionAttrs", "Standby"),
+        (
+            "databases/0/session/parameters",
+            "{statement_timeout: 5s, search_path: 'app, public', app.tenant: acme, default_transaction_read_only: 'on'}",
+        ),
+    ],
+    // What an overlay writes takes the place of what the base has.
+    &[(
+        "environments",
+        "[{name: staging, databases: [{name: main, upstream: {hosts: [{host: a.internal}, {host: b.internal}]}}]}]",
+    )],
+    &[
+        ("databases/0/upstream", HOSTS),
+        (
+            "environments",
+            "[{name: staging, databases: [{name: main, upstream: {host: c.internal}}]}]",
+        ),
+    ],
     &[("injection", "{missed: Evict}"), ("mode", "Audit")],
     &[("injection", "{missed: Report}")],
     &[

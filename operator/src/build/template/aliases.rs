@@ -23,15 +23,12 @@ pub(super) fn of(rendering: &Rendering<'_>) -> Vec<HostAlias> {
         if told_by_env(rendering, database, address) {
             continue;
         }
-        let host = &database.upstream.host;
-        let spelled = spellings(
-            host,
-            namespace(rendering),
-            &rendering.sidecar.cluster_domain,
-        );
-        let new = spelled
-            .into_iter()
-            .filter(|name| known.insert(name.clone()));
+        let domain = &rendering.sidecar.cluster_domain;
+        let spelled = database
+            .upstream
+            .hosts()
+            .flat_map(|it| spellings(&it.host, namespace(rendering), domain));
+        let new = spelled.filter(|name| known.insert(name.clone()));
         names.entry(address).or_default().extend(new);
     }
     names

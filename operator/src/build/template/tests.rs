@@ -258,6 +258,21 @@ fn a_name_is_led_to_the_listener_s_address() {
 }
 
 #[test]
+fn every_host_of_a_list_leads_to_the_one_listener() {
+    let spec = database(
+        "",
+        "hosts: [{host: db-0.example.org}, {host: db-1.example.org}, {host: 10.0.0.7}]",
+    );
+    let aliases = Case::of(&spec).render().spec.host_aliases.unwrap();
+    assert_eq!(aliases.len(), 1);
+    assert_eq!(aliases[0].ip, "127.0.0.1");
+    assert_eq!(
+        aliases[0].hostnames,
+        ["db-0.example.org", "db-1.example.org"]
+    );
+}
+
+#[test]
 fn a_listener_that_a_variable_leads_to_has_no_alias() {
     let env = |value: &str| format!("\n  inject: {{env: {{PGHOST: \"{value}\"}}}}");
     for (listen, value, aliased) in [

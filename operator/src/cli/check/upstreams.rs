@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::effective::{EffectiveDatabase, EffectiveHost};
 use bulkhead_crds::kinds::{Protocol, TlsMode};
 use bulkhead_crds::{load, resolve};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -50,22 +50,27 @@ pub(super) async fn all(file: &Path, environment: &str, secrets: Option<&Path>) 
     };
     let mut outcomes = Vec::new();
     for database in &effective.databases {
-        outcomes.push(reach(database, secrets).await);
+        for host in database.upstream.hosts() {
+            outcomes.push(reach(database, &host, secrets).await);
+        }
     }
     outcomes
 }
 
-async fn reach(database: &EffectiveDatabase, secrets: Option<&Path>) -> Outcome {
-    let upstream = &database.upstream;
+async fn reach(
+    database: &EffectiveDatabase,
+    upstream: &EffectiveHost,
+    secrets: Option<&Path>,
+) -> Outcome {
     let check = format!("upstream {}", database.name);
     if database.protocol != Protocol::PostgreSQL {
         return Outcome::skipped(check, format!("{:?} is not probed", database.protocol), "");
     }
-    let options = match options(database, secrets) {
+    let options = match options(database, upstream, secrets) {
         Ok(options) => options,
         Err((message, hint)) => return Outcome::failed(check, message, hint),
     };
-    let at = format!("{}:{}", upstream.host, upstream.port);
+    let at = upstream.to_string();
     let began = Instant::now();
     match tokio::time::timeout(database.timeouts.connect, ask(options)).await {
         Ok(Ok(version)) => {
@@ -107,11 +112,12 @@ type Missing = (String, String);
 
 fn options(
     database: &EffectiveDatabase,
+    at: &EffectiveHost,
     secrets: Option<&Path>,
 ) -> Result<PgConnectOptions, Missing> {
     let upstream = &database.upstream;
     let mut options = PgConnectOptions::new_without_pgpass()
-        .port(upstream.port)
+        .port(at.port)
         .application_name("bulkhead-operator check")
         .ssl_mode(match upstream.tls_mode {
             TlsMode::Disable => PgSslMode::Disable,
@@ -119,9 +125,9 @@ fn options(
             TlsMode::VerifyCa => PgSslMode::VerifyCa,
             TlsMode::VerifyFull => PgSslMode::VerifyFull,
         });
-    options = match upstream.host.strip_prefix('/') {
-        Some(_) => options.socket(&upstream.host),
-        None => options.host(&upstream.host),
+    options = match at.host.strip_prefix('/') {
+        Some(_) => options.socket(&at.host),
+        None => options.host(&at.host),
     };
     if let Some(name) = &upstream.database {
         options = options.database(name);

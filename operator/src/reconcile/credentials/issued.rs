@@ -32,7 +32,7 @@ pub fn names(policy: &EffectivePolicy, template: &InjectionTemplate) -> Vec<Stri
     let mut found = Vec::new();
     for database in policy.databases.iter().filter(asks) {
         let address = database.listen.address.to_string();
-        found.push(database.upstream.host.clone());
+        found.extend(database.upstream.hosts().map(|it| it.host));
         let aliases = template.spec.host_aliases.iter().flatten();
         for alias in aliases.filter(|alias| alias.ip == address) {
             found.extend(alias.hostnames.iter().cloned());

@@ -87,6 +87,14 @@ impl Backend {
         &self.reported
     }
 
+    /// Whether the server says that it is a standby; `None` where it has said nothing of it.
+    #[must_use]
+    pub fn in_hot_standby(&self) -> Option<bool> {
+        let mut reported = self.reported.iter();
+        let found = reported.find(|(name, _)| **name == *"in_hot_standby");
+        found.map(|(_, value)| **value == *"on")
+    }
+
     /// The server has reported a parameter.
     pub fn report(&mut self, name: &str, value: &str) {
         if let Some((_, known)) = self.reported.iter_mut().find(|(n, _)| **n == *name) {

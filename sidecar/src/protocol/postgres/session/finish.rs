@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::restore::{self, RestoreError};
-use super::{Ending, Session, in_sql};
+use super::{Ending, Session, fail_over, in_sql};
 use crate::execution::ExecutionState;
 use crate::factory::cancels::Flight;
 use crate::factory::handover;
@@ -120,7 +120,7 @@ impl Session {
             }
             if closes {
                 drop(owned);
-            } else if owned.server.cancels.is_empty() {
+            } else if owned.server.cancels.is_empty() && !owned.server.doubted {
                 park(&self.entry, &self.factory, owned, Instant::now());
             } else {
                 send_home(self.home(), owned, false, false);
@@ -131,13 +131,16 @@ impl Session {
 }
 
 /// Puts a clean connection into its owner's pool, or gives it up for somebody who has less.
-pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, owned: Owned, now: Instant) {
+pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, mut owned: Owned, now: Instant) {
     let (epoch, tier) = {
         let force = entry.force_now();
         (force.epoch, force.tier())
     };
-    let server = &owned.server;
+    let server = &mut owned.server;
     if server.epoch != epoch || !server.is_young(now) || server.cancels.is_lost() {
+        return;
+    }
+    if server.is_retired() {
         return;
     }
     let limiter = &entry.limiter;
@@ -203,10 +206,11 @@ async fn restore_session(
         return Err(RestoreError::cancel_may_come());
     }
     if has_state {
-        restore::cleanse(server, deadline).await
+        restore::cleanse(server, deadline).await?;
     } else {
-        restore::rollback(server, deadline).await
+        restore::rollback(server, deadline).await?;
     }
+    fail_over::settle_doubt(server, deadline).await
 }
 
 /// Sends a cancel request for what the server still runs, if anything.

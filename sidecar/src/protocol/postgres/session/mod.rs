@@ -10,7 +10,8 @@
 //! [`in_sql`] is for clients that say in SQL who they work for;
 //! [`attach`] is where a session waits for a server connection, [`signed`] proves to that whose it is, [`clocks`] says what may take how long and
 //! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
-//! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone.
+//! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone,
+//! `fail_over` for one that is no longer the right one.
 
 pub mod aborted;
 pub mod attach;
@@ -21,6 +22,7 @@ pub mod cancel_key;
 pub mod client;
 pub mod clocks;
 pub mod extended;
+mod fail_over;
 pub mod finish;
 pub mod greetings;
 pub mod hold;

@@ -322,6 +322,7 @@ impl Session {
             self.statements.retire();
         }
         self.note_failure(code);
+        self.note_fail_over(code, fields.is_fatal());
         self.work.end(if self.clocks.cancelled {
             ExecutionState::Cancelled
         } else {

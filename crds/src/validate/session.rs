@@ -1,0 +1,93 @@
+//! Rules about the run-time parameters that a policy gives to server sessions.
+
+use super::rule::{Complaints, complain, database, per_database};
+use crate::effective::{EffectiveDatabase, EffectivePolicy};
+use crate::kinds::TargetSessionAttrs;
+
+/// What stands in a startup message without being a run-time parameter.
+const STARTUP: [&str; 4] = ["user", "database", "options", "replication"];
+
+/// What says whose session it is.
+const WHOSE: [&str; 2] = ["role", "session_authorization"];
+
+/// Bytes of a name: two identifiers and a dot.
+const LONGEST_NAME: usize = 127;
+
+pub(super) fn parameter(policy: &EffectivePolicy) -> Complaints {
+    let setting = policy.identity.trusted.as_ref();
+    let setting = setting.and_then(|trusted| trusted.setting.as_deref());
+    let mut complaints = Vec::new();
+    for one in &policy.databases {
+        for (name, value) in &one.parameters {
+            let fault = fault_of_name(one, setting, name).or_else(|| fault_of_value(value));
+            let path = format!("session.parameters.{name}");
+            complaints.extend(fault.map(|fault| complain(database(&one.name, &path), fault)));
+        }
+        let names: Vec<String> = one.parameters.keys().map(|it| it.to_lowercase()).collect();
+        let again = names
+            .iter()
+            .enumerate()
+            .find(|(at, name)| names[..*at].contains(name));
+        complaints.extend(again.map(|(_, name)| {
+            let fault =
+                format!("has `{name}` twice, for PostgreSQL does not tell case: leave one out");
+            complain(database(&one.name, "session.parameters"), fault)
+        }));
+    }
+    complaints
+}
+
+fn fault_of_name(one: &EffectiveDatabase, setting: Option<&str>, name: &str) -> Option<String> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let user = [one.user_parameter.as_deref(), setting];
+    if !is_name(name) {
+        Some(
+            "is no name of a run-time parameter: write one such as lock_timeout or app.tenant"
+                .to_owned(),
+        )
+    } else if user.into_iter().flatten().any(is) {
+        Some("is what the sidecar tells the user's id by: leave it out".to_owned())
+    } else if WHOSE.into_iter().any(is) {
+        Some(
+            "would change whose session it is: set the role by upstream.credentialsSecretRef"
+                .to_owned(),
+        )
+    } else if STARTUP.into_iter().any(is) {
+        Some("is no run-time parameter: write the parameters themselves, one an entry".to_owned())
+    } else if name.to_ascii_lowercase().starts_with("bulkhead.") {
+        Some("begins with `bulkhead.`, which never reaches the server: use a prefix of the application's".to_owned())
+    } else {
+        None
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let begins = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+    let is_part = |part: &str| {
+        part.as_bytes().first().is_some_and(begins) && part.as_bytes().iter().all(goes_on)
+    };
+    name.len() <= LONGEST_NAME && name.split('.').all(is_part)
+}
+
+fn fault_of_value(value: &str) -> Option<String> {
+    value
+        .contains('\0')
+        .then(|| "holds a zero byte, which PostgreSQL cannot take".to_owned())
+}
+
+/// Sessions that may not write by default, on servers that are taken only if they may.
+pub(super) fn never_writes(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let named = |name: &&String| name.eq_ignore_ascii_case("default_transaction_read_only");
+        let name = one.parameters.keys().find(named)?;
+        let value = one.parameters.get(name)?;
+        let on = ["on", "true", "yes", "1", "t", "y"]
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word));
+        let contradicts = on && one.upstream.target_session_attrs == TargetSessionAttrs::ReadWrite;
+        let message = "keeps sessions from writing, and targetSessionAttrs ReadWrite takes only servers where they may: write Primary or Any there, or leave it out";
+        let path = format!("session.parameters.{name}");
+        contradicts.then(|| complain(database(&one.name, &path), message))
+    })
+}
