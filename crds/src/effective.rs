@@ -204,6 +204,9 @@ pub struct EffectiveDatabase {
     /// The run-time parameters with which server connections are opened.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// The run-time parameters that clients may not set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed_parameters: Vec<String>,
 }
 
 /// `databases[].listen`, resolved.
@@ -216,6 +219,9 @@ pub struct EffectiveListen {
     pub port: u16,
     /// A directory for a Unix socket, beside the port.
     pub socket: Option<String>,
+    /// The user ids that may connect by the socket; empty: everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_uids: Vec<u32>,
     /// Where the certificate for clients that ask for TLS comes from; none: `SSLRequest` is answered `N`.
     pub tls: Option<ListenTls>,
     /// Keys `tls.crt` and `tls.key`, where `tls` is `Secret`.

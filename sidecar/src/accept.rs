@@ -106,6 +106,7 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
         tracing::debug!(%error, "a client's socket has gone");
         return;
     }
+    let peer = socket::peer_uid(&stream);
     let deadline = Instant::now() + LOGIN_LIMIT;
     let certificate = entries
         .iter()
@@ -113,6 +114,11 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
     let arrival = Box::pin(receive(stream, certificate.as_ref()));
     let login = match in_time(first, deadline, arrival).await {
         None => return,
+        // Whoever may not come in may not end what others do either.
+        Some(Arrival::Cancel(..)) if !entries.iter().any(|entry| lets_in(entry, peer)) => {
+            first.metrics.connection(ConnectionOutcome::Unauthenticated);
+            return;
+        }
         Some(Arrival::Cancel(key, stream)) => {
             first.metrics.connection(ConnectionOutcome::Cancel);
             let target = cancel_key::worker(key.process_id());
@@ -129,6 +135,10 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
         Box::pin(refuse_database(first, *login)).await;
         return;
     };
+    if !lets_in(entry, peer) {
+        Box::pin(refuse_uid(entry, peer, *login)).await;
+        return;
+    }
     entry.metrics.clients.seen();
     let force = entry.force();
     let proven = Box::pin(prove(&force, login));
@@ -171,6 +181,44 @@ fn entry_of<'a>(entries: &'a [Rc<Entry>], login: &Login) -> Option<&'a Rc<Entry>
     };
     let named = entries.iter().find(|entry| is_for(entry, Some(database)));
     named.or_else(|| entries.iter().find(|entry| is_for(entry, None)))
+}
+
+/// Whether a client of this user id may connect: by TCP, which knows none, everybody may.
+fn lets_in(entry: &Entry, peer: Option<Result<u32, std::io::ErrorKind>>) -> bool {
+    let force = entry.force_now();
+    let allowed = &force.settings.listen.allowed_uids;
+    match peer {
+        None => true,
+        Some(_) if allowed.is_empty() => true,
+        Some(Ok(uid)) => allowed.contains(&uid),
+        Some(Err(_)) => false,
+    }
+}
+
+/// The client's user id is none of those that the policy lets in.
+async fn refuse_uid(entry: &Entry, peer: Option<Result<u32, std::io::ErrorKind>>, login: Login) {
+    entry.metrics.connection(ConnectionOutcome::Unauthenticated);
+    let who = match peer {
+        Some(Ok(uid)) => format!("user id {uid}"),
+        _ => "a client whose user id is not known".to_owned(),
+    };
+    entry.metrics.clients.notice("uid", |upstream, left_out| {
+        tracing::warn!(
+            upstream,
+            who,
+            left_out,
+            "a client is refused: listen.allowedUids does not let it in"
+        );
+    });
+    let force = entry.force();
+    let allowed = &force.settings.listen.allowed_uids;
+    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    let field = force.name_field("listen.allowedUids", &allowed.join(", "));
+    let error = ErrorResponse::fatal(
+        SqlState::INVALID_AUTHORIZATION,
+        format!("{who} may not connect by this socket: {field}"),
+    );
+    send_fatal(login.stream, &error).await;
 }
 
 /// No entry of the listener is for the client's database.

@@ -294,6 +294,13 @@ impl DatabaseForce {
         own.into_iter().chain(setting)
     }
 
+    /// Whether clients may not change this parameter.
+    #[must_use]
+    pub fn fixes(&self, name: &str) -> bool {
+        let mut fixed = self.settings.fixed_parameters.iter();
+        fixed.any(|fixed| fixed.eq_ignore_ascii_case(name))
+    }
+
     /// A field of this entry as error messages name it, with its value, the environment and where the value came from:
     /// `databases[main].timeouts.statement = 30s (environment staging, from base)`.
     #[must_use]

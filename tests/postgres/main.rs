@@ -22,6 +22,7 @@ mod exhaustion;
 mod failover;
 mod fairness;
 mod faults;
+mod fixed_parameters;
 mod given_addresses;
 mod identity;
 mod in_sql;

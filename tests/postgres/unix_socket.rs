@@ -198,3 +198,36 @@ async fn another_folder_waits_for_a_restart() {
     .await;
     alice(&stage, &folder).await.run("SELECT 1").await;
 }
+
+#[tokio::test]
+async fn only_the_user_ids_that_the_policy_names_are_let_in() {
+    let own = rustix::process::geteuid().as_raw();
+    for (allowed, let_in) in [(own, true), (own + 1, false)] {
+        let folder = folder("socket");
+        let policy =
+            with_socket(&folder).database(&format!("listen: {{allowedUids: [{allowed}]}}"));
+        let stage = Stage::start(policy).await;
+        match connect(&config(&stage, &folder)).await {
+            Ok(session) => {
+                assert!(let_in, "{allowed}");
+                session.run("SELECT 1").await;
+            }
+            Err(error) => {
+                assert!(!let_in, "{allowed}: {error:?}");
+                let refusal = bulkhead_tests::refusal::Refusal::from(error);
+                assert_eq!(refusal.code, "28000");
+                let told = format!(
+                    "user id {own} may not connect by this socket: databases[main].listen.allowedUids = {allowed}"
+                );
+                assert!(refusal.message.contains(&told), "{refusal:?}");
+            }
+        }
+        // psql runs as another user where the tests run as root.
+        if rustix::process::geteuid().is_root() {
+            let said = psql(&stage, &folder, "").await;
+            assert!(said.errors.contains("user id 65534 may not connect"));
+        }
+        // The port beside the socket knows no user ids.
+        stage.user("bob").await.run("SELECT 1").await;
+    }
+}

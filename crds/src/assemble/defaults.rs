@@ -159,6 +159,7 @@ fn database(written: Database) -> EffectiveDatabase {
             .signing_key_secret_ref
             .map(|secret| with_key(secret, SIGNING_KEYS)),
         parameters: session.parameters.unwrap_or_default(),
+        fixed_parameters: session.fixed_parameters.unwrap_or_default(),
     }
 }
 
@@ -168,6 +169,7 @@ fn listen(written: Listen, port: u16) -> EffectiveListen {
         address: written.address.unwrap_or(LOOPBACK),
         port: written.port.unwrap_or(port),
         socket: written.socket,
+        allowed_uids: written.allowed_uids.unwrap_or_default(),
         tls: written.tls,
         tls_secret_ref: written.tls_secret_ref,
         auth_mode: auth.mode.unwrap_or(AuthMode::Trust),

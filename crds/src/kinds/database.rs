@@ -53,6 +53,10 @@ pub struct Listen {
     /// A folder for a Unix socket beside the port; the socket's name in it is the protocol's own (`.s.PGSQL.5432`). Default: none.
     #[schemars(length(min = 2, max = 90), regex(pattern = "^/[^\\x00]+$"))]
     pub socket: Option<String>,
+    /// The user ids that may connect by that socket, as the kernel knows them: those of the application's containers. The port beside it
+    /// does not ask for any. Default: everybody who may enter the folder.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
+    pub allowed_uids: Option<Vec<u32>>,
     /// The certificate for an application that insists on TLS: `Issued` (by the policy's own authority, for the upstream's name) or
     /// `Secret` (from `tlsSecretRef`). Default: no TLS on this side.
     pub tls: Option<ListenTls>,

@@ -100,4 +100,8 @@ pub struct Session {
     /// DISCARD ALL go back to; a client may set others over them. Default: none.
     #[schemars(extend("maxProperties" = 32), transform = super::bounds::bound_parameter_values)]
     pub parameters: Option<BTreeMap<String, String>>,
+    /// Run-time parameters that clients may not set, at their login or in SQL as far as its words show; `role` and
+    /// `session_authorization` may be among them. RESET is allowed. Default: none.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 127)), extend("x-kubernetes-list-type" = "set"))]
+    pub fixed_parameters: Option<Vec<String>>,
 }

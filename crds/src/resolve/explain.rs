@@ -198,6 +198,12 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
     rows.add(&at("listen.address"), listen.address);
     rows.add(&at("listen.port"), listen.port);
     rows.optional(&at("listen.socket"), listen.socket.as_ref());
+    let uids: Vec<String> = listen
+        .allowed_uids
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    rows.list(&at("listen.allowedUids"), Some(&uids));
     rows.optional(&at("listen.tls"), listen.tls);
     rows.secret(&at("listen.tlsSecretRef"), listen.tls_secret_ref.as_ref());
     rows.add(&at("listen.auth.mode"), listen.auth_mode);
@@ -263,6 +269,10 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
     for (name, value) in &database.parameters {
         rows.add(&at(&format!("session.parameters.{name}")), value);
     }
+    rows.list(
+        &at("session.fixedParameters"),
+        Some(&database.fixed_parameters),
+    );
 }
 
 fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {

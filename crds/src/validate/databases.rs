@@ -122,10 +122,11 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 
 /// What only PostgreSQL has.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
-    const POSTGRESQL_ONLY: [&str; 9] = [
+    const POSTGRESQL_ONLY: [&str; 10] = [
         "upstream.hosts",
         "upstream.targetSessionAttrs",
         "session.parameters",
+        "session.fixedParameters",
         "pool.mode",
         "timeouts.transaction",
         "timeouts.idleInTransaction",

@@ -112,6 +112,14 @@ fn share(one: &EffectiveDatabase, other: &EffectiveDatabase) -> bool {
         && one.upstream.database != other.upstream.database
 }
 
+pub(super) fn allowed_uids(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let unused = !one.listen.allowed_uids.is_empty() && one.listen.socket.is_none();
+        let message = "is asked of clients of the Unix socket alone, and there is none: add listen.socket, or leave it out";
+        unused.then(|| complain(database(&one.name, "listen.allowedUids"), message))
+    })
+}
+
 pub(super) fn any_port(policy: &EffectivePolicy) -> Complaints {
     let message = "0 is a different port at each start, which no application finds: write the port that it connects to";
     let databases = policy

@@ -76,6 +76,29 @@ fn fault_of_value(value: &str) -> Option<String> {
         .then(|| "holds a zero byte, which PostgreSQL cannot take".to_owned())
 }
 
+/// What clients may not set must be a parameter, and not the one by which they say who they work for.
+pub(super) fn fixed(policy: &EffectivePolicy) -> Complaints {
+    let setting = policy.identity.trusted.as_ref();
+    let setting = setting.and_then(|trusted| trusted.setting.as_deref());
+    let mut complaints = Vec::new();
+    for one in &policy.databases {
+        for name in &one.fixed_parameters {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            let fault = if !is_name(name) {
+                "is no name of a run-time parameter: write one such as lock_timeout or app.tenant"
+            } else if setting.is_some_and(is) || name.to_ascii_lowercase().starts_with("bulkhead.")
+            {
+                "is what clients name their user by: leave it out"
+            } else {
+                continue;
+            };
+            let path = database(&one.name, "session.fixedParameters");
+            complaints.push(complain(path, format!("`{name}` {fault}")));
+        }
+    }
+    complaints
+}
+
 /// Sessions that may not write by default, on servers that are taken only if they may.
 pub(super) fn never_writes(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {

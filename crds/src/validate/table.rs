@@ -83,6 +83,8 @@ pub static RULES: &[Rule] = &[
     rule("HostTwice", Error, Effective(hosts::twice)),
     rule("HostPorts", Warning, Effective(hosts::ports)),
     rule("SessionParameter", Error, Effective(session::parameter)),
+    rule("FixedParameter", Error, Effective(session::fixed)),
+    rule("AllowedUids", Warning, Effective(listeners::allowed_uids)),
     rule("NeverWrites", Error, Effective(session::never_writes)),
     rule("CaMissing", Error, Effective(databases::ca_missing)),
     rule("CaUnused", Warning, Effective(databases::ca_unused)),

@@ -73,7 +73,13 @@ fn what_a_policy_does_not_use_is_not_on_the_way_for_sidecars_that_do_not_know_it
     let text = Snapshot::of(resolve(&policy_but(&[]), "staging").expect("resolves"))
         .to_json()
         .expect("has a JSON form");
-    for field in ["otherHosts", "targetSessionAttrs", "parameters"] {
+    for field in [
+        "otherHosts",
+        "targetSessionAttrs",
+        "parameters",
+        "fixedParameters",
+        "allowedUids",
+    ] {
         assert!(!text.contains(field), "{field}: {text}");
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
             address: Ipv4Addr::LOCALHOST.into(),
             port,
             socket: None,
+            allowed_uids: Vec::new(),
             tls: None,
             tls_secret_ref: None,
             auth_mode: AuthMode::Trust,
@@ -117,5 +118,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         row_level_security: RowLevelSecurity::Parameter,
         signing_key_secret_ref: None,
         parameters: std::collections::BTreeMap::new(),
+        fixed_parameters: Vec::new(),
     }
 }

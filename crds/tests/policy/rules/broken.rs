@@ -340,6 +340,29 @@ pub(super) const BROKEN: &[Case] = &[
         &[("databases/0/session/parameters", "{app.x: \"a\\0\"}")],
     ),
     (
+        "FixedParameter",
+        &[(
+            "databases/0/session/fixedParameters",
+            "['a b', bulkhead.context]",
+        )],
+    ),
+    (
+        "FixedParameter",
+        &[
+            TRUSTED,
+            SCRAM,
+            ("identity/trusted/setting", "app.current_user_id"),
+            (
+                "databases/0/session/fixedParameters",
+                "[App.Current_User_Id]",
+            ),
+        ],
+    ),
+    (
+        "AllowedUids",
+        &[("databases/0/listen/allowedUids", "[1000]")],
+    ),
+    (
         "NeverWrites",
         &[
             ("databases/0/upstream/targetSessionAttrs", "ReadWrite"),

@@ -78,6 +78,17 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
             "{statement_timeout: 5s, search_path: 'app, public', app.tenant: acme, default_transaction_read_only: 'on'}",
         ),
     ],
+    &[
+        ("databases/0/session/userParameter", "app.user_id"),
+        (
+            "databases/0/session/fixedParameters",
+            "[statement_timeout, role, session_authorization, app.user_id]",
+        ),
+    ],
+    &[
+        ("databases/0/listen/socket", "/run/bulkhead"),
+        ("databases/0/listen/allowedUids", "[1000, 0]"),
+    ],
     // What an overlay writes takes the place of what the base has.
     &[(
         "environments",

@@ -71,6 +71,8 @@ impl SqlState {
     pub const INVALID_AUTHORIZATION: Self = Self(*b"28000");
     /// `invalid_password`.
     pub const INVALID_PASSWORD: Self = Self(*b"28P01");
+    /// `insufficient_privilege`.
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self(*b"42501");
     /// `syntax_error`.
     pub const SYNTAX_ERROR: Self = Self(*b"42601");
     /// `undefined_object`.

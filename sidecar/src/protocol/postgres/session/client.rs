@@ -57,6 +57,8 @@ impl Session {
             let step = if !self.local.is_normal() {
                 self.answer_locally(tag, header);
                 Step::Done
+            } else if let Some(step) = self.refuse_fixed(tag, header) {
+                step
             } else if self.in_sql.is_some() {
                 self.in_sql_message(tag, header)?
             } else {

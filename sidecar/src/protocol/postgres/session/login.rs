@@ -11,10 +11,12 @@ use bulkhead_crds::kinds::PoolMode;
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::super::handshake::Login;
 use super::super::message::{self, ParameterStatus, TransactionStatus};
+use super::super::statement_text::Sets;
 use super::aborted::Local;
 use super::backend::Rest;
 use super::baseline::{Settings, Value};
 use super::clocks::Clocks;
+use super::fixed::fixed_error;
 use super::greetings::Reported;
 use super::hold::Hold;
 use super::in_sql::InSql;
@@ -236,6 +238,12 @@ fn baseline_of(force: &DatabaseForce, login: &Login) -> Result<Settings, ErrorRe
     }
     let mut baseline = Settings::new();
     for (name, value) in &login.parameters {
+        if force.fixes(name) {
+            return Err(ErrorResponse {
+                severity: Severity::Fatal,
+                ..fixed_error(force, &Sets::Parameter(name.clone()))
+            });
+        }
         if !attach::may_be_baseline(force, name) {
             return Err(ErrorResponse::fatal(
                 SqlState::INVALID_PARAMETER_VALUE,

@@ -7,7 +7,7 @@
 //!
 //! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits;
 //! [`hold`] says when the client's messages do.
-//! [`in_sql`] is for clients that say in SQL who they work for;
+//! `fixed` refuses what the policy does not let clients set; [`in_sql`] is for clients that say in SQL who they work for;
 //! [`attach`] is where a session waits for a server connection, [`signed`] proves to that whose it is, [`clocks`] says what may take how long and
 //! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
 //! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone,
@@ -24,6 +24,7 @@ pub mod clocks;
 pub mod extended;
 mod fail_over;
 pub mod finish;
+mod fixed;
 pub mod greetings;
 pub mod hold;
 pub mod in_sql;

@@ -18,6 +18,7 @@ mod naming;
 mod normalize;
 mod reset;
 mod set;
+mod sets;
 mod statement;
 mod traits;
 mod transaction;
@@ -29,5 +30,6 @@ pub use naming::{Form, Hidden, Lasts, Mention, Name, Naming, NamingValue, read_n
 pub use normalize::{normalized, shows_parameter};
 pub use reset::{ResetStatement, ends_with_reset_all, parse_reset};
 pub use set::{SetStatement, parse_set};
+pub use sets::{Sets, sets_one_of};
 pub use traits::Traits;
 pub use transaction::{TransactionControl, transaction_control};

@@ -320,7 +320,7 @@ impl Session {
     }
 
     /// Answers a message with an error: at its place in the pipeline where a server is at work, else at once.
-    fn complain(&mut self, header: Header, error: ErrorResponse, simple: bool) -> Step {
+    pub(super) fn complain(&mut self, header: Header, error: ErrorResponse, simple: bool) -> Step {
         if self.is_free() {
             self.discard(header);
             self.fail_locally(&error, simple);
@@ -338,11 +338,10 @@ impl Session {
     /// An error of the sidecar's own, with no server at work: a transaction that has begun here has failed, and a batch is passed over.
     pub(super) fn fail_locally(&mut self, error: &ErrorResponse, simple: bool) {
         self.say(error);
-        let Some(in_sql) = self.in_sql.as_deref_mut() else {
-            return;
-        };
-        in_sql.portals.clear();
-        let open = in_sql.begun.take().is_some();
+        let open = self.in_sql.as_deref_mut().is_some_and(|in_sql| {
+            in_sql.portals.clear();
+            in_sql.begun.take().is_some()
+        });
         if simple {
             let status = if open {
                 TransactionStatus::Failed

@@ -68,9 +68,13 @@ impl Session {
     }
 
     /// A text that is too long to be judged.
-    pub(super) fn text_too_long(&self) -> ErrorResponse {
-        self.beyond_limit("the statement cannot be searched for user contexts: it is longer than")
-            .with_hint("Send values as parameters, or by COPY; or raise limits.memoryPerUser in the policy.")
+    pub(in super::super) fn text_too_long(&self) -> ErrorResponse {
+        self.beyond_limit(
+            "the statement cannot be searched for what it may not set: it is longer than",
+        )
+        .with_hint(
+            "Send values as parameters, or by COPY; or raise limits.memoryPerUser in the policy.",
+        )
     }
 
     /// The policy does not let users be named in SQL any more.
