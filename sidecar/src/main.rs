@@ -1,6 +1,6 @@
 //! The command line of the sidecar.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,6 +31,10 @@ async fn carry_out(command: Command) -> Exit {
         Command::Check(args) => return check(&args).await,
         Command::Prove(args) => return cli::prove(&args, &mut out, &mut stderr()).await,
         Command::Sql(args) => return cli::sql(&args, &mut out),
+        Command::Console(args) => {
+            let mut lines = stdin().lock();
+            return cli::console(&args, &mut lines, &mut out, &mut stderr()).await;
+        }
         Command::Users(args) => cli::users(&args, &mut out).await,
         Command::Executions(args) => cli::executions(&args, &mut out).await,
         Command::Policy(args) => cli::policy(&args, &mut out).await,

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::accept::{ListenError, Listener, Listeners, PeerListenError, SocketFile};
+use crate::admin::console::{Console, ConsoleDoor};
 use crate::admin::control::ControlSocket;
 use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
@@ -112,6 +113,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     let admin = AdminPort::bind(args.admin)?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args, &metrics, &force)?;
+    let console = open_console(args)?;
     let readiness = Arc::new(Readiness::default());
     let drain = Arc::new(Notify::new());
     let state = AdminState {
@@ -122,6 +124,10 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         drain: Arc::clone(&drain),
     };
     let admin_address = admin.address();
+    let console = console.map(|door| {
+        let (admin, process) = (state.clone(), Arc::clone(&running.process));
+        tokio::spawn(door.serve(Console { admin, process }))
+    });
     let tasks = [
         tokio::spawn(admin.serve(state.clone())),
         tokio::spawn(control.serve(state)),
@@ -142,10 +148,22 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     }
     ending.wait(&running.process, &readiness, &drain).await;
     running.end(args.grace).await;
-    for task in tasks {
+    for task in tasks.into_iter().chain(console) {
         task.abort();
     }
     Ok(())
+}
+
+/// Opens the console. Nobody has asked for it in the control socket's folder, so where it cannot be there the sidecar does without.
+fn open_console(args: &RunArgs) -> Result<Option<ConsoleDoor>, RunError> {
+    if let Some(folder) = &args.console {
+        return Ok(Some(ConsoleDoor::bind(folder)?));
+    }
+    let control = args.control.path();
+    let opened = ConsoleDoor::bind(control.parent().unwrap_or(&control));
+    Ok(opened
+        .inspect_err(|error| tracing::warn!(%error, "there is no console"))
+        .ok())
 }
 
 /// The policy that was given is refused, and what was accepted before is in force.

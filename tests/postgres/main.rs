@@ -14,6 +14,7 @@ mod cancel;
 mod changing_dns;
 mod chaos;
 mod command_line;
+mod console;
 mod copy;
 mod corner_cases;
 mod direct;

@@ -173,6 +173,12 @@ impl Sidecar {
         &self.policy
     }
 
+    /// Its folder, in which its sockets are.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The folder of the secrets.
     #[must_use]
     pub fn secrets(&self) -> PathBuf {

@@ -1,20 +1,18 @@
 //! The Unix door: users, the policy with its origins, drain. Only this user and root may open it, and the kernel says who
 //! opens it (`SO_PEERCRED`).
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::explain;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::inventory::{ApplicationRow, ExecutionRow, ExecutionsReport, UsersReport};
-use super::paths;
 use super::port::{ACCEPT_PAUSE, RevisionReport};
+use super::private::PrivateSocket;
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
@@ -34,13 +32,7 @@ const STRANGER: &str = "only root and the user that the sidecar runs as may ask"
 
 /// The bound Unix door. Dropping it removes the socket.
 #[derive(Debug)]
-pub struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
-    /// The socket's inode: after a successor has replaced it, the path is no longer ours to remove.
-    inode: Option<u64>,
-    uid: Option<u32>,
-}
+pub struct ControlSocket(PrivateSocket);
 
 /// What `/policy` answers. A policy holds references to secrets, never secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,34 +68,22 @@ impl ControlSocket {
     ///
     /// See [`AdminError`].
     pub fn bind(path: &Path) -> Result<Self, AdminError> {
-        let listener = paths::bind(path)?;
-        let inode = inode(path);
-        let listener = UnixListener::from_std(listener).map_err(|source| AdminError::Control {
-            path: path.to_owned(),
-            what: "listen",
-            source,
-        })?;
-        Ok(Self {
-            listener,
-            path: path.to_owned(),
-            inode,
-            uid: paths::own_uid(),
-        })
+        PrivateSocket::bind("--control", path).map(Self)
     }
 
     /// Answers until it is dropped; never returns by itself. Dropping it ends its connections.
     pub async fn serve(self, state: AdminState) {
         let mut connections = Connections::new();
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) if self.may_ask(&stream) => {
+            match self.0.accept().await {
+                Ok((stream, Some(_))) => {
                     let state = state.clone();
                     connections.serve(stream, move |request| {
                         let state = state.clone();
                         async move { answer(request.method(), request.uri().path(), &state).await }
                     });
                 }
-                Ok((stream, _)) => {
+                Ok((stream, None)) => {
                     tracing::warn!("control socket: another user was turned away");
                     connections.serve(stream, |_| async {
                         reply::text(StatusCode::FORBIDDEN, STRANGER)
@@ -116,29 +96,6 @@ impl ControlSocket {
             }
         }
     }
-
-    fn may_ask(&self, stream: &UnixStream) -> bool {
-        stream
-            .peer_cred()
-            .is_ok_and(|peer| is_allowed(peer.uid(), self.uid))
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        if self.inode.is_some() && inode(&self.path) == self.inode {
-            let _ = paths::remove_if_there(&self.path);
-        }
-    }
-}
-
-/// Root and this process's own user; where that is not known, root alone.
-fn is_allowed(peer: u32, own: Option<u32>) -> bool {
-    peer == 0 || Some(peer) == own
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    std::fs::symlink_metadata(path).ok().map(|of| of.ino())
 }
 
 async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {

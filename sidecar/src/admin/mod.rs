@@ -1,17 +1,20 @@
-//! What operators of the sidecar see and may ask, over two doors.
+//! What operators of the sidecar see and may ask, over three doors.
 //!
 //! - [`port`]: a TCP port with metrics, health, readiness and the revision. Nothing there names a user or changes anything.
 //! - [`control`]: a Unix socket for this user and root, with the users, the policy with its origins, and drain.
+//! - [`console`]: another one that speaks PostgreSQL's protocol, for psql.
 //!
-//! Both answer HTTP/1.1 through [`server`], which bounds what a client may hold. What a user is, only the engine knows: it
+//! The first two answer HTTP/1.1 through [`server`], which bounds what a client may hold. What a user is, only the engine knows: it
 //! answers through [`Inventory`].
 
 pub mod client;
+pub mod console;
 pub mod control;
 mod idle;
 mod inventory;
 pub mod paths;
 pub mod port;
+mod private;
 mod readiness;
 mod reply;
 mod server;
@@ -30,7 +33,7 @@ pub use readiness::Readiness;
 use crate::policy::PolicyStore;
 use crate::telemetry::Metrics;
 
-/// What both doors answer from.
+/// What the doors answer from.
 #[derive(Clone)]
 pub struct AdminState {
     /// For `/metrics`, and the application names without a user context.
@@ -59,34 +62,44 @@ pub enum AdminError {
         source: std::io::Error,
     },
     /// Another sidecar answers on the socket.
-    #[error("--control {path}: a running sidecar answers there; give each sidecar a socket of its own", path = path.display())]
+    #[error("{flag} {path}: a running sidecar answers there; give each sidecar a socket of its own", path = path.display())]
     ControlInUse {
+        /// The flag that names it.
+        flag: &'static str,
         /// The socket.
         path: std::path::PathBuf,
     },
     /// Something that is no socket is in the way.
-    #[error("--control {path}: there is a file that is not a socket; remove it or choose another path", path = path.display())]
+    #[error("{flag} {path}: there is a file that is not a socket; remove it or choose another path", path = path.display())]
     NotASocket {
+        /// The flag that names it.
+        flag: &'static str,
         /// The file.
         path: std::path::PathBuf,
     },
     /// The directory above the socket's own is not there.
-    #[error("--control {path}: there is no directory for it; create it, or mend the path", path = path.display())]
+    #[error("{flag} {path}: there is no directory for it; create it, or mend the path", path = path.display())]
     NoDirectory {
+        /// The flag that names it.
+        flag: &'static str,
         /// The socket.
         path: std::path::PathBuf,
     },
     /// The socket's directory can be written by others.
-    #[error("--control {path}: {directory} belongs to another user; choose a directory of your own", path = path.display(), directory = directory.display())]
+    #[error("{flag} {path}: {directory} belongs to another user; choose a directory of your own", path = path.display(), directory = directory.display())]
     ForeignDirectory {
+        /// The flag that names it.
+        flag: &'static str,
         /// The socket.
         path: std::path::PathBuf,
         /// Its directory.
         directory: std::path::PathBuf,
     },
     /// The socket.
-    #[error("--control {path}: cannot {what}: {source}", path = path.display())]
+    #[error("{flag} {path}: cannot {what}: {source}", path = path.display())]
     Control {
+        /// The flag that names it.
+        flag: &'static str,
         /// The socket.
         path: std::path::PathBuf,
         /// The step that failed.
@@ -101,6 +114,20 @@ pub enum AdminError {
         path: std::path::PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Nobody answers on the console's socket.
+    #[error("console {path}: no sidecar answers there ({source}); is it running, and with this --control or --console?", path = path.display())]
+    NoConsole {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The exchange with the console broke off, or it refused.
+    #[error("the console's answer broke off: {reason}")]
+    BrokenConsole {
+        /// What went wrong, or what it said.
+        reason: String,
     },
     /// The exchange over the socket broke off.
     #[error("--control {path}: the sidecar's answer broke off: {reason}", path = path.display())]

@@ -35,16 +35,17 @@ pub(super) fn own_uid() -> Option<u32> {
 /// # Errors
 ///
 /// A live sidecar on it, a file that is no socket, a directory of another user, or what the system says.
-pub(super) fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+pub(super) fn bind(flag: &'static str, path: &Path) -> Result<UnixListener, AdminError> {
     let failed = |what| {
         move |source| AdminError::Control {
+            flag,
             path: path.to_owned(),
             what,
             source,
         }
     };
-    make_directory(path)?;
-    refuse_what_lives(path)?;
+    make_directory(flag, path)?;
+    refuse_what_lives(flag, path)?;
     // Bound under another name and renamed, so that the path never shows a socket with wider permissions, and a stale
     // one is replaced in one step.
     let mut fresh = path.as_os_str().to_owned();
@@ -64,22 +65,24 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, AdminError> {
 /// Creates the socket's directory for this user alone; not those above it, because a path of which they are missing is most
 /// likely mistyped. One that exists is used as it is, unless it belongs to somebody other than this user and root: they could
 /// put a socket of theirs in the place of ours.
-fn make_directory(path: &Path) -> Result<(), AdminError> {
+fn make_directory(flag: &'static str, path: &Path) -> Result<(), AdminError> {
     let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else {
         return Ok(());
     };
     let failed = |source| AdminError::Control {
+        flag,
         path: path.to_owned(),
         what: "create its directory",
         source,
     };
     match DirBuilder::new().mode(0o700).create(directory) {
         Ok(()) => {
-            tracing::info!(directory = %directory.display(), "created for the control socket")
+            tracing::info!(directory = %directory.display(), "created for a private socket")
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(AdminError::NoDirectory {
+                flag,
                 path: path.to_owned(),
             });
         }
@@ -88,6 +91,7 @@ fn make_directory(path: &Path) -> Result<(), AdminError> {
     let owner = fs::metadata(directory).map_err(failed)?.uid();
     if owner != 0 && own_uid().is_some_and(|uid| uid != owner && uid != 0) {
         return Err(AdminError::ForeignDirectory {
+            flag,
             path: path.to_owned(),
             directory: directory.to_owned(),
         });
@@ -95,12 +99,13 @@ fn make_directory(path: &Path) -> Result<(), AdminError> {
     Ok(())
 }
 
-fn refuse_what_lives(path: &Path) -> Result<(), AdminError> {
+fn refuse_what_lives(flag: &'static str, path: &Path) -> Result<(), AdminError> {
     let there = match fs::symlink_metadata(path) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => {
             return Err(AdminError::Control {
+                flag,
                 path: path.to_owned(),
                 what: "look at it",
                 source,
@@ -109,11 +114,13 @@ fn refuse_what_lives(path: &Path) -> Result<(), AdminError> {
     };
     if !there.file_type().is_socket() {
         return Err(AdminError::NotASocket {
+            flag,
             path: path.to_owned(),
         });
     }
     if UnixStream::connect(path).is_ok() {
         return Err(AdminError::ControlInUse {
+            flag,
             path: path.to_owned(),
         });
     }

@@ -71,6 +71,12 @@ impl UpstreamBreaker {
         self.lock().state()
     }
 
+    /// Failures that it remembers while it is closed.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        self.lock().failures()
+    }
+
     /// How long it stays open, where it is.
     #[must_use]
     pub fn open_for(&self, now: Instant) -> Option<std::time::Duration> {

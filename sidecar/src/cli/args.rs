@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -53,6 +53,9 @@ pub enum Command {
     Executions(AskArgs),
     /// Show the policy that the running sidecar has in force, each field with its origin.
     Policy(AskArgs),
+    /// Ask the running sidecar's console, as psql does: `SHOW HELP` lists the commands. Without -c they are read from standard
+    /// input, a line each.
+    Console(ConsoleArgs),
     /// Make the running sidecar not ready from now on, and return at once. Databases stay open to the application; SIGTERM
     /// ends what is left.
     Drain(ControlArgs),
@@ -115,6 +118,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub control: ControlArgs,
 
+    /// The folder of the console's socket, .s.PGSQL.5432, for psql [default: the control socket's folder].
+    #[arg(long, value_name = "DIR", env = "BULKHEAD_CONSOLE")]
+    pub console: Option<PathBuf>,
+
     /// Worker threads; without it the CPU limit rounded up, at most 4.
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
@@ -157,6 +164,31 @@ pub struct AskArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The flags of `console`.
+#[derive(Clone, Debug, Args)]
+pub struct ConsoleArgs {
+    /// The running sidecar's socket.
+    #[command(flatten)]
+    pub control: ControlArgs,
+
+    /// The folder of the console's socket [default: the control socket's folder].
+    #[arg(long, value_name = "DIR", env = "BULKHEAD_CONSOLE")]
+    pub console: Option<PathBuf>,
+
+    /// A command to carry out; may be repeated. The first that fails is the last.
+    #[arg(short, long, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+impl ConsoleArgs {
+    /// The folder of the console's socket.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        let beside = || self.control.path().parent().map(Path::to_path_buf);
+        self.console.clone().or_else(beside).unwrap_or_default()
+    }
 }
 
 /// Where the running sidecar's socket is.

@@ -8,6 +8,7 @@ mod ask;
 mod check;
 mod check_references;
 mod check_upstream;
+mod console;
 pub mod cpu_limit;
 mod prove;
 mod sql;
@@ -15,11 +16,12 @@ pub(crate) mod table;
 
 use std::process::ExitCode;
 
-pub use args::{AskArgs, Cli, Command, ControlArgs, DEFAULT_ADMIN, RunArgs};
+pub use args::{AskArgs, Cli, Command, ConsoleArgs, ControlArgs, DEFAULT_ADMIN, RunArgs};
 pub use ask::{drain, executions, policy, users};
 pub use check::{check, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;
+pub use console::console;
 pub use prove::{ProveArgs, prove};
 pub use sql::{SqlArgs, SqlFile, sql};
 

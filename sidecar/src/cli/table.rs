@@ -11,21 +11,27 @@ pub(crate) enum Lean {
 
 /// A table as text, a line each row, the head first.
 pub(crate) fn render<const N: usize>(head: [(&str, Lean); N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows
+    render_rows(&head, rows)
+}
+
+/// The same of rows whose length is not known here. A row has as many cells as the head.
+pub(crate) fn render_rows<R: AsRef<[String]>>(head: &[(&str, Lean)], rows: &[R]) -> String {
+    let shown = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| harmless(cell)))
-        .collect();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0).max(head[column].0.chars().count())
-    });
-    let names = head.map(|(name, _)| name.to_owned());
+        .map(|row| row.as_ref().iter().map(|cell| harmless(cell)).collect());
+    let rows: Vec<Vec<String>> = shown.collect();
+    let names: Vec<String> = head.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let lines = || std::iter::once(&names).chain(&rows);
+    let width = |column: usize| {
+        let cells = lines().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
-    for row in std::iter::once(&names).chain(&rows) {
+    for row in lines() {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            line.push_str(&match head[column].1 {
+        for ((cell, (_, lean)), &width) in row.iter().zip(head).zip(&widths) {
+            line.push_str(&match lean {
                 Lean::Left => format!("{cell:<width$}  "),
                 Lean::Right => format!("{cell:>width$}  "),
             });

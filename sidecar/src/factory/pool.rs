@@ -123,6 +123,12 @@ impl Factory {
         while self.exceeds_max() && self.take_longest_idle().is_some() {}
     }
 
+    /// How many connections it may have.
+    #[must_use]
+    pub fn max(&self) -> u32 {
+        self.seats.max()
+    }
+
     /// Whether more connections exist than its limit allows.
     #[must_use]
     pub fn exceeds_max(&self) -> bool {

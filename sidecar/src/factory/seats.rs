@@ -76,6 +76,10 @@ impl Seats {
         Self::grant(this);
     }
 
+    pub(super) fn max(&self) -> u32 {
+        self.max.get()
+    }
+
     /// Seats taken, those of who waits for a permit or dials included.
     pub(super) fn taken(&self) -> u32 {
         self.taken.get()

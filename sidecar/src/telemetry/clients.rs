@@ -47,6 +47,18 @@ impl Clients {
         self.timeouts[kind as usize].inc();
     }
 
+    /// How often a timeout has fired.
+    #[must_use]
+    pub fn timeouts(&self, kind: TimeoutKind) -> u64 {
+        self.timeouts[kind as usize].get()
+    }
+
+    /// How often any of them has.
+    #[must_use]
+    pub fn all_timeouts(&self) -> u64 {
+        self.timeouts.iter().map(IntCounter::get).sum()
+    }
+
     /// A client comes, or goes.
     pub fn seen(&self) {
         self.last_client.seen();

@@ -103,6 +103,13 @@ impl StripedHistogram {
         (0..=self.bounds.len()).map(|at| self.bucket(at)).sum()
     }
 
+    /// All of them together, in seconds.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        let nanos = |line: &Line<Durations>| line.0.nanos.load(Ordering::Relaxed) as f64;
+        self.stripes.iter().map(nanos).sum::<f64>() / 1e9
+    }
+
     fn bucket(&self, at: usize) -> u64 {
         let counts = self.stripes.iter().map(|line| &line.0.buckets[at]);
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
@@ -141,16 +148,11 @@ impl Cell for StripedHistogram {
             bucket.set_cumulative_count(cumulative);
             buckets.push(bucket);
         }
-        let nanos: f64 = self
-            .stripes
-            .iter()
-            .map(|line| line.0.nanos.load(Ordering::Relaxed) as f64)
-            .sum();
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
         // From the same readings, so that the buckets of one scrape never add up to more than its count.
         histogram.set_sample_count(cumulative.wrapping_add(self.bucket(self.bounds.len())));
-        histogram.set_sample_sum(nanos / 1e9);
+        histogram.set_sample_sum(self.total());
         let mut metric = proto::Metric::default();
         metric.set_histogram(histogram);
         metric

@@ -123,6 +123,12 @@ impl UpstreamMetrics {
         self.errors[class as usize].inc();
     }
 
+    /// Errors of all classes.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.iter().map(IntCounter::get).sum()
+    }
+
     /// Counts a user that a client has named in SQL.
     pub fn user_switch(&self, outcome: SwitchOutcome) {
         self.user_switches[outcome as usize].inc();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::UserRow;
+use crate::admin::console::Look;
 use crate::factory::key::Holder;
 use crate::force::Force;
 use crate::identity::{UserContext, UserId};
@@ -88,6 +89,8 @@ pub enum Letter {
     Reclaim(Reclaim),
     /// Who are your users?
     Users(oneshot::Sender<Vec<UserRow>>),
+    /// The console wants to see something.
+    Look(Box<Look>),
     /// The pod is not ready any more: WebSockets are told to go, databases stay open to the application.
     Leave,
     /// Stop accepting; sessions end when their transactions do.

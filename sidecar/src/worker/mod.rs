@@ -223,6 +223,11 @@ impl Worker {
         of_entry.map(Rc::clone).collect()
     }
 
+    /// Shows each factory, in no order. Nothing that is done to it may make or free one.
+    pub fn each_factory(&self, mut show: impl FnMut(&Rc<Factory>)) {
+        self.factories.borrow().values().for_each(|it| show(it));
+    }
+
     /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the
     /// session that they name deaf for the rest of the second ([`guesses`]).
     pub fn cancel(&self, key: &CancelKey, canceller: Canceller) {

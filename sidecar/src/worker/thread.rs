@@ -144,6 +144,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         Letter::Force(force) => worker.take_over(&force),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
+        Letter::Look(look) => look.answer(worker),
         Letter::Leave => worker.leave(),
         Letter::Drain => {
             worker.leave();

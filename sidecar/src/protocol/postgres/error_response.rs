@@ -35,6 +35,8 @@ impl SqlState {
         &self.0
     }
 
+    /// `successful_completion`: a notice.
+    pub const SUCCESS: Self = Self(*b"00000");
     /// `feature_not_supported`.
     pub const FEATURE_NOT_SUPPORTED: Self = Self(*b"0A000");
     /// `protocol_violation`.
@@ -87,6 +89,8 @@ impl SqlState {
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     /// `admin_shutdown`.
     pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
+    /// `idle_session_timeout`.
+    pub const IDLE_SESSION_TIMEOUT: Self = Self(*b"57P05");
     /// `internal_error`.
     pub const INTERNAL_ERROR: Self = Self(*b"XX000");
 }

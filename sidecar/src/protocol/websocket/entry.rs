@@ -80,6 +80,12 @@ impl SocketEntry {
         self.users.borrow().get(user).map(Rc::clone)
     }
 
+    /// Shows what each user has here, in no order.
+    pub fn each_user(&self, mut show: impl FnMut(&UserId, &Rc<UserSockets>)) {
+        let users = self.users.borrow();
+        users.iter().for_each(|(user, sockets)| show(user, sockets));
+    }
+
     /// Forgets a user who has nothing here any more.
     pub fn release(&self, user: &UserId) {
         let mut users = self.users.borrow_mut();

@@ -128,6 +128,12 @@ impl UserSockets {
         self.bucket.borrow_mut().take(rate, now)
     }
 
+    /// Sockets that are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.borrow().len()
+    }
+
     /// Bytes that all sockets of the user hold.
     #[must_use]
     pub fn held(&self) -> u64 {

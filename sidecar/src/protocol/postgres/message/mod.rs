@@ -39,9 +39,12 @@ pub use parameter_status::ParameterStatus;
 pub use parse::Parse;
 pub use query::Query;
 pub use ready_for_query::{TransactionStatus, ready_for_query};
-pub use row::{Column, Format, Type, data_row, empty_query_response, parameter_description};
+pub use row::{
+    Column, Format, Type, data_row, data_row_of, empty_query_response, parameter_description,
+    row_description,
+};
 pub use startup::{
     MALFORMED_CANCEL, MAX_STARTUP_LENGTH, MIN_STARTUP_LENGTH, Parameter, ProtocolVersion,
-    StartupMessage, StartupPacket,
+    StartupMessage, StartupPacket, startup_packet,
 };
 pub use target::{Target, TargetKind};

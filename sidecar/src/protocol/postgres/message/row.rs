@@ -1,4 +1,4 @@
-//! Results of one column that the sidecar answers itself: what a statement's parameters and rows look like, and one row.
+//! Results that the sidecar answers itself: what a statement's parameters and rows look like, and the rows.
 //!
 //! Source: PostgreSQL documentation, "Message Formats": RowDescription, ParameterDescription, DataRow, EmptyQueryResponse.
 
@@ -16,6 +16,15 @@ impl Type {
     pub const TEXT: Self = Self {
         oid: 25,
         length: -1,
+    };
+    /// `bool`.
+    pub const BOOL: Self = Self { oid: 16, length: 1 };
+    /// `int8`.
+    pub const INT8: Self = Self { oid: 20, length: 8 };
+    /// `float8`.
+    pub const FLOAT8: Self = Self {
+        oid: 701,
+        length: 8,
     };
     /// `int4`.
     pub const INT4: Self = Self { oid: 23, length: 4 };
@@ -43,7 +52,7 @@ pub enum Format {
     Binary = 1,
 }
 
-/// The one column of a result.
+/// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<'a> {
     /// Its name.
@@ -57,17 +66,25 @@ pub struct Column<'a> {
 impl Column<'_> {
     /// Appends a `RowDescription` of this column alone.
     pub fn write(&self, out: &mut Vec<u8>) {
-        frame::short(b'T', out, |out| {
-            out.extend_from_slice(&1_i16.to_be_bytes());
-            frame::string(self.name, out);
+        row_description(std::slice::from_ref(self), out);
+    }
+}
+
+/// Appends a `RowDescription`.
+pub fn row_description(columns: &[Column<'_>], out: &mut Vec<u8>) {
+    frame::short(b'T', out, |out| {
+        let count = i16::try_from(columns.len()).unwrap_or(i16::MAX);
+        out.extend_from_slice(&count.to_be_bytes());
+        for column in columns {
+            frame::string(column.name, out);
             // Of no table, and no column of one.
             out.extend_from_slice(&[0; 6]);
-            out.extend_from_slice(&self.kind.oid.to_be_bytes());
-            out.extend_from_slice(&self.kind.length.to_be_bytes());
+            out.extend_from_slice(&column.kind.oid.to_be_bytes());
+            out.extend_from_slice(&column.kind.length.to_be_bytes());
             out.extend_from_slice(&(-1_i32).to_be_bytes());
-            out.extend_from_slice(&(self.format as i16).to_be_bytes());
-        });
-    }
+            out.extend_from_slice(&(column.format as i16).to_be_bytes());
+        }
+    });
 }
 
 /// Appends a `ParameterDescription`.
@@ -83,11 +100,24 @@ pub fn parameter_description(types: &[u32], out: &mut Vec<u8>) {
 
 /// Appends a `DataRow` of one value.
 pub fn data_row(value: &[u8], out: &mut Vec<u8>) {
+    data_row_of(&[Some(value)], out);
+}
+
+/// Appends a `DataRow`; `None` is null.
+pub fn data_row_of<V: AsRef<[u8]>>(values: &[Option<V>], out: &mut Vec<u8>) {
     frame::short(b'D', out, |out| {
-        out.extend_from_slice(&1_i16.to_be_bytes());
-        let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(value);
+        let count = i16::try_from(values.len()).unwrap_or(i16::MAX);
+        out.extend_from_slice(&count.to_be_bytes());
+        for value in values {
+            let Some(value) = value else {
+                out.extend_from_slice(&(-1_i32).to_be_bytes());
+                continue;
+            };
+            let value = value.as_ref();
+            let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(value);
+        }
     });
 }
 

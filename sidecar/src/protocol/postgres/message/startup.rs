@@ -140,21 +140,26 @@ impl<'a> StartupMessage<'a> {
         }
     }
 
-    /// Appends a login packet. A NUL ends a text. Only clients write it.
+    /// Appends a login packet, as [`startup_packet`] does.
     #[cfg(test)]
     pub fn write(version: ProtocolVersion, parameters: &[(&str, &str)], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&version.code().to_be_bytes());
-        for (name, value) in parameters {
-            super::frame::string(name.as_bytes(), out);
-            super::frame::string(value.as_bytes(), out);
-        }
-        out.push(0);
-        let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
-        if let Some(field) = out.get_mut(start..start.saturating_add(4)) {
-            field.copy_from_slice(&length.to_be_bytes());
-        }
+        startup_packet(version, parameters, out);
+    }
+}
+
+/// Appends a login packet. A NUL ends a text. Only clients write it.
+pub fn startup_packet(version: ProtocolVersion, parameters: &[(&str, &str)], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&version.code().to_be_bytes());
+    for (name, value) in parameters {
+        super::frame::string(name.as_bytes(), out);
+        super::frame::string(value.as_bytes(), out);
+    }
+    out.push(0);
+    let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
+    if let Some(field) = out.get_mut(start..start.saturating_add(4)) {
+        field.copy_from_slice(&length.to_be_bytes());
     }
 }
 

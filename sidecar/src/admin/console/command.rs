@@ -1,0 +1,267 @@
+//! What may be typed: a closed grammar, read without doing anything.
+//!
+//! ```text
+//! commands := command { ';' command } [ ';' ]
+//! command  := SHOW view
+//! ```
+//!
+//! Words are compared without regard to case. Comments are passed over, as in SQL.
+
+use super::columns::View;
+
+/// Commands in one message at the most.
+const MOST_COMMANDS: usize = 16;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Shows a view.
+    Show(View),
+}
+
+/// Why a text is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misread {
+    /// What is wrong with it.
+    pub message: String,
+    /// What was perhaps meant.
+    pub hint: String,
+}
+
+/// What a command is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// A bare word.
+    Word(String),
+    /// A text in single quotes, or a name in double ones.
+    Quoted(String),
+    /// `;`
+    End,
+}
+
+/// The first words there are.
+const VERBS: [&str; 1] = ["SHOW"];
+
+/// What PgBouncer's console calls a view that has another name here.
+const ELSEWHERE: [(&str, View); 8] = [
+    ("POOLS", View::Factories),
+    ("DATABASES", View::Stats),
+    ("LISTS", View::Stats),
+    ("TOTALS", View::Stats),
+    ("STATS_TOTALS", View::Stats),
+    ("STATS_AVERAGES", View::Stats),
+    ("CONFIG", View::Policy),
+    ("VERSION", View::Help),
+];
+
+/// How far a word may be from the one that was meant.
+const FAR: usize = 2;
+
+/// Reads all commands of a text; none from one that is empty.
+///
+/// # Errors
+/// The first thing that is wrong; then none of them is carried out.
+pub fn read(text: &str) -> Result<Vec<Command>, Misread> {
+    let tokens = split(text)?;
+    let mut commands = Vec::new();
+    for words in tokens.split(|token| *token == Token::End) {
+        if words.is_empty() {
+            continue;
+        }
+        if commands.len() == MOST_COMMANDS {
+            return Err(misread(
+                format!("more than {MOST_COMMANDS} commands at once"),
+                "Send them one after the other.",
+            ));
+        }
+        commands.push(read_one(words)?);
+    }
+    Ok(commands)
+}
+
+fn read_one(words: &[Token]) -> Result<Command, Misread> {
+    let (verb, rest) = match words {
+        [Token::Word(verb), rest @ ..] => (verb.to_ascii_uppercase(), rest),
+        _ => return Err(unknown_command(words)),
+    };
+    match verb.as_str() {
+        "SHOW" => show(rest),
+        _ => Err(unknown_command(words)),
+    }
+}
+
+fn show(rest: &[Token]) -> Result<Command, Misread> {
+    let Some((Token::Word(name), rest)) = rest.split_first() else {
+        return Err(misread("SHOW what?", list_of_views()));
+    };
+    let Some(view) = view(name) else {
+        return Err(unknown_view(name));
+    };
+    nothing_follows(&format!("SHOW {}", view.name()), rest)?;
+    Ok(Command::Show(view))
+}
+
+fn view(name: &str) -> Option<View> {
+    let mut all = View::ALL.into_iter();
+    all.find(|view| view.name().eq_ignore_ascii_case(name))
+}
+
+fn nothing_follows(command: &str, rest: &[Token]) -> Result<(), Misread> {
+    match rest.first() {
+        None => Ok(()),
+        Some(token) => Err(misread(
+            format!("nothing follows {command}, but there is {}", token.shown()),
+            "End a command with a semicolon.",
+        )),
+    }
+}
+
+fn unknown_command(words: &[Token]) -> Misread {
+    let first = words.first().map_or_else(String::new, Token::shown);
+    let meant = words.first().and_then(|word| match word {
+        Token::Word(word) => view(word)
+            .map(|view| format!("SHOW {}", view.name()))
+            .or_else(|| closest(word, VERBS.into_iter()).map(|verb| retyped(verb, words))),
+        _ => None,
+    });
+    misread(
+        format!("{first} is no command of the console"),
+        did_you_mean(meant),
+    )
+}
+
+/// The words with another one in the place of the first.
+fn retyped(verb: &str, words: &[Token]) -> String {
+    let rest = words.iter().skip(1).map(|word| match word {
+        Token::Word(word) => word.to_ascii_uppercase(),
+        other => other.shown(),
+    });
+    std::iter::once(verb.to_owned())
+        .chain(rest)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn unknown_view(name: &str) -> Misread {
+    let upper = name.to_ascii_uppercase();
+    let elsewhere = ELSEWHERE.iter().find(|(known, _)| *known == upper);
+    let meant = elsewhere
+        .map(|(_, view)| view.name())
+        .or_else(|| closest(name, View::ALL.into_iter().map(View::name)));
+    misread(
+        format!("there is no SHOW {}", bounded(&upper)),
+        did_you_mean(meant.map(|name| format!("SHOW {name}"))),
+    )
+}
+
+fn did_you_mean(meant: Option<String>) -> String {
+    const LIST: &str = "SHOW HELP lists the commands.";
+    match meant {
+        Some(meant) => format!("Did you mean {}? {LIST}", bounded(&meant)),
+        None => LIST.to_owned(),
+    }
+}
+
+fn list_of_views() -> String {
+    let names: Vec<&str> = View::ALL.into_iter().map(View::name).collect();
+    format!("There is SHOW {}.", names.join(", "))
+}
+
+/// The nearest of the known words, if it is near enough to have been meant.
+fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_uppercase();
+    let distance = |known: &str| strsim::damerau_levenshtein(&word, known);
+    let near = known.map(|known| (distance(known), known));
+    let (far, nearest) = near.min_by_key(|(far, _)| *far)?;
+    (far <= FAR && far < word.len()).then_some(nearest)
+}
+
+/// What somebody has typed, short enough to be said again.
+fn bounded(text: &str) -> &str {
+    const LONGEST: usize = 64;
+    text.get(..text.floor_char_boundary(LONGEST))
+        .unwrap_or(text)
+}
+
+fn misread(message: impl Into<String>, hint: impl Into<String>) -> Misread {
+    Misread {
+        message: message.into(),
+        hint: hint.into(),
+    }
+}
+
+impl Token {
+    fn shown(&self) -> String {
+        match self {
+            Self::Word(word) => format!("\"{}\"", bounded(word)),
+            Self::Quoted(text) => format!("'{}'", bounded(text)),
+            Self::End => "\";\"".to_owned(),
+        }
+    }
+}
+
+fn split(text: &str) -> Result<Vec<Token>, Misread> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = pass_over(rest)?;
+        let Some(first) = rest.chars().next() else {
+            return Ok(tokens);
+        };
+        let token;
+        (token, rest) = match first {
+            ';' => (Token::End, &rest[1..]),
+            '\'' | '"' => quoted(first, &rest[1..])?,
+            _ => word(rest),
+        };
+        tokens.push(token);
+    }
+}
+
+/// White space and comments.
+fn pass_over(text: &str) -> Result<&str, Misread> {
+    let mut rest = text.trim_start();
+    loop {
+        rest = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            let Some((_, rest)) = comment.split_once("*/") else {
+                return Err(misread("a comment has no end", "Write */ at its end."));
+            };
+            rest
+        } else {
+            return Ok(rest);
+        };
+        rest = rest.trim_start();
+    }
+}
+
+/// A text up to its quote; a doubled one stands for itself.
+fn quoted(quote: char, text: &str) -> Result<(Token, &str), Misread> {
+    let mut value = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(quote) {
+        value.push_str(before);
+        match behind.strip_prefix(quote) {
+            Some(more) => {
+                value.push(quote);
+                rest = more;
+            }
+            None => return Ok((Token::Quoted(value), behind)),
+        }
+    }
+    Err(misread(
+        "a quoted text has no end",
+        format!("Write {quote} at its end."),
+    ))
+}
+
+fn word(text: &str) -> (Token, &str) {
+    let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '\'' | '"');
+    let end = text.find(ends).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    (Token::Word(word.to_owned()), rest)
+}
+
+#[cfg(test)]
+mod tests;
