@@ -64,13 +64,20 @@ fn stage() -> (Rc<Worker>, Rc<Entry>) {
     let database = &force.databases[0];
     let (mailbox, _) = mpsc::unbounded_channel();
     let process = Arc::new(Process::new(Metrics::new().unwrap(), vec![mailbox]));
-    let (limiter, metrics) = (
+    let (limiter, metrics, steering) = (
         process.limiter(database),
         process.upstream_metrics(database),
+        process.steering(&database.name),
     );
     let worker = Rc::new(Worker::new(0, process));
     let breaker = UpstreamBreaker::new(Arc::clone(&metrics));
-    let entry = Rc::new(Entry::new(Arc::clone(database), limiter, breaker, metrics));
+    let entry = Rc::new(Entry::new(
+        Arc::clone(database),
+        limiter,
+        breaker,
+        steering,
+        metrics,
+    ));
     worker.add_entry(Rc::clone(&entry));
     (worker, entry)
 }

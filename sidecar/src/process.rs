@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::admin::{Inventory, UserRow};
 use crate::breaker::upstream::UpstreamBreaker;
 use crate::factory::fairness::Limiter;
+use crate::factory::steering::Steering;
 use crate::force::{DatabaseForce, Force};
 use crate::identity::{Issuer, LiveSockets};
 use crate::protocol::websocket::resume::PodAddress;
@@ -30,6 +31,7 @@ pub struct Process {
     mailboxes: Vec<Sender>,
     limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
     breakers: Mutex<HashMap<Arc<str>, Arc<UpstreamBreaker>>>,
+    steering: Mutex<HashMap<Arc<str>, Arc<Steering>>>,
     users: AtomicU32,
     sessions: AtomicUsize,
     drain_period: Duration,
@@ -50,6 +52,7 @@ impl Process {
             mailboxes,
             limiters: Mutex::default(),
             breakers: Mutex::default(),
+            steering: Mutex::default(),
             users: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
             drain_period: Duration::ZERO,
@@ -135,6 +138,13 @@ impl Process {
             .entry(Arc::clone(&force.name))
             .or_insert_with(|| UpstreamBreaker::new(self.upstream_metrics(force)));
         Arc::clone(breaker)
+    }
+
+    /// What operators have said about an entry, the same for all workers.
+    #[must_use]
+    pub fn steering(&self, entry: &Arc<str>) -> Arc<Steering> {
+        let mut steering = self.steering.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(steering.entry(Arc::clone(entry)).or_default())
     }
 
     /// The metrics of an entry.

@@ -1,24 +1,31 @@
 //! One piece of a client's work (a transaction, or a statement outside of one) as an execution, shown in the metrics.
 
+use std::rc::Rc;
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::execution::ExecutionState;
 use crate::telemetry::Metrics;
+use crate::worker::Handle;
 
 /// A session's work: none, or the piece that is under way. One that is dropped under way counts as dead: nobody can say how
 /// it ended.
 #[derive(Debug)]
 pub struct Work {
     state: Option<ExecutionState>,
+    /// Shows it.
+    handle: Rc<Handle>,
     metrics: Arc<Metrics>,
 }
 
 impl Work {
     /// No work yet.
     #[must_use]
-    pub fn new(metrics: &Arc<Metrics>) -> Self {
+    pub fn new(metrics: &Arc<Metrics>, handle: &Rc<Handle>) -> Self {
         Self {
             state: None,
+            handle: Rc::clone(handle),
             metrics: Arc::clone(metrics),
         }
     }
@@ -31,10 +38,28 @@ impl Work {
 
     /// A piece begins: `Pending` where it waits for a server connection, `Running` where it has one. One that is under way
     /// is dead.
-    pub fn begin(&mut self, at: ExecutionState) {
+    pub fn begin(&mut self, at: ExecutionState, now: Instant) {
         self.end(ExecutionState::Dead);
         self.metrics.execution(None, at);
         self.state = Some(at);
+        self.handle.badge.begin(at, now);
+    }
+
+    /// It waits for a server connection; a piece that waits already goes on waiting.
+    pub fn wait(&mut self, now: Instant) {
+        if self.state != Some(ExecutionState::Pending) {
+            self.begin(ExecutionState::Pending, now);
+        }
+    }
+
+    /// It has a server connection: what has waited for one, or a piece that begins.
+    pub fn run(&mut self, now: Instant) {
+        if self.state == Some(ExecutionState::Pending) {
+            self.advance(ExecutionState::Starting);
+            self.advance(ExecutionState::Running);
+        } else {
+            self.begin(ExecutionState::Running, now);
+        }
     }
 
     /// Takes the next state; one that may not follow is passed over, and the work stays where it is.
@@ -45,11 +70,14 @@ impl Work {
         let from = *state;
         if state.advance(to).is_ok() {
             self.metrics.execution(Some(from), to);
+            self.handle.badge.advance(to);
         }
     }
 
     /// The server has confirmed the end.
     pub fn complete(&mut self) {
+        self.handle.badge.end();
+        self.handle.badge.rest();
         let Some(from) = self.state.take() else {
             return;
         };
@@ -68,6 +96,7 @@ impl Work {
     pub fn end(&mut self, how: ExecutionState) {
         self.advance(how);
         self.state = None;
+        self.handle.badge.end();
     }
 }
 
@@ -90,9 +119,10 @@ mod tests {
     #[test]
     fn work_is_counted_where_it_stands_and_where_it_ended() {
         let metrics = Metrics::new().unwrap();
-        let (mut waits, mut runs) = (Work::new(&metrics), Work::new(&metrics));
-        waits.begin(ExecutionState::Pending);
-        runs.begin(ExecutionState::Running);
+        let (handle, now) = (Rc::default(), Instant::now());
+        let (mut waits, mut runs) = (Work::new(&metrics, &handle), Work::new(&metrics, &handle));
+        waits.begin(ExecutionState::Pending, now);
+        runs.begin(ExecutionState::Running, now);
         assert_eq!(counts(&metrics), [("pending", 1), ("running", 1)]);
         waits.advance(ExecutionState::Starting);
         waits.advance(ExecutionState::Running);
@@ -104,8 +134,8 @@ mod tests {
     #[test]
     fn work_that_is_dropped_is_dead() {
         let metrics = Metrics::new().unwrap();
-        let mut work = Work::new(&metrics);
-        work.begin(ExecutionState::Pending);
+        let mut work = Work::new(&metrics, &Rc::default());
+        work.begin(ExecutionState::Pending, Instant::now());
         drop(work);
         assert_eq!(counts(&metrics), [("dead", 1)]);
     }

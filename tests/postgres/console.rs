@@ -1,5 +1,7 @@
 //! The console: what psql and drivers are told of a sidecar at work, and who may ask.
 
+#[path = "console/acts.rs"]
+mod acts;
 #[path = "console/shows.rs"]
 mod shows;
 

@@ -7,6 +7,7 @@
     reason = "a test reports by panicking, in its helpers too"
 )]
 
+mod administrator;
 mod browser;
 mod clients;
 mod closes;

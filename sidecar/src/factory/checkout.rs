@@ -40,6 +40,9 @@ pub enum CheckoutError {
     /// The dial failed, or took longer than `connect`.
     #[error(transparent)]
     Connect(ConnectError),
+    /// An operator has said that nothing begins. No answer to a client: it is asked again once it is resumed.
+    #[error("databases[{0}] is paused")]
+    Paused(std::sync::Arc<str>),
     /// The upstream's breaker is open: nobody is dialled for.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -81,6 +84,7 @@ impl Checkout<'_> {
                 Grant::Connection(owned) => return Ok(self.granted(owned, began)),
                 Grant::Seat(seat) => seat,
             };
+            self.may_begin(&force)?;
             let lane = self.entry.lane(&self.factory.key);
             let room = match self.spare(&lane, &force).await {
                 Some(spare) => Room::Spare(spare),
@@ -96,6 +100,7 @@ impl Checkout<'_> {
                 Room::Spare(spare) => return Ok(self.granted(self.claim(spare, seat), began)),
                 Room::Permit(permit) => permit,
             };
+            self.may_begin(&force)?;
             self.count_wait(began);
             let owner = Some(&self.factory.key.owner);
             let server = self
@@ -104,6 +109,14 @@ impl Checkout<'_> {
                 .await?;
             return Ok(self.claim(Spare::new(server), seat));
         }
+    }
+
+    /// Nothing is opened while an operator has paused the entry.
+    fn may_begin(&self, force: &DatabaseForce) -> Result<(), CheckoutError> {
+        if self.entry.steering.is_paused() {
+            return Err(CheckoutError::Paused(std::sync::Arc::clone(&force.name)));
+        }
+        Ok(())
     }
 
     /// Room within the owner's own limit, or a connection that another of its clients gives back.
@@ -122,15 +135,17 @@ impl Checkout<'_> {
 
     /// A connection that has no owner: a spare, or in tier `Reset` another user's, cleaned.
     async fn spare(&self, lane: &Rc<Lane>, force: &DatabaseForce) -> Option<Spare> {
-        if let Some(spare) = lane.take_spare(Instant::now(), force.epoch) {
+        if let Some(spare) = lane.take_spare(Instant::now(), self.entry.epoch_under(force)) {
             return Some(spare);
         }
         if force.tier() != Tier::Reset {
             return None;
         }
         while let Some(mut owned) = lane.take_resettable() {
+            let epoch = self.entry.epoch_under(force);
+            let is_recalled = owned.is_recalled();
             let server = &mut owned.server;
-            if server.epoch != force.epoch || server.is_dead() || server.is_retired() {
+            if server.epoch != epoch || is_recalled || server.is_dead() || server.is_retired() {
                 continue;
             }
             let limit = Instant::now() + restore::RESTORE_LIMIT;

@@ -38,7 +38,8 @@ pub fn give_up(entry: &Entry, owned: Owned) {
 fn can_be_reset(entry: &Entry, owned: &Owned) -> bool {
     let force = entry.force_now();
     force.tier() == Tier::Reset
-        && owned.server.epoch == force.epoch
+        && owned.server.epoch == entry.epoch_under(&force)
+        && !owned.is_recalled()
         && owned.server.cancels.is_empty()
 }
 

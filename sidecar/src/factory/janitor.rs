@@ -83,7 +83,8 @@ fn sweep(worker: &Worker, entry: &Entry) {
     let force = entry.force();
     let now = Instant::now();
     for factory in worker.factories_of(&force.name) {
-        let gone = factory.sweep(|owned| judge(&mut owned.server, &force, now));
+        let epoch = entry.epoch_under(&force);
+        let gone = factory.sweep(|owned| judge(&mut owned.server, &force, epoch, now));
         for (verdict, owned) in gone {
             match verdict {
                 Verdict::Idle => entry.metrics.timeout(TimeoutKind::Idle),
@@ -95,7 +96,7 @@ fn sweep(worker: &Worker, entry: &Entry) {
         worker.release_factory(entry, &factory);
     }
     for lane in entry.lanes() {
-        for _ in 0..lane.sweep_spares(now, force.epoch) {
+        for _ in 0..lane.sweep_spares(now, entry.epoch_under(&force)) {
             entry.metrics.timeout(TimeoutKind::Lifetime);
         }
     }
@@ -104,6 +105,7 @@ fn sweep(worker: &Worker, entry: &Entry) {
 fn judge(
     server: &mut super::server::Server,
     force: &DatabaseForce,
+    epoch: u64,
     now: Instant,
 ) -> Option<Verdict> {
     let unused = now.saturating_duration_since(server.idle_since);
@@ -116,7 +118,7 @@ fn judge(
         Some(Verdict::Idle)
     } else if !server.is_young(now) {
         Some(Verdict::Lifetime)
-    } else if server.epoch != force.epoch || server.is_dead() || server.is_retired() {
+    } else if server.epoch != epoch || server.is_dead() || server.is_retired() {
         Some(Verdict::Useless)
     } else {
         None
@@ -126,6 +128,9 @@ fn judge(
 /// Opens spares up to this worker's part of `pool.warm`, no faster than `pool.warmRate`. Spares come last: none is opened
 /// while somebody waits for a permit, and after a failure later and later.
 fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>, backoff: &Rc<RefCell<Backoff>>) {
+    if entry.steering.is_paused() {
+        return;
+    }
     let force = entry.force();
     let (Some(database), Some(role)) = (&force.settings.upstream.database, force.connector.role())
     else {
@@ -171,7 +176,7 @@ async fn open_spare(
         Ok(server) => {
             backoff.borrow_mut().succeeded();
             // Where somebody waits for a permit, closing the spare gives them this one; or the limit was lowered.
-            if !entry.limiter.wants_room() {
+            if !entry.limiter.wants_room() && !entry.steering.is_paused() {
                 lane.keep(Spare::new(server));
             }
         }

@@ -100,6 +100,15 @@ impl Lane {
         spare.is_some()
     }
 
+    /// Closes the spares whose epoch `which` picks: how many.
+    pub fn close_spares(&self, which: impl Fn(u64) -> bool) -> u64 {
+        let mut spares = self.spares.borrow_mut();
+        let gone = spares.extract_if(.., |spare| which(spare.server().epoch));
+        let gone: Vec<_> = gone.collect();
+        drop(spares);
+        gone.len() as u64
+    }
+
     /// Closes the spares that are too old, of other settings, or dead. How many went for their age.
     pub fn sweep_spares(&self, now: Instant, epoch: u64) -> u64 {
         let mut aged = 0;

@@ -20,6 +20,8 @@ pub mod janitor;
 pub mod key;
 pub mod lane;
 pub mod pool;
+pub mod register;
 pub mod seats;
 pub mod server;
+pub mod steering;
 mod turns;

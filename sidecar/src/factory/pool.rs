@@ -96,6 +96,9 @@ impl Factory {
             owned.server.count_handoff();
             return;
         }
+        if owned.is_recalled() {
+            return;
+        }
         owned.server.idle_since = now;
         let mut grant = Grant::Connection(owned);
         while let Some(waiter) = self.seats.next_waiter() {
@@ -133,6 +136,13 @@ impl Factory {
     #[must_use]
     pub fn exceeds_max(&self) -> bool {
         self.seats.exceed_max()
+    }
+
+    /// Closes its idle connections, and those in use when they are given back: how many were idle.
+    pub fn recall(&self) -> u64 {
+        self.seats.recall();
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        idle.len() as u64
     }
 
     /// Whether more seats are taken than its limit allows: who waits with one gives it back.

@@ -28,6 +28,8 @@ pub(super) struct Seats {
     max: Cell<u32>,
     taken: Cell<u32>,
     connected: Cell<u32>,
+    /// How often its connections have been recalled.
+    era: Cell<u32>,
     queue: RefCell<VecDeque<Waiter>>,
 }
 
@@ -44,6 +46,8 @@ struct Waiter {
 pub struct Seat {
     seats: Rc<Seats>,
     has_connection: bool,
+    /// The era in which it was taken.
+    era: u32,
 }
 
 /// What a waiter gets.
@@ -61,6 +65,7 @@ impl Default for Seats {
             max: Cell::new(u32::MAX),
             taken: Cell::new(0),
             connected: Cell::new(0),
+            era: Cell::new(0),
             queue: RefCell::default(),
         }
     }
@@ -74,6 +79,11 @@ impl Seats {
     pub(super) fn set_max(this: &Rc<Self>, max: u32) {
         this.max.set(max);
         Self::grant(this);
+    }
+
+    /// Every seat that is taken is of an older era from here on.
+    pub(super) fn recall(&self) {
+        self.era.set(self.era.get().wrapping_add(1));
     }
 
     pub(super) fn max(&self) -> u32 {
@@ -126,6 +136,7 @@ impl Seats {
         Seat {
             seats: Rc::clone(this),
             has_connection: false,
+            era: this.era.get(),
         }
     }
 
@@ -150,6 +161,11 @@ impl Seats {
 }
 
 impl Seat {
+    /// Whether it was taken before the owner's connections were recalled.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.era != self.seats.era.get()
+    }
+
     /// There is a connection on it from here on.
     pub(super) fn connect(&mut self) {
         if !std::mem::replace(&mut self.has_connection, true) {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::cancels::Cancels;
 use super::fairness::Permit;
 use super::key::{FactoryKey, Holder, Owner};
+use super::register::{Entered, Register};
 use super::seats::Seat;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
@@ -52,6 +53,8 @@ pub struct Server {
     wanted: TargetSessionAttrs,
     permit: Permit,
     gauge: Gauge,
+    /// Its place among the connections that are shown.
+    entered: Option<Entered>,
     /// Bytes forwarded since the server was last ready.
     sent: u64,
 }
@@ -84,7 +87,7 @@ pub struct Owned {
     /// The connection.
     pub server: Box<Server>,
     key: Rc<FactoryKey>,
-    _seat: Seat,
+    seat: Seat,
 }
 
 /// The state gauge of one connection; dropping it takes the connection out of the count.
@@ -124,6 +127,7 @@ impl Server {
                 metrics,
                 state: ServerState::Spare,
             },
+            entered: None,
             sent: 0,
         }
     }
@@ -131,6 +135,21 @@ impl Server {
     /// Shows the connection under another state in the metrics.
     pub fn show_as(&mut self, state: ServerState) {
         self.gauge.show_as(state);
+        if let Some(entered) = &self.entered {
+            entered.show(state, self.idle_since);
+        }
+    }
+
+    /// Enters it into the list of those that are shown.
+    pub fn enter(&mut self, register: &Rc<Register>, database: &Arc<str>, role: &Arc<str>) {
+        let pid = self.backend.process_id;
+        self.entered = Some(register.enter(pid, (database, role), self.epoch));
+    }
+
+    fn show_owner(&self, owner: Option<&Rc<FactoryKey>>) {
+        if let Some(entered) = &self.entered {
+            entered.belongs_to(owner);
+        }
     }
 
     /// Bytes have been forwarded. Beyond what a live server acknowledges unread, the kernel's user timeout would end a
@@ -234,11 +253,12 @@ impl Spare {
         }
         self.server.permit.assign(holder);
         self.server.show_as(ServerState::Active);
+        self.server.show_owner(Some(key));
         seat.connect();
         Owned {
             server: self.server,
             key: Rc::clone(key),
-            _seat: seat,
+            seat,
         }
     }
 }
@@ -248,6 +268,12 @@ impl Owned {
     #[must_use]
     pub fn key(&self) -> &Rc<FactoryKey> {
         &self.key
+    }
+
+    /// Whether its owner's connections have been closed by an operator since it was theirs: it is not used again.
+    #[must_use]
+    pub fn is_recalled(&self) -> bool {
+        self.seat.is_recalled()
     }
 
     /// Counts the connection for the user who gets it once it is clean.
@@ -267,6 +293,7 @@ impl From<Cleansed> for Spare {
     /// The owner is given up: it is proven that nothing of theirs is left on the connection.
     fn from(cleansed: Cleansed) -> Self {
         let Owned { server, key, .. } = cleansed.into_owned();
+        server.show_owner(None);
         Self {
             server,
             last_owner: Some(key.owner.clone()),

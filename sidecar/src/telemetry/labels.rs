@@ -151,6 +151,30 @@ label!(
     }
 );
 
+label!(
+    /// What an operator has asked for on the console: `bulkhead_admin_actions_total{action}`.
+    AdminAction {
+        /// No transaction begins on an upstream.
+        Pause = "pause",
+        /// Transactions begin again.
+        Resume = "resume",
+        /// Server connections are made anew.
+        Reconnect = "reconnect",
+        /// A user's connections end.
+        KillUser = "kill_user",
+    }
+);
+
+label!(
+    /// What became of it: `bulkhead_admin_actions_total{outcome}`.
+    ActionOutcome {
+        /// It was done.
+        Done = "done",
+        /// It was not.
+        Failed = "failed",
+    }
+);
+
 /// The label of a wire protocol.
 #[must_use]
 pub const fn protocol_label(protocol: Protocol) -> &'static str {

@@ -10,8 +10,8 @@ use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What holds unless the filter says otherwise.
-const QUIET: &str = "sqlx::query=off";
+/// What holds unless the filter says otherwise: what operators do is told at every level.
+const QUIET: &str = "sqlx::query=off,audit=info";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

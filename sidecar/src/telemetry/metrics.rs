@@ -9,7 +9,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use super::application_names::ApplicationNames;
 use super::clients::Clients;
 use super::family::Family;
-use super::labels::protocol_label;
+use super::labels::{ActionOutcome, AdminAction, protocol_label};
 use super::process::Process;
 use super::socket::{self, SocketFamilies, SocketMetrics};
 use super::striped::StripedGauge;
@@ -40,6 +40,7 @@ pub struct Metrics {
     rejections: Vec<IntCounter>,
     unattributed: Vec<(&'static str, IntCounter)>,
     executions: Vec<Arc<StripedGauge>>,
+    admin_actions: IntCounterVec,
     policy_revision: IntGaugeVec,
     /// Policies read and not taken over.
     pub policy_rejections: IntCounter,
@@ -72,6 +73,7 @@ impl Metrics {
             rejections: rejections(&registry)?,
             unattributed: unattributed(&registry)?,
             executions: executions(&registry)?,
+            admin_actions: admin_actions(&registry)?,
             policy_revision: int_gauges(
                 &registry,
                 "bulkhead_policy_revision",
@@ -180,6 +182,13 @@ impl Metrics {
         &self.executions[state as usize]
     }
 
+    /// Counts what an operator has asked for.
+    pub fn admin_action(&self, action: AdminAction, outcome: ActionOutcome) {
+        self.admin_actions
+            .with_label_values(&[action.as_str(), outcome.as_str()])
+            .inc();
+    }
+
     /// Shows `revision` as the one in force, and no other.
     pub fn policy_revision(&self, revision: &str) {
         self.policy_revision.reset();
@@ -233,6 +242,26 @@ fn executions(registry: &Registry) -> prometheus::Result<Vec<Arc<StripedGauge>>>
     Ok(states
         .map(|state| family.cell(&[state.as_str()], StripedGauge::default))
         .collect())
+}
+
+fn admin_actions(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let family = register(
+        registry,
+        IntCounterVec::new(
+            Opts::new(
+                "bulkhead_admin_actions_total",
+                "What operators have asked for on the console, by what became of it.",
+            ),
+            &["action", "outcome"],
+        )?,
+    )?;
+    for action in AdminAction::ALL {
+        for outcome in ActionOutcome::ALL {
+            // From the first moment on, at 0.
+            let _ = family.with_label_values(&[action.as_str(), outcome.as_str()]);
+        }
+    }
+    Ok(family)
 }
 
 fn int_counters(

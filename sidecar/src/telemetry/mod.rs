@@ -21,8 +21,8 @@ mod upstream;
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
 pub use clients::Clients;
 pub use labels::{
-    BreakerScope, BreakerState, ConnectionOutcome, ErrorClass, RetirementReason, ServerState,
-    SwitchOutcome, TimeoutKind, protocol_label,
+    ActionOutcome, AdminAction, BreakerScope, BreakerState, ConnectionOutcome, ErrorClass,
+    RetirementReason, ServerState, SwitchOutcome, TimeoutKind, protocol_label,
 };
 pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};

@@ -17,7 +17,9 @@ use crate::breaker::{Refused, charge, seconds};
 use crate::factory::fairness::{Limiter, Permit};
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::lane::Lane;
+use crate::factory::register::Register;
 use crate::factory::server::{Server, Terms};
+use crate::factory::steering::Steering;
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
@@ -33,6 +35,10 @@ pub struct Entry {
     pub limiter: Arc<Limiter>,
     /// The breaker of its upstream, shared by all workers.
     pub breaker: Arc<UpstreamBreaker>,
+    /// What operators have said about it, shared by all workers.
+    pub steering: Arc<Steering>,
+    /// Its server connections on this worker.
+    pub servers: Rc<Register>,
     /// The breakers of its users on this worker.
     pub user_breakers: UserBreakers,
     /// Its metrics.
@@ -50,11 +56,14 @@ impl Entry {
         force: Arc<DatabaseForce>,
         limiter: Arc<Limiter>,
         breaker: Arc<UpstreamBreaker>,
+        steering: Arc<Steering>,
         metrics: Arc<UpstreamMetrics>,
     ) -> Self {
         Self {
             limiter,
             breaker,
+            steering,
+            servers: Rc::default(),
             user_breakers: UserBreakers::new(Arc::clone(&metrics)),
             metrics,
             greetings: Greetings::default(),
@@ -73,6 +82,18 @@ impl Entry {
     #[must_use]
     pub fn force_now(&self) -> Ref<'_, Arc<DatabaseForce>> {
         self.force.borrow()
+    }
+
+    /// The epoch of the connections that may be used: those of another one are closed when nobody uses them.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch_under(&self.force.borrow())
+    }
+
+    /// The same under a revision that may be an older one.
+    #[must_use]
+    pub fn epoch_under(&self, force: &DatabaseForce) -> u64 {
+        force.epoch + self.steering.reconnects()
     }
 
     /// Puts another revision in force, for new work.
@@ -124,6 +145,8 @@ impl Entry {
         permit: Permit,
     ) -> Result<Server, DialError> {
         let attempt = self.may_dial(force)?;
+        // As it is now: what is opened while an operator asks for new connections is not one.
+        let epoch = self.epoch_under(force);
         let connecting = Connecting::begin(&self.metrics);
         let (start, parameters) = start_parameters(force, owner);
         let request = ConnectRequest {
@@ -162,19 +185,21 @@ impl Entry {
         let lifetime = force.settings.timeouts.lifetime;
         let terms = Terms {
             expires: lifetime.map(|age| began + worker.jitter.shorten(age)),
-            epoch: force.epoch,
+            epoch,
             standby,
             standing: established.standing,
             wanted: force.settings.upstream.target_session_attrs,
         };
-        Ok(Server::new(
+        let mut server = Server::new(
             established.stream,
             inbox,
             backend,
             permit,
             Arc::clone(&self.metrics),
             terms,
-        ))
+        );
+        server.enter(&self.servers, &lane.database, &lane.role);
+        Ok(server)
     }
 }
 

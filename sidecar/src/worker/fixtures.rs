@@ -85,6 +85,7 @@ impl Stage {
             Arc::clone(&database),
             process.limiter(&database),
             process.breaker(&database),
+            process.steering(&database.name),
             process.upstream_metrics(&database),
         ));
         worker.add_entry(Rc::clone(&entry));

@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::task::{Context, Poll, Waker};
 
+use super::badge::Badge;
 use super::guesses::Guesses;
 use super::mailbox::Canceller;
 use crate::protocol::postgres::message::CancelKey;
@@ -29,6 +30,8 @@ pub enum Signal {
     Returned = 128,
     /// The application's run that the work is for has reached a limit: its statement is cancelled, its transaction rolled back.
     RunOver = 256,
+    /// An operator has ended all connections of the user: end now.
+    Killed = 512,
 }
 
 /// A session's place: a worker, and a slot of its list.
@@ -43,6 +46,8 @@ pub struct Place {
 /// The outside of one session.
 #[derive(Debug, Default)]
 pub struct Handle {
+    /// What the session shows of itself.
+    pub badge: Badge,
     key: OnceCell<CancelKey>,
     /// Where the session is now that has logged in here; none where it is here.
     away: Cell<Option<Place>>,
@@ -96,6 +101,11 @@ impl Handle {
         }
     }
 
+    /// Takes a signal back that the session has not taken yet.
+    pub fn withdraw(&self, signal: Signal) {
+        self.signals.set(self.signals.get() & !(signal as u16));
+    }
+
     /// Leaves the signal of a cancel request. `canceller` waits until it has been dealt with.
     pub fn cancel(&self, canceller: Canceller) {
         self.cancellers.borrow_mut().push(canceller);
@@ -113,6 +123,7 @@ impl Handle {
         let pending = self.signals.get();
         for signal in [
             Signal::Stop,
+            Signal::Killed,
             Signal::Lost,
             Signal::GiveWay,
             Signal::Drain,
@@ -139,7 +150,7 @@ impl Handle {
     /// A drain waits.
     pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
         let pending = self.signals.get();
-        for signal in [Signal::Stop, Signal::Lost] {
+        for signal in [Signal::Stop, Signal::Killed, Signal::Lost] {
             if pending & signal as u16 != 0 {
                 return Poll::Ready(signal);
             }

@@ -14,6 +14,7 @@ use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::in_sql::Moving;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::session::Admitted;
+use crate::worker::orders::Ordered;
 use crate::worker::{Claim, Lost, Place, Returned};
 
 /// A letter to a worker.
@@ -91,6 +92,8 @@ pub enum Letter {
     Users(oneshot::Sender<Vec<UserRow>>),
     /// The console wants to see something.
     Look(Box<Look>),
+    /// An operator wants something done.
+    Order(Box<Ordered>),
     /// The pod is not ready any more: WebSockets are told to go, databases stay open to the application.
     Leave,
     /// Stop accepting; sessions end when their transactions do.

@@ -3,6 +3,7 @@
 //! Factories, queues and sessions of a user are plain memory of this thread, without locks. What spans workers is the
 //! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
 
+pub mod badge;
 pub mod entry;
 pub mod errands;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod guesses;
 pub mod handle;
 mod live;
 pub mod mailbox;
+pub mod orders;
 mod places;
 mod reclaim;
 mod resumable;

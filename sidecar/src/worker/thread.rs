@@ -77,6 +77,7 @@ async fn run(start: Start) {
             Arc::clone(database),
             worker.process.limiter(database),
             worker.process.breaker(database),
+            worker.process.steering(&database.name),
             worker.process.upstream_metrics(database),
         )));
     }
@@ -145,6 +146,8 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
         Letter::Look(look) => look.answer(worker),
+        // Whoever asked has gone: it is done all the same.
+        Letter::Order(ordered) => drop(ordered.reply.send(worker.obey(&ordered.order))),
         Letter::Leave => worker.leave(),
         Letter::Drain => {
             worker.leave();

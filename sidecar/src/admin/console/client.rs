@@ -19,7 +19,7 @@ use crate::protocol::postgres::message::{
 /// The longest message that is taken.
 const LONGEST: usize = 1 << 20;
 
-/// The longest wait for the next message while nothing is under way that takes its time.
+/// The longest wait for a greeting. An answer is waited for as long as it takes: PAUSE takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One thing that is said of a command.
@@ -63,7 +63,8 @@ impl Client {
             &[("user", "bulkhead"), ("database", "bulkhead")],
             &mut hello,
         );
-        let said = client.exchange(&hello).await.map_err(broken)?;
+        let greeted = timeout(PATIENCE, client.exchange(&hello)).await;
+        let said = greeted.map_err(broken)?.map_err(broken)?;
         match said.into_iter().find_map(Said::into_failure) {
             Some(refused) => Err(broken(refused)),
             None => Ok(client),
@@ -98,8 +99,7 @@ impl Client {
 
     async fn next(&mut self) -> io::Result<(BackendTag, Bytes)> {
         let mut header = [0; HEADER_LENGTH];
-        let first = timeout(PATIENCE, self.stream.read_exact(&mut header)).await;
-        first.map_err(|_| io::ErrorKind::TimedOut)??;
+        self.stream.read_exact(&mut header).await?;
         let header = codec::peek(&header).map_err(io::Error::other)?;
         let header = header.ok_or(io::ErrorKind::UnexpectedEof)?;
         let tag = header.backend().map_err(io::Error::other)?;

@@ -38,9 +38,13 @@ pub enum View {
     Users,
     /// The connection factories.
     Factories,
+    /// The connections to upstreams.
+    Servers,
+    /// Who is connected, connection by connection.
+    Clients,
     /// The policy's timeouts, and how often each has fired.
     Timeouts,
-    /// What the application's runs have come to.
+    /// What is under way, and what the application's runs have come to.
     Executions,
     /// The policy in force.
     Policy,
@@ -74,11 +78,13 @@ impl Kind {
 
 impl View {
     /// Every view, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Help,
         Self::Stats,
         Self::Users,
         Self::Factories,
+        Self::Servers,
+        Self::Clients,
         Self::Timeouts,
         Self::Executions,
         Self::Policy,
@@ -93,6 +99,8 @@ impl View {
             Self::Stats => "STATS",
             Self::Users => "USERS",
             Self::Factories => "FACTORIES",
+            Self::Servers => "SERVERS",
+            Self::Clients => "CLIENTS",
             Self::Timeouts => "TIMEOUTS",
             Self::Executions => "EXECUTIONS",
             Self::Policy => "POLICY",
@@ -110,9 +118,11 @@ impl View {
             }
             Self::Users => "each user who is connected or has a factory, the busiest first",
             Self::Factories => "each connection factory, the busiest first",
+            Self::Servers => "each connection to an upstream, those in use first",
+            Self::Clients => "each client that is connected, those that wait first",
             Self::Timeouts => "each timeout of the policy, and how often it has fired",
             Self::Executions => {
-                "the application's last runs that were not completed, the newest first"
+                "what is under way, the oldest first; then the application's last runs that were not completed, the newest first"
             }
             Self::Policy => "each field of the policy in force, with where its value comes from",
             Self::Breakers => {
@@ -126,6 +136,9 @@ impl View {
     pub const fn chosen_by(self) -> &'static str {
         match self {
             Self::Users | Self::Factories => "those with most transactions",
+            Self::Servers => "those in use before idle ones",
+            Self::Clients => "those that wait or work before idle ones",
+            Self::Executions => "the oldest that are under way, then the last to end",
             _ => "the first ones",
         }
     }
@@ -138,6 +151,8 @@ impl View {
             Self::Stats => STATS,
             Self::Users => USERS,
             Self::Factories => FACTORIES,
+            Self::Servers => SERVERS,
+            Self::Clients => CLIENTS,
             Self::Timeouts => TIMEOUTS,
             Self::Executions => EXECUTIONS,
             Self::Policy => POLICY,
@@ -169,6 +184,31 @@ const fn seconds(name: &'static str, meaning: &'static str) -> Column {
         meaning,
     }
 }
+
+const fn flag(name: &'static str, meaning: &'static str) -> Column {
+    Column {
+        name,
+        kind: Kind::Bool,
+        meaning,
+    }
+}
+
+/// What changes something: what to type, and what it does.
+pub const ACTIONS: [(&str, &str); 4] = [
+    (
+        "PAUSE [UPSTREAM]",
+        "lets no transaction begin, and answers when all server connections are at rest",
+    ),
+    ("RESUME [UPSTREAM]", "ends a pause"),
+    (
+        "RECONNECT [UPSTREAM]",
+        "closes every server connection made before now, at once or when it is given back",
+    ),
+    (
+        "KILL USER 'ID' [ON UPSTREAM]",
+        "ends all connections of a user, and what they run",
+    ),
+];
 
 const UPSTREAM: Column = text("upstream", "the entry's name in the policy");
 const USER: Column = text("user_id", "the user; null for work that belongs to no user");
@@ -231,6 +271,7 @@ const STATS: &[Column] = &[
         "handoffs",
         "server connections given to another user than their last; 0 in tier Dedicated",
     ),
+    flag("paused", "whether PAUSE holds"),
 ];
 
 const USERS: &[Column] = &[
@@ -274,6 +315,61 @@ const FACTORIES: &[Column] = &[
     ),
 ];
 
+const SERVERS: &[Column] = &[
+    text(
+        "user_id",
+        "whose it is; null for work that belongs to no user, and of a spare",
+    ),
+    text(
+        "owner",
+        "`user`, `unattributed`, `shared` or `bootstrap`; null of a spare",
+    ),
+    UPSTREAM,
+    text("database", "the database on the server"),
+    text("role", "the role on the server"),
+    WORKER,
+    text(
+        "state",
+        "`active` (lent to a client), `idle`, or `spare` (nobody has used it)",
+    ),
+    count("pid", "the process id that the server has given"),
+    seconds("age", "seconds since it was opened"),
+    seconds(
+        "unused",
+        "seconds since it was last used; null of one in use",
+    ),
+    flag(
+        "closing",
+        "whether it closes when it is given back: it is older than a RECONNECT, or than a change of the upstream in the policy",
+    ),
+];
+
+const CLIENTS: &[Column] = &[
+    USER,
+    OWNER,
+    text("protocol", "`postgresql` or `websocket`"),
+    UPSTREAM,
+    text(
+        "database",
+        "the database that it works in; null for a WebSocket",
+    ),
+    text(
+        "role",
+        "the role that the server sees; null for a WebSocket",
+    ),
+    text("application", "what it calls itself (`application_name`)"),
+    WORKER,
+    text(
+        "state",
+        "`waiting` (for a server connection), `active` (in a transaction), `holding` (keeps a server connection between transactions), `idle`; `open` for a WebSocket",
+    ),
+    count(
+        "server_pid",
+        "the process id of the server connection that it has",
+    ),
+    seconds("connected", "seconds since it was let in"),
+];
+
 const TIMEOUTS: &[Column] = &[
     UPSTREAM,
     text("timeout", "the field below `timeouts`"),
@@ -289,18 +385,21 @@ const TIMEOUTS: &[Column] = &[
 ];
 
 const EXECUTIONS: &[Column] = &[
-    text("user_id", "whose it was"),
+    text(
+        "user_id",
+        "whose it is; null for work that belongs to no user",
+    ),
     UPSTREAM,
     text(
         "run_id",
-        "the application's id of the run; null where it has given none",
+        "the application's id of the run; null where it has given none, and of what is under way",
     ),
     text(
         "state",
-        "how it ended: `failed`, `timed_out`, `cancelled`, `dead`",
+        "`pending` (waits for a server connection), `starting`, `running`; or how it ended: `failed`, `timed_out`, `cancelled`, `dead`",
     ),
-    seconds("age", "for how long it had been under way"),
-    seconds("ended", "seconds since its end"),
+    seconds("age", "for how long it is or was under way"),
+    seconds("ended", "seconds since its end; null of what is under way"),
 ];
 
 const POLICY: &[Column] = &[
@@ -357,6 +456,10 @@ mod tests {
                 "{heading}: {}",
                 view.about()
             );
+        }
+        for (action, meaning) in ACTIONS {
+            let line = format!("| `{action}` | {meaning} |");
+            assert!(PAGE.contains(&line), "no {line}");
         }
         let headings = PAGE.lines().filter(|line| line.starts_with("### SHOW "));
         assert_eq!(headings.count(), View::ALL.len());

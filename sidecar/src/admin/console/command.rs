@@ -3,9 +3,11 @@
 //! ```text
 //! commands := command { ';' command } [ ';' ]
 //! command  := SHOW view
+//!           | ( PAUSE | RESUME | RECONNECT ) [ upstream ]
+//!           | KILL USER id [ ON upstream ]
 //! ```
 //!
-//! Words are compared without regard to case. Comments are passed over, as in SQL.
+//! Words are compared without regard to case, but for names and ids, which may be quoted. Comments are passed over, as in SQL.
 
 use super::columns::View;
 
@@ -17,6 +19,35 @@ const MOST_COMMANDS: usize = 16;
 pub enum Command {
     /// Shows a view.
     Show(View),
+    /// Changes something.
+    Do(Action),
+}
+
+/// What changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// No transaction begins.
+    Pause {
+        /// On this entry alone.
+        upstream: Option<String>,
+    },
+    /// Transactions begin again.
+    Resume {
+        /// On this entry alone.
+        upstream: Option<String>,
+    },
+    /// Server connections are made anew.
+    Reconnect {
+        /// Of this entry alone.
+        upstream: Option<String>,
+    },
+    /// A user's connections end.
+    Kill {
+        /// Whose.
+        user: String,
+        /// Of this entry alone.
+        upstream: Option<String>,
+    },
 }
 
 /// Why a text is none.
@@ -40,7 +71,7 @@ enum Token {
 }
 
 /// The first words there are.
-const VERBS: [&str; 1] = ["SHOW"];
+const VERBS: [&str; 5] = ["SHOW", "PAUSE", "RESUME", "RECONNECT", "KILL"];
 
 /// What PgBouncer's console calls a view that has another name here.
 const ELSEWHERE: [(&str, View); 8] = [
@@ -53,6 +84,9 @@ const ELSEWHERE: [(&str, View); 8] = [
     ("CONFIG", View::Policy),
     ("VERSION", View::Help),
 ];
+
+/// The one form of it.
+const HOW_TO_KILL: &str = "Write KILL USER 'ID', or KILL USER 'ID' ON UPSTREAM.";
 
 /// How far a word may be from the one that was meant.
 const FAR: usize = 2;
@@ -86,6 +120,10 @@ fn read_one(words: &[Token]) -> Result<Command, Misread> {
     };
     match verb.as_str() {
         "SHOW" => show(rest),
+        "PAUSE" => on_upstream(&verb, rest, |upstream| Action::Pause { upstream }),
+        "RESUME" => on_upstream(&verb, rest, |upstream| Action::Resume { upstream }),
+        "RECONNECT" => on_upstream(&verb, rest, |upstream| Action::Reconnect { upstream }),
+        "KILL" => kill(rest),
         _ => Err(unknown_command(words)),
     }
 }
@@ -99,6 +137,47 @@ fn show(rest: &[Token]) -> Result<Command, Misread> {
     };
     nothing_follows(&format!("SHOW {}", view.name()), rest)?;
     Ok(Command::Show(view))
+}
+
+/// `VERB [upstream]`
+fn on_upstream(
+    verb: &str,
+    rest: &[Token],
+    action: impl FnOnce(Option<String>) -> Action,
+) -> Result<Command, Misread> {
+    let upstream = match rest.split_first() {
+        None => None,
+        Some((name, rest)) => {
+            nothing_follows(&format!("{verb} {}", name.shown()), rest)?;
+            Some(name.value())
+        }
+    };
+    Ok(Command::Do(action(upstream)))
+}
+
+/// `KILL USER id [ON upstream]`
+fn kill(rest: &[Token]) -> Result<Command, Misread> {
+    let [user, id, rest @ ..] = rest else {
+        return Err(misread("KILL whom?", HOW_TO_KILL));
+    };
+    if !user.is_word("USER") {
+        return Err(misread("KILL whom?", HOW_TO_KILL));
+    }
+    let upstream = match rest {
+        [] => None,
+        [on, upstream, rest @ ..] if on.is_word("ON") => {
+            nothing_follows("KILL USER", rest)?;
+            Some(upstream.value())
+        }
+        _ => {
+            nothing_follows("KILL USER", rest)?;
+            None
+        }
+    };
+    Ok(Command::Do(Action::Kill {
+        user: id.value(),
+        upstream,
+    }))
 }
 
 fn view(name: &str) -> Option<View> {
@@ -133,7 +212,7 @@ fn unknown_command(words: &[Token]) -> Misread {
 /// The words with another one in the place of the first.
 fn retyped(verb: &str, words: &[Token]) -> String {
     let rest = words.iter().skip(1).map(|word| match word {
-        Token::Word(word) => word.to_ascii_uppercase(),
+        Token::Word(word) => word.clone(),
         other => other.shown(),
     });
     std::iter::once(verb.to_owned())
@@ -191,6 +270,18 @@ fn misread(message: impl Into<String>, hint: impl Into<String>) -> Misread {
 }
 
 impl Token {
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self, Self::Word(own) if own.eq_ignore_ascii_case(word))
+    }
+
+    /// What a name or an id is, quoted or not.
+    fn value(&self) -> String {
+        match self {
+            Self::Word(text) | Self::Quoted(text) => text.clone(),
+            Self::End => String::new(),
+        }
+    }
+
     fn shown(&self) -> String {
         match self {
             Self::Word(word) => format!("\"{}\"", bounded(word)),

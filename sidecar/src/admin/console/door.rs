@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::{Console, front};
+use super::{Caller, Console, front};
 use crate::admin::AdminError;
 use crate::admin::port::ACCEPT_PAUSE;
 use crate::admin::private::PrivateSocket;
@@ -49,7 +49,7 @@ impl ConsoleDoor {
         let mut guests = Guests::default();
         loop {
             match self.socket.accept().await {
-                Ok((stream, Some(_))) => guests.take(stream, &console),
+                Ok((stream, Some(peer))) => guests.take(stream, &console, Caller::Unix(peer)),
                 Ok((stream, None)) => {
                     tracing::warn!("console: another user was turned away");
                     guests.turn_away(stream, stranger());
@@ -71,7 +71,7 @@ struct Guests {
 }
 
 impl Guests {
-    fn take<S>(&mut self, stream: S, console: &Arc<Console>)
+    fn take<S>(&mut self, stream: S, console: &Arc<Console>, caller: Caller)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -82,7 +82,7 @@ impl Guests {
         }
         let console = Arc::clone(console);
         self.served
-            .spawn(async move { front::converse(stream, &console).await });
+            .spawn(async move { front::converse(stream, &console, &caller).await });
     }
 
     /// Tells a client why it is not served. Beyond so many at a time it is not told.

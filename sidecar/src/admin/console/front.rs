@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::command::Command;
-use super::{Console, ConsoleError, command};
+use super::{Caller, Console, ConsoleError, command};
 use crate::protocol::postgres::codec::{self, FrontendTag, HEADER_LENGTH, ProtocolError};
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use crate::protocol::postgres::message::{
@@ -75,14 +75,14 @@ impl End {
 }
 
 /// Serves a client to its end.
-pub(super) async fn converse<S>(mut stream: S, console: &Console)
+pub(super) async fn converse<S>(mut stream: S, console: &Console, caller: &Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let ended = async {
         start_up(&mut stream).await?;
         greet(&mut stream).await?;
-        answer_all(&mut stream, console).await
+        answer_all(&mut stream, console, caller).await
     };
     let ended: Result<(), End> = ended.await;
     if let Err(End::Told(error)) = ended {
@@ -196,6 +196,7 @@ async fn greet<S: AsyncWrite + Unpin>(stream: &mut S) -> Result<(), End> {
 async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     console: &Console,
+    caller: &Caller,
 ) -> Result<(), End> {
     use FrontendTag as T;
     // After an error in the extended protocol, all up to Sync is passed over.
@@ -211,7 +212,7 @@ async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(
             }
             _ if skips => {}
             T::Query => {
-                answer_query(&body, console, &mut out).await?;
+                answer_query(&body, console, caller, &mut out).await?;
                 message::ready_for_query(TransactionStatus::Idle, &mut out);
             }
             T::FunctionCall => {
@@ -264,7 +265,12 @@ async fn next_message<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(FrontendT
 }
 
 /// Carries out what a Query holds: all of it, or up to the first error.
-async fn answer_query(body: &[u8], console: &Console, out: &mut Vec<u8>) -> Result<(), End> {
+async fn answer_query(
+    body: &[u8],
+    console: &Console,
+    caller: &Caller,
+    out: &mut Vec<u8>,
+) -> Result<(), End> {
     let query = Query::read(body)?;
     let commands: Result<Vec<Command>, ConsoleError> = match std::str::from_utf8(query.text) {
         Ok(text) => command::read(text).map_err(ConsoleError::Misread),
@@ -279,7 +285,7 @@ async fn answer_query(body: &[u8], console: &Console, out: &mut Vec<u8>) -> Resu
             message::empty_query_response(out);
             return Ok(());
         }
-        Ok(commands) => carry_out(commands, console, out).await,
+        Ok(commands) => carry_out(commands, console, caller, out).await,
         Err(error) => Err(error),
     };
     if let Err(error) = failed {
@@ -291,10 +297,11 @@ async fn answer_query(body: &[u8], console: &Console, out: &mut Vec<u8>) -> Resu
 async fn carry_out(
     commands: Vec<Command>,
     console: &Console,
+    caller: &Caller,
     out: &mut Vec<u8>,
 ) -> Result<(), ConsoleError> {
     for command in commands {
-        console.carry_out(command, out).await?;
+        console.carry_out(caller, command, out).await?;
     }
     Ok(())
 }

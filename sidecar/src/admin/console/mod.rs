@@ -7,6 +7,8 @@
 //! It names users, so it listens on a Unix socket for this user and root alone, beside the control socket. It lives on
 //! the control thread; what it wants of the workers it asks by message, and gets no more rows than it shows.
 
+mod act;
+mod audit;
 pub mod client;
 pub mod columns;
 mod command;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::AdminState;
+use super::private::Peer;
+use crate::identity::IdError;
 use crate::process::Process;
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 use command::{Command, Misread};
@@ -37,6 +41,13 @@ pub struct Console {
     pub process: Arc<Process>,
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody on this machine, as the kernel says.
+    Unix(Peer),
+}
+
 /// Why a command was not carried out.
 #[derive(Debug, Error)]
 pub enum ConsoleError {
@@ -49,6 +60,29 @@ pub enum ConsoleError {
         /// Which one.
         worker: usize,
     },
+    /// The policy has no such entry.
+    #[error("the policy has no entry {name:?}")]
+    NoUpstream {
+        /// What was typed.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// There is no database to steer.
+    #[error("the policy has no databases")]
+    NoDatabases,
+    /// What was typed can be nobody's id.
+    #[error("this is no user's id: {0}")]
+    NoUser(IdError),
+    /// There is nothing left to pause.
+    #[error("it is paused already")]
+    AlreadyPaused,
+    /// There is nothing to resume.
+    #[error("it is not paused")]
+    NotPaused,
+    /// Somebody has resumed it before it was at rest.
+    #[error("the pause was ended by a RESUME before everything was at rest")]
+    Resumed,
     /// The workers have ended.
     #[error("the sidecar is ending")]
     Ending,
@@ -59,8 +93,14 @@ impl Console {
     ///
     /// # Errors
     /// Why it was not.
-    async fn carry_out(&self, command: Command, out: &mut Vec<u8>) -> Result<(), ConsoleError> {
+    async fn carry_out(
+        &self,
+        caller: &Caller,
+        command: Command,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ConsoleError> {
         match command {
+            Command::Do(action) => act::perform(self, caller, &action, out).await?,
             Command::Show(view) => {
                 let rows = views::rows(self, view).await?;
                 result::write_rows(view, rows, out);
@@ -75,6 +115,23 @@ impl ConsoleError {
     fn response(&self) -> ErrorResponse {
         let (code, hint) = match self {
             Self::Misread(misread) => (SqlState::SYNTAX_ERROR, misread.hint.clone()),
+            Self::NoUpstream { known, .. } => {
+                (SqlState::UNDEFINED_OBJECT, format!("There is {known}."))
+            }
+            Self::NoDatabases => (
+                SqlState::UNDEFINED_OBJECT,
+                "WebSockets are steered by KILL USER alone.".to_owned(),
+            ),
+            Self::NoUser(_) => (
+                SqlState::INVALID_PARAMETER_VALUE,
+                "SHOW USERS lists the users.".to_owned(),
+            ),
+            Self::AlreadyPaused => (SqlState::NOT_IN_STATE, "RESUME ends a pause.".to_owned()),
+            Self::NotPaused => (
+                SqlState::NOT_IN_STATE,
+                "SHOW STATS says what is paused.".to_owned(),
+            ),
+            Self::Resumed => (SqlState::QUERY_CANCELED, "PAUSE begins another.".to_owned()),
             Self::Silent { .. } => (SqlState::QUERY_CANCELED, "Try again.".to_owned()),
             Self::Ending => (
                 SqlState::ADMIN_SHUTDOWN,

@@ -89,6 +89,10 @@ impl SqlState {
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     /// `admin_shutdown`.
     pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
+    /// `cannot_connect_now`.
+    pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
+    /// `object_not_in_prerequisite_state`.
+    pub const NOT_IN_STATE: Self = Self(*b"55000");
     /// `idle_session_timeout`.
     pub const IDLE_SESSION_TIMEOUT: Self = Self(*b"57P05");
     /// `internal_error`.

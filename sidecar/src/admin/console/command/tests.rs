@@ -35,6 +35,69 @@ fn several_commands_are_read_in_their_order_and_nothing_is_none() {
 }
 
 #[test]
+fn what_changes_something_names_its_upstream_and_its_user_as_they_are_typed() {
+    let on = |upstream: &str| (!upstream.is_empty()).then(|| upstream.to_owned());
+    let kill = |user: &str, upstream: &str| Action::Kill {
+        user: user.to_owned(),
+        upstream: on(upstream),
+    };
+    for (text, action) in [
+        ("PAUSE", Action::Pause { upstream: None }),
+        (
+            "pause main;",
+            Action::Pause {
+                upstream: on("main"),
+            },
+        ),
+        (
+            "Resume \"Main\"",
+            Action::Resume {
+                upstream: on("Main"),
+            },
+        ),
+        ("RESUME", Action::Resume { upstream: None }),
+        (
+            "reconnect 'main'",
+            Action::Reconnect {
+                upstream: on("main"),
+            },
+        ),
+        ("KILL USER 'alice'", kill("alice", "")),
+        (
+            "kill user Alice@example.org on Main;",
+            kill("Alice@example.org", "Main"),
+        ),
+        ("KILL USER 'it''s; me' ON 'a b'", kill("it's; me", "a b")),
+        ("KILL USER ''", kill("", "")),
+    ] {
+        assert_eq!(read(text), Ok(vec![Command::Do(action)]), "{text}");
+    }
+    for (text, message) in [
+        (
+            "PAUSE main now",
+            "nothing follows PAUSE \"main\", but there is \"now\"",
+        ),
+        ("KILL", "KILL whom?"),
+        ("KILL 'alice'", "KILL whom?"),
+        ("KILL USER", "KILL whom?"),
+        ("KILL DATABASE main", "KILL whom?"),
+        ("KILL USER 'alice' main", "nothing follows KILL USER"),
+        ("KILL USER 'alice' ON", "nothing follows KILL USER"),
+        ("KILL USER 'alice' ON main now", "nothing follows KILL USER"),
+        ("PAUZE", "\"PAUZE\" is no command"),
+    ] {
+        let misread = read(text).expect_err(text);
+        assert!(misread.message.contains(message), "{text}: {misread:?}");
+    }
+    assert!(
+        read("PAUZE main")
+            .unwrap_err()
+            .hint
+            .contains("Did you mean PAUSE main?")
+    );
+}
+
+#[test]
 fn what_is_no_command_is_refused_with_what_was_perhaps_meant() {
     for (text, message, hint) in [
         (

@@ -29,13 +29,17 @@ fn console() -> Console {
     Console { admin, process }
 }
 
+fn caller() -> Caller {
+    Caller::Unix(crate::admin::private::Peer { uid: 0, pid: None })
+}
+
 /// A client whose console is served until it ends.
 struct Client(DuplexStream);
 
 impl Client {
     fn new() -> Self {
         let (client, server) = duplex(64 * 1024);
-        tokio::spawn(async move { converse(server, &console()).await });
+        tokio::spawn(async move { converse(server, &console(), &caller()).await });
         Self(client)
     }
 
@@ -130,7 +134,10 @@ async fn who_asks_for_encryption_for_ever_is_refused() {
 #[tokio::test]
 async fn a_query_is_answered_command_by_command_up_to_the_first_error() {
     let mut client = Client::logged_in().await;
-    let help = format!("T{}C", "D".repeat(super::super::columns::View::ALL.len()));
+    let help = format!(
+        "T{}C",
+        "D".repeat(super::super::columns::View::ALL.len() + super::super::columns::ACTIONS.len())
+    );
     assert_eq!(client.ask("SHOW HELP").await.0, help.clone() + "Z");
     assert_eq!(client.ask("show help; SHOW STATS;").await.0, help + "TDCZ");
     assert_eq!(client.ask("").await.0, "IZ");

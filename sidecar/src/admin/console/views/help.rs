@@ -1,6 +1,6 @@
 //! `SHOW HELP`: what may be typed.
 
-use super::super::columns::View;
+use super::super::columns::{ACTIONS, View};
 use super::super::rows::Rows;
 
 pub(super) fn rows(rows: &mut Rows) {
@@ -8,5 +8,8 @@ pub(super) fn rows(rows: &mut Rows) {
         rows.push(0, || {
             vec![format!("SHOW {}", view.name()).into(), view.about().into()]
         });
+    }
+    for (action, meaning) in ACTIONS {
+        rows.push(0, || vec![action.into(), meaning.into()]);
     }
 }

@@ -2,10 +2,12 @@
 //! memory and goes on, and who reads slowly holds up nobody.
 
 mod breakers;
+mod clients;
 mod executions;
 mod factories;
 mod help;
 mod policy;
+mod servers;
 mod stats;
 mod timeouts;
 mod users;
@@ -23,7 +25,7 @@ use crate::worker::Worker;
 use crate::worker::mailbox::Letter;
 
 /// How long one worker may take to look at what it has.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Adds what one worker has.
 pub type Gather = fn(&Worker, &mut Rows);
@@ -53,8 +55,13 @@ pub(super) async fn rows(console: &Console, view: View) -> Result<Rows, ConsoleE
         View::Stats => stats::rows(console, &mut rows),
         View::Users => return gather(console, rows, users::gather).await,
         View::Factories => return gather(console, rows, factories::gather).await,
+        View::Servers => return gather(console, rows, servers::gather).await,
+        View::Clients => return gather(console, rows, clients::gather).await,
         View::Timeouts => timeouts::rows(console, &mut rows),
-        View::Executions => executions::rows(console, &mut rows),
+        View::Executions => {
+            rows = gather(console, rows, executions::gather).await?;
+            executions::add_unfinished(console, &mut rows);
+        }
         View::Policy => policy::rows(console, &mut rows),
         View::Breakers => return gather(console, rows, breakers::gather).await,
     }

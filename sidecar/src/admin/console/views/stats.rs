@@ -43,6 +43,11 @@ fn of_database(console: &Console, database: &EffectiveDatabase) -> Vec<Cell> {
         metrics.errors().into(),
         metrics.evictions.get().into(),
         metrics.cross_user_handoffs.get().into(),
+        console
+            .process
+            .steering(&database.name.as_str().into())
+            .is_paused()
+            .into(),
     ]
 }
 

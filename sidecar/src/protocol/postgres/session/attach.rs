@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::codec;
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
@@ -31,7 +31,7 @@ pub(super) enum Attached {
     Yes,
     /// It must wait: for a connection, or for what the one that was found must be told first.
     NotYet(Option<Owned>),
-    /// The one that stays with it must be asked for another tenure first.
+    /// The one that stays with it must be asked for another tenure first, or must wait for the end of a pause.
     Held(Owned),
 }
 
@@ -42,7 +42,8 @@ impl Session {
         if let Some(owned) = self.server.take() {
             return Attached::Held(owned);
         }
-        if self.context_has_expired() || self.breaker_concerns() {
+        let paused = self.entry.steering.is_paused();
+        if paused || self.context_has_expired() || self.breaker_concerns() {
             return Attached::NotYet(None);
         }
         let Some(mut owned) = self.take_idle() else {
@@ -58,8 +59,7 @@ impl Session {
         }
         self.assert_user(&mut owned.server);
         self.sign_user(&mut owned.server);
-        self.server = Some(owned);
-        self.send_begun();
+        self.take_server(owned);
         Attached::Yes
     }
 
@@ -78,35 +78,68 @@ impl Session {
         let outcome = tokio::select! {
             biased;
             outcome = self.acquire(found) => outcome,
-            signal = interrupted => match signal {
-                Signal::Cancel => {
-                    drop(self.handle.take_cancellers());
-                    Err(Box::new(cancelled_while_waiting()))
-                }
-                Signal::RunOver => Err(Box::new(
-                    self.run_over_error().unwrap_or_else(cancelled_while_waiting),
-                )),
-                Signal::Lost => return Err(self.socket_lost()),
-                _ => return Err(Ending::drained()),
-            },
+            signal = interrupted => Err(self.interrupted(signal)?),
         };
         if let Err(error) = outcome {
-            self.probe = None;
-            self.work.end(match error.code {
-                SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
-                SqlState::TOO_MANY_CONNECTIONS => ExecutionState::TimedOut,
-                _ => ExecutionState::Failed,
-            });
-            self.refuse_work(&error);
+            self.refuse_waiting(&error);
         }
         Ok(())
     }
 
-    /// Asks the connection that stays with the client for another tenure.
+    /// What ends a wait for a server connection: an error for the client, or its session.
+    fn interrupted(&mut self, signal: Signal) -> Result<Box<ErrorResponse>, Ending> {
+        match signal {
+            Signal::Cancel => {
+                drop(self.handle.take_cancellers());
+                Ok(Box::new(cancelled_while_waiting()))
+            }
+            Signal::RunOver => Ok(Box::new(
+                self.run_over_error()
+                    .unwrap_or_else(cancelled_while_waiting),
+            )),
+            Signal::Lost => Err(self.socket_lost()),
+            Signal::Killed => Err(self.killed()),
+            _ => Err(Ending::drained()),
+        }
+    }
+
+    fn refuse_waiting(&mut self, error: &ErrorResponse) {
+        self.probe = None;
+        self.work.end(match error.code {
+            SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
+            SqlState::TOO_MANY_CONNECTIONS | SqlState::CANNOT_CONNECT_NOW => {
+                ExecutionState::TimedOut
+            }
+            _ => ExecutionState::Failed,
+        });
+        self.refuse_work(error);
+    }
+
+    /// Waits for the end of a pause, and keeps the connection that stays with the client.
+    async fn wait_with(&mut self, held: Owned) -> Result<(), Ending> {
+        self.server = Some(held);
+        let handle = Rc::clone(&self.handle);
+        let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.wait_for_resume() => outcome,
+            signal = interrupted => Err(self.interrupted(signal)?),
+        };
+        match outcome {
+            Ok(()) => self.work.run(Instant::now()),
+            Err(error) => self.refuse_waiting(&error),
+        }
+        Ok(())
+    }
+
+    /// Asks the connection that stays with the client for another tenure, once nothing is paused.
     ///
     /// # Errors
     /// The session's end, where it has not answered: another connection would not be what the client has made of this one.
     pub(super) async fn attach_again(&mut self, mut held: Owned) -> Result<(), Ending> {
+        if self.entry.steering.is_paused() {
+            return self.wait_with(held).await;
+        }
         if let Err(error) = self.begin_tenure(&mut held.server).await {
             self.work.end(ExecutionState::Failed);
             return Err(Ending::Fatal(Box::new(ErrorResponse {
@@ -126,39 +159,74 @@ impl Session {
     pub(super) async fn acquire(&mut self, found: Option<Owned>) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
+        self.wait_for_resume().await?;
         let mut owned = match found {
             Some(owned) => owned,
-            None => self
-                .check_out()
-                .await
-                .map_err(|error| self.checkout_error(&error))?,
+            None => self.check_out().await?,
         };
         self.prepare(&mut owned).await?;
         self.work.advance(ExecutionState::Running);
-        self.server = Some(owned);
-        self.send_begun();
+        self.take_server(owned);
         Ok(())
     }
 
     fn take_idle(&mut self) -> Option<Owned> {
-        let owned = self.factory.take_idle(Instant::now(), self.force.epoch)?;
-        self.work.begin(ExecutionState::Running);
+        let now = Instant::now();
+        let epoch = self.entry.epoch_under(&self.force);
+        let owned = self.factory.take_idle(now, epoch)?;
+        self.work.run(now);
         Some(owned)
     }
 
-    async fn check_out(&mut self) -> Result<Owned, CheckoutError> {
-        if let Some(owned) = self.take_idle() {
-            return Ok(owned);
+    fn take_server(&mut self, owned: Owned) {
+        self.handle.badge.hold(owned.server.backend.process_id);
+        self.server = Some(owned);
+        self.send_begun();
+    }
+
+    /// What is checked out when a pause begins waits for its end.
+    async fn check_out(&mut self) -> Result<Owned, Box<ErrorResponse>> {
+        loop {
+            if let Some(owned) = self.take_idle() {
+                return Ok(owned);
+            }
+            self.work.wait(Instant::now());
+            let checkout = Checkout {
+                worker: &self.worker,
+                entry: &self.entry,
+                factory: &self.factory,
+            };
+            match checkout.wait().await {
+                Ok(owned) if self.entry.steering.is_paused() => {
+                    super::finish::park(&self.entry, &self.factory, owned, Instant::now());
+                }
+                Ok(owned) => {
+                    self.work.advance(ExecutionState::Starting);
+                    return Ok(owned);
+                }
+                Err(CheckoutError::Paused(_)) => {}
+                Err(error) => return Err(self.checkout_error(&error)),
+            }
+            self.wait_for_resume().await?;
         }
-        self.work.begin(ExecutionState::Pending);
-        let checkout = Checkout {
-            worker: &self.worker,
-            entry: &self.entry,
-            factory: &self.factory,
-        };
-        let owned = checkout.wait().await?;
-        self.work.advance(ExecutionState::Starting);
-        Ok(owned)
+    }
+
+    /// While an operator has paused the upstream nothing begins on it. Waits no longer than for a connection.
+    async fn wait_for_resume(&mut self) -> Result<(), Box<ErrorResponse>> {
+        let steering = Arc::clone(&self.entry.steering);
+        if !steering.is_paused() {
+            return Ok(());
+        }
+        self.work.wait(Instant::now());
+        let limit = self.force.settings.timeouts.acquire;
+        if timeout(limit, steering.resumed()).await.is_ok() {
+            return Ok(());
+        }
+        let metrics = &self.entry.metrics;
+        metrics.timeout(TimeoutKind::Acquire);
+        metrics.error(ErrorClass::Timeout);
+        self.factory.activity.count_timeout();
+        Err(Box::new(paused(&self.force)))
     }
 
     /// A transaction begins on a server connection that stays with its client: under the revision in force, and for a user
@@ -168,7 +236,7 @@ impl Session {
         self.check_context()?;
         self.pass_breaker()?;
         if !self.work.is_under_way() {
-            self.work.begin(ExecutionState::Running);
+            self.work.begin(ExecutionState::Running, Instant::now());
         }
         self.renew_signature();
         Ok(())
@@ -301,7 +369,7 @@ impl Session {
                 metrics.error(ErrorClass::Connection);
                 return Box::new(server_error(fields.body()));
             }
-            CheckoutError::Connect(_) | CheckoutError::Broken(_) => {
+            CheckoutError::Connect(_) | CheckoutError::Broken(_) | CheckoutError::Paused(_) => {
                 metrics.error(ErrorClass::Connection);
                 SqlState::UNABLE_TO_CONNECT
             }
@@ -322,6 +390,18 @@ pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
         settings.set(name, Value::Text(value.into()));
     }
     settings
+}
+
+/// An operator has paused the upstream, and for longer than a client waits.
+fn paused(force: &DatabaseForce) -> ErrorResponse {
+    let (name, setting) = (&force.name, force.name_timeout(TimeoutKind::Acquire));
+    ErrorResponse::error(
+        SqlState::CANNOT_CONNECT_NOW,
+        format!(
+            "databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}"
+        ),
+    )
+    .with_hint("Nothing was begun. Try again.")
 }
 
 pub(super) fn push_assertion(assertion: &[u8], server: &mut Server) {

@@ -94,6 +94,9 @@ impl Session {
         };
         // A connection that has just been checked out was judged there.
         if begins_work(tag) && self.is_pinned() && owned.server.backend.is_idle() {
+            if self.entry.steering.is_paused() {
+                return Ok(Step::Attach);
+            }
             if let Err(error) = self.begin_on_held_server() {
                 self.refuse_work(&error);
                 return Ok(Step::Done);

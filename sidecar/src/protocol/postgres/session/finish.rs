@@ -113,6 +113,7 @@ impl Session {
         let closes = self.pinned || (self.mode == PoolMode::Session && self.is_pinned());
         let unsettled = self.parameters_pinned;
         if let Some(mut owned) = self.server.take() {
+            self.handle.badge.let_go();
             self.bound = None;
             self.work.complete();
             if unsettled {
@@ -134,13 +135,13 @@ impl Session {
 pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, mut owned: Owned, now: Instant) {
     let (epoch, tier) = {
         let force = entry.force_now();
-        (force.epoch, force.tier())
+        (entry.epoch_under(&force), force.tier())
     };
     let server = &mut owned.server;
     if server.epoch != epoch || !server.is_young(now) || server.cancels.is_lost() {
         return;
     }
-    if server.is_retired() {
+    if server.is_retired() || owned.is_recalled() || entry.steering.is_paused() {
         return;
     }
     let limiter = &entry.limiter;

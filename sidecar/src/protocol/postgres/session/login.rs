@@ -31,6 +31,7 @@ use crate::session::{Admitted, send_fatal};
 use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 use crate::work::Work;
+use crate::worker::badge::Who;
 use crate::worker::{Entry, Handle, Place, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
@@ -115,13 +116,17 @@ impl Session {
     ) -> Self {
         let force = entry.force();
         let ledger = worker.ledger(&factory.key.owner);
+        let handle = Rc::new(Handle::default());
+        handle.badge.show(Who::Client {
+            factory: Rc::clone(&factory),
+            startup: Rc::clone(&startup),
+        });
         if let Some(Value::Text(name)) = startup.get("application_name") {
             factory.activity.note_application(name);
         }
         Self {
             worker: Rc::clone(worker),
             entry: Rc::clone(entry),
-            handle: Rc::new(Handle::default()),
             slot: 0,
             home: Place {
                 worker: worker.index,
@@ -150,7 +155,8 @@ impl Session {
             assertion: None,
             local: Local::Normal,
             clocks: Clocks::default(),
-            work: Work::new(&worker.process.metrics),
+            work: Work::new(&worker.process.metrics, &handle),
+            handle,
             probe: None,
             timer: LazyTimer::default(),
             turns: 0,

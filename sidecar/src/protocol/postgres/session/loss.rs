@@ -22,6 +22,7 @@ impl Session {
         let Some(mut owned) = self.server.take() else {
             return Ok(Flow::Continue);
         };
+        self.handle.badge.let_go();
         self.work.end(ExecutionState::Dead);
         self.probe = None;
         self.clocks = super::clocks::Clocks::default();

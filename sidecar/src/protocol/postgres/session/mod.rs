@@ -254,6 +254,7 @@ impl Session {
             Signal::RunOver => self.run_over(),
             Signal::Stop => return Err(Ending::drained()),
             Signal::Lost => return Err(self.socket_lost()),
+            Signal::Killed => return Err(self.killed()),
             Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
             // Told to WebSockets alone.
             Signal::GiveWay | Signal::Leave | Signal::Returned => {}
@@ -283,11 +284,23 @@ impl Session {
         self.ended_by(Signal::Lost)
     }
 
+    /// An operator has ended the connections of its user.
+    fn killed(&mut self) -> Ending {
+        self.work.end(ExecutionState::Cancelled);
+        self.ended_by(Signal::Killed)
+    }
+
     /// What the client is told of an end that a signal brings.
     fn ended_by(&self, signal: Signal) -> Ending {
         let how = match signal {
             Signal::Lost => OnDisconnect::Cancel,
             Signal::Orphaned => OnDisconnect::Drain,
+            Signal::Killed => {
+                return Ending::fatal(
+                    SqlState::ADMIN_SHUTDOWN,
+                    "terminating connection because an administrator has ended all connections of its user (KILL USER)",
+                );
+            }
             _ => return Ending::drained(),
         };
         let policy = &self.force.policy;

@@ -6,7 +6,7 @@ use super::super::codec::{self, BackendTag, HEADER_LENGTH, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
 use super::aborted::Local;
-use super::backend::Rest;
+use super::backend::{Backend, Rest};
 use super::overdue::{Fate, Overdue};
 use super::replies::{Answer, Expect, Step};
 use super::{Ending, Flow, Session};
@@ -243,7 +243,7 @@ impl Session {
             self.work.complete();
             self.end_probe();
             if waits {
-                self.work.begin(ExecutionState::Running);
+                self.work.begin(ExecutionState::Running, now);
             }
         }
         self.clocks.copying = false;
@@ -280,6 +280,16 @@ impl Session {
 
     /// A statement of the sidecar's own is over. What the client has sent behind it goes on under its own clock.
     fn ready_after_own(&mut self) {
+        let at_rest = |backend: &Backend| {
+            backend.status == TransactionStatus::Idle && !backend.replies.client_waits()
+        };
+        if self
+            .server
+            .as_ref()
+            .is_some_and(|owned| at_rest(&owned.server.backend))
+        {
+            self.handle.badge.rest();
+        }
         let more = self.server.as_ref();
         let more = more.is_some_and(|owned| !owned.server.backend.replies.client_is_next());
         self.clocks

@@ -111,6 +111,12 @@ impl Session {
         self.close(Close::POLICY, &reason, Initiator::Sidecar);
     }
 
+    /// An operator has ended the connections of its user.
+    pub(super) fn killed(&mut self) {
+        let reason = "an administrator has ended all connections of this user";
+        self.close(Close::POLICY, reason, Initiator::Sidecar);
+    }
+
     /// The other side has not closed in time.
     fn unclosed(&self) -> Ending {
         self.closing.unwrap_or_else(|| {

@@ -46,6 +46,7 @@ use crate::deadline::LazyTimer;
 use crate::force::WebSocketForce;
 use crate::identity::{UserContext, UserId};
 use crate::telemetry::Initiator;
+use crate::worker::badge::Who;
 use crate::worker::{Handle, Signal, Worker};
 use clocks::{Clocks, Due, expiry};
 use close::Ending;
@@ -140,6 +141,10 @@ impl Session {
             .as_ref()
             .map_or_else(Rc::default, |user| entry.user(user));
         let handle = Rc::new(Handle::default());
+        handle.badge.show(Who::Socket {
+            upstream: Arc::clone(&force.name),
+            user: user_id.clone(),
+        });
         let credential = upgraded.context.as_ref().map(Credential::of).map(Rc::new);
         user.arrive(number, Rc::clone(&handle), credential.clone());
         let slot = worker.enter_session(Rc::clone(&handle));
@@ -305,6 +310,7 @@ impl Session {
             Signal::Stop => return Err(self.cut_off()),
             Signal::Drain | Signal::Leave => self.drain(),
             Signal::GiveWay => self.give_way(),
+            Signal::Killed => self.killed(),
             Signal::Returned => self.come_back(),
             // Nobody has a cancel key of a WebSocket, and it works for no other one.
             Signal::Cancel | Signal::Lost | Signal::Orphaned | Signal::RunOver => {}

@@ -42,7 +42,7 @@ impl Session {
                     self.refuse_switch(&switch, cancelled());
                     Ok(())
                 }
-                _ => Err(Ending::drained()),
+                signal => Err(self.ended_by(signal)),
             },
         };
         match verified {
@@ -138,6 +138,7 @@ impl Session {
         let owner = InSql::nobody(in_sql.strict);
         let baseline = Settings::clone(&in_sql.baseline);
         if self.server.take().is_some() {
+            self.handle.badge.let_go();
             self.clocks = Clocks::default();
             self.wind();
         }
@@ -165,6 +166,9 @@ impl Session {
         };
         let factory = self.worker.admit(&self.entry, key)?;
         let left = std::mem::replace(&mut self.factory, factory);
+        self.handle.badge.change_factory(&self.factory);
+        // What was said to the one user is not said to the next.
+        self.handle.withdraw(Signal::Killed);
         let ledger = self.worker.ledger(&self.factory.key.owner);
         self.statements.move_to(ledger);
         self.probe = None;
