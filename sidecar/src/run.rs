@@ -213,6 +213,13 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
         .with_grace(args.grace)
         .at(pod);
     process.publish_keys(force);
+    // Before anybody is told that it is ready: every series is there from the first scrape on.
+    for database in &force.databases {
+        drop(process.upstream_metrics(database));
+    }
+    for web_socket in &force.web_sockets {
+        drop(metrics.socket(&web_socket.name));
+    }
     let process = Arc::new(process);
     let mut threads = Vec::new();
     for (index, mailbox) in receivers.into_iter().enumerate() {
