@@ -294,11 +294,17 @@ impl DatabaseForce {
         own.into_iter().chain(setting)
     }
 
-    /// Whether clients may not change this parameter.
+    /// Whether the policy names this parameter as one that clients may not change.
     #[must_use]
-    pub fn fixes(&self, name: &str) -> bool {
+    pub fn names_fixed(&self, name: &str) -> bool {
         let mut fixed = self.settings.fixed_parameters.iter();
         fixed.any(|fixed| fixed.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether clients may not change this parameter; in mode `Audit` they may change every one.
+    #[must_use]
+    pub fn fixes(&self, name: &str) -> bool {
+        self.enforces() && self.names_fixed(name)
     }
 
     /// A field of this entry as error messages name it, with its value, the environment and where the value came from:

@@ -164,3 +164,16 @@ async fn users_are_named_in_sql_beside_it() {
     session.run("ROLLBACK").await;
     assert_eq!(session.text("SELECT 1").await.as_deref(), Some("1"));
 }
+
+#[tokio::test]
+async fn in_audit_it_is_counted_and_let_through() {
+    const COUNT: &str = "bulkhead_fixed_parameter_changes_total";
+    let stage = Stage::start(Policy::trusted().spec("mode: Audit").database(FIXED)).await;
+    let alice = stage.user("alice").await;
+    alice.run("SET work_mem = '64MB'").await;
+    assert_eq!(alice.text("SHOW work_mem").await.as_deref(), Some("64MB"));
+    let options = "-c bulkhead.user=alice -c work_mem=1MB";
+    let brings = stage.try_options(options).await.unwrap();
+    assert_eq!(brings.text("SHOW work_mem").await.as_deref(), Some("1MB"));
+    assert_eq!(stage.sidecar.metric(COUNT, &[("upstream", "main")]), 2.0);
+}

@@ -46,6 +46,7 @@ pub(super) struct UpstreamFamilies {
     errors: IntCounterVec,
     cross_user_handoffs: IntCounterVec,
     evictions: IntCounterVec,
+    fixed_parameters: IntCounterVec,
     servers_retired: IntCounterVec,
     user_switches: IntCounterVec,
     breaker_state: IntGaugeVec,
@@ -81,6 +82,8 @@ pub struct UpstreamMetrics {
     pub cross_user_handoffs: IntCounter,
     /// Idle server connections closed to make room for a waiting user.
     pub evictions: IntCounter,
+    /// Attempts to set what `session.fixedParameters` names.
+    pub fixed_parameters: IntCounter,
 }
 
 impl UpstreamMetrics {
@@ -231,6 +234,11 @@ impl UpstreamFamilies {
                 "Idle server connections closed to make room for a waiting user.",
                 &["upstream"],
             )?,
+            fixed_parameters: counter(
+                "bulkhead_fixed_parameter_changes_total",
+                "Attempts of clients to set a parameter that the policy fixes; in mode Audit they were let through.",
+                &["upstream"],
+            )?,
             servers_retired: counter(
                 "bulkhead_servers_retired_total",
                 "Server connections closed before their time, because where they lead is not the right place any more.",
@@ -337,6 +345,7 @@ impl UpstreamFamilies {
                 .cell(&one, || StripedHistogram::new(&QUERY_BUCKETS)),
             cross_user_handoffs: self.cross_user_handoffs.with_label_values(&one),
             evictions: self.evictions.with_label_values(&one),
+            fixed_parameters: self.fixed_parameters.with_label_values(&one),
         }
     }
 }

@@ -13,5 +13,6 @@ mod authentication;
 mod cancel;
 mod encryption;
 mod hostile;
+mod hosts;
 mod probe;
 mod support;

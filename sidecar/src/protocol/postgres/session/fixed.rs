@@ -10,9 +10,10 @@ use super::super::statement_text::{Sets, sets_one_of};
 use super::Session;
 use super::client::Step;
 use crate::force::DatabaseForce;
+use crate::worker::Entry;
 
 impl Session {
-    /// Refuses a text that sets what the policy fixes; one that has not arrived whole is waited for. `None` for all else.
+    /// Refuses a text that sets what the policy fixes, or in mode `Audit` only counts it; one that has not arrived whole is waited for. `None` for all else.
     pub(super) fn refuse_fixed(&mut self, tag: FrontendTag, header: Header) -> Option<Step> {
         let simple = match tag {
             FrontendTag::Query => true,
@@ -38,10 +39,16 @@ impl Session {
             } else {
                 self.parsed_text(header)
             };
-            sets_one_of(text, |name| force.fixes(name))?
+            sets_one_of(text, |name| force.names_fixed(name))?
         };
-        let error = fixed_error(&self.entry.force_now(), &sets);
-        Some(self.complain(header, error, simple))
+        let force = self.entry.force();
+        // What is let through comes by here again once it has a server.
+        if force.enforces() || self.server.is_some() {
+            note_fixed(&self.entry);
+        }
+        force
+            .enforces()
+            .then(|| self.complain(header, fixed_error(&force, &sets), simple))
     }
 
     /// Whether the server passes over what comes, up to the next Sync.
@@ -60,6 +67,18 @@ impl Session {
         let mut parts = body.splitn(3, |byte| *byte == 0);
         parts.nth(1).unwrap_or_default()
     }
+}
+
+/// Counts that a client sets what the policy fixes, and tells of it.
+pub(super) fn note_fixed(entry: &Entry) {
+    entry.metrics.fixed_parameters.inc();
+    entry.metrics.clients.notice("fixed", |upstream, left_out| {
+        tracing::warn!(
+            upstream,
+            left_out,
+            "a client sets a parameter that the policy fixes (session.fixedParameters)"
+        );
+    });
 }
 
 /// What a client is told that sets a parameter which the policy fixes, at its login or in SQL.

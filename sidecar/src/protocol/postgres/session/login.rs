@@ -16,7 +16,7 @@ use super::aborted::Local;
 use super::backend::Rest;
 use super::baseline::{Settings, Value};
 use super::clocks::Clocks;
-use super::fixed::fixed_error;
+use super::fixed::{fixed_error, note_fixed};
 use super::greetings::Reported;
 use super::hold::Hold;
 use super::in_sql::InSql;
@@ -89,7 +89,7 @@ fn open(
         role,
         ..
     } = admitted;
-    let baseline = match baseline_of(&force, &login) {
+    let baseline = match baseline_of(entry, &force, &login) {
         Ok(baseline) => baseline,
         Err(error) => return Err(Box::new(Refused { login, error })),
     };
@@ -234,7 +234,11 @@ impl Session {
 }
 
 /// The parameters that a client has brought.
-fn baseline_of(force: &DatabaseForce, login: &Login) -> Result<Settings, ErrorResponse> {
+fn baseline_of(
+    entry: &Entry,
+    force: &DatabaseForce,
+    login: &Login,
+) -> Result<Settings, ErrorResponse> {
     if login.replication {
         return Err(ErrorResponse::fatal(
             SqlState::FEATURE_NOT_SUPPORTED,
@@ -244,6 +248,9 @@ fn baseline_of(force: &DatabaseForce, login: &Login) -> Result<Settings, ErrorRe
     }
     let mut baseline = Settings::new();
     for (name, value) in &login.parameters {
+        if force.names_fixed(name) {
+            note_fixed(entry);
+        }
         if force.fixes(name) {
             return Err(ErrorResponse {
                 severity: Severity::Fatal,
