@@ -19,6 +19,8 @@ pub mod handover;
 pub mod janitor;
 pub mod key;
 pub mod lane;
+#[cfg(test)]
+mod model;
 pub mod pool;
 pub mod register;
 pub mod seats;

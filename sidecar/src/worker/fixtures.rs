@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
@@ -238,6 +239,15 @@ impl Stage {
         }
     }
 
+    /// A connection to the upstream that is there and has not been looked at, if there is one.
+    pub(crate) fn arrived(&self) -> Option<std::os::unix::net::UnixStream> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.listener.poll_accept(&mut cx) {
+            Poll::Ready(Ok((socket, _))) => Some(socket.into_std().unwrap()),
+            _ => None,
+        }
+    }
+
     /// The next cancel request; the sidecar waits until it is dropped.
     pub(crate) async fn cancel_request(&self) -> UnixStream {
         match self.arrival().await {
@@ -266,6 +276,11 @@ impl Stage {
 }
 
 impl Peer {
+    /// The socket, which does not block and is read without the runtime.
+    pub(crate) fn into_socket(self) -> std::os::unix::net::UnixStream {
+        self.0.into_std().unwrap()
+    }
+
     /// Sends these at once.
     pub(crate) async fn send(&mut self, messages: &[Vec<u8>]) {
         within(self.0.write_all(&messages.concat())).await.unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The faults that the page must have, each in a row of its own.
-const FAULTS: [&str; 16] = [
+const FAULTS: [&str; 17] = [
     "Server dies in mid-handshake",
     "Server dies in mid-query",
     "Server dies in mid-COPY",
@@ -18,6 +18,7 @@ const FAULTS: [&str; 16] = [
     "Credentials rotated",
     "Clock jump",
     "SIGTERM under load",
+    "Sidecar killed",
     "Descriptors, server connections or memory run out",
     "Long soak",
 ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::stage::Stage;
+use bulkhead_tests::wire::send;
 
 use super::load::{Load, Pace};
 use super::policy;
@@ -42,4 +43,28 @@ async fn sigterm_under_load_breaks_no_transaction_that_had_begun() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_in_session_mode_breaks_none_either() {
     terminate_under_load(policy().in_session_mode().pool("maxConnections: 64")).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_killed_leaves_no_transaction_open_and_no_session_behind() {
+    // Given a transaction that has written something, and a statement that runs,
+    let mut stage = Stage::start(policy()).await;
+    let admin = stage.admin().await;
+    let mut idle = stage.wire_of("alice").await;
+    idle.query("BEGIN").await;
+    idle.query("INSERT INTO notes (owner, body) VALUES ('alice', 'lost')")
+        .await;
+    let mut busy = stage.wire_of("bob").await;
+    busy.send(send::query("SELECT pg_sleep(1.5)")).await;
+    stage.until_asleep(&admin).await;
+    // when the sidecar is killed, nobody puts anything in order.
+    stage.sidecar.kill();
+    stage.sidecar.wait(Duration::from_secs(5));
+    for wire in [&mut idle, &mut busy] {
+        assert!(wire.until_closed().await.is_empty());
+    }
+    // Then the server sees its clients gone: at once where it waits for them, at the statement's end where it works.
+    stage.until_no_server_session(&admin).await;
+    let notes = admin.text("SELECT count(*) FROM notes").await;
+    assert_eq!(notes.as_deref(), Some("0"));
 }
