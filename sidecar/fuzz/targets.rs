@@ -158,6 +158,14 @@ pub fn statement_text(data: &[u8]) {
     let named = [&b"SET bulkhead.user = 'x' "[..], data].concat();
     assert_ne!(text::read_naming(&named, setting), text::Mention::Nothing);
     let _ = text::read_naming(data, setting);
+    // Nothing that follows hides a SET, and a text in which everything is sought says of every SET that it is one.
+    let sets = [&b"SET work_mem = 1;"[..], data].concat();
+    let work_mem = text::Sets::Parameter("work_mem".to_owned());
+    let found = text::sets_one_of(&sets, |name| name == "work_mem");
+    assert_eq!(found, Some(work_mem));
+    if text::parse_set(data).is_some_and(|set| set.value.is_some()) {
+        assert!(text::sets_one_of(data, |_| true).is_some());
+    }
     if text::deallocated_name(data).is_some() {
         assert!(traits.deallocates() && !traits.is_multi());
     }

@@ -17,6 +17,8 @@ async fn every_session_has_them_in_every_tier_and_mode() {
         ("Dedicated", "Session"),
         ("Reset", "Transaction"),
         ("Reset", "Session"),
+        ("Shared", "Transaction"),
+        ("Shared", "Session"),
     ] {
         let policy = Policy::trusted()
             .tier(tier)

@@ -157,3 +157,44 @@ async fn an_upstream_over_ipv6_is_an_upstream_like_others() {
         assert_eq!(refusal.code, "57014");
     }
 }
+
+#[tokio::test]
+async fn each_host_is_held_to_its_own_name_by_tls_for_cancels_as_well() {
+    // Given two names, of which the first leads to nobody, and the second is the one on the server's certificate,
+    let policy = Policy::trusted().database(
+        "upstream: {host: null, hosts: [{host: nobody.internal}, {host: db.internal}], \
+         tls: {mode: VerifyFull, caSecretRef: {name: ca}}}",
+    );
+    let stage = Stage::with(policy)
+        .flag("--resolve", "nobody.internal=127.0.0.9")
+        .flag("--resolve", "db.internal=127.0.0.1")
+        .start()
+        .await;
+    let admin = stage.admin().await;
+    let alice = stage.user("alice").await;
+    alice.run("SELECT 1").await;
+    // then a cancel goes to the second, under its own name.
+    let token = alice.cancel_token();
+    let (refusal, ()) = tokio::join!(alice.refused("SELECT pg_sleep(60)"), async {
+        stage.until_asleep(&admin).await;
+        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    });
+    assert_eq!(refusal.code, "57014");
+    // A name that is not on the certificate ends the dial, whoever else is in the list.
+    let policy = Policy::trusted().database(
+        "upstream: {host: null, hosts: [{host: other.internal}, {host: db.internal}], \
+         tls: {mode: VerifyFull, caSecretRef: {name: ca}}}",
+    );
+    let stage = Stage::with(policy)
+        .flag("--resolve", "other.internal=127.0.0.1")
+        .flag("--resolve", "db.internal=127.0.0.1")
+        .unready()
+        .start()
+        .await;
+    let refusal = stage.first_refusal("chat_app+alice").await;
+    assert_eq!(refusal.code, "08001", "{refusal:?}");
+    assert!(
+        refusal.says("databases[main].upstream.hosts"),
+        "{refusal:?}"
+    );
+}

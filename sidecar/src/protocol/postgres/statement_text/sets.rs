@@ -137,7 +137,7 @@ fn called_or_updated(
     let mut before = first;
     let mut updates = first.is("update");
     let mut called = is_call(first);
-    while let Some(token) = tokens.next() {
+    for token in tokens.by_ref() {
         match token {
             Token::Text(written) if called && before == Token::Symbol(b'(') => {
                 let name = String::from_utf8_lossy(&literal::lossy(written)).to_lowercase();
