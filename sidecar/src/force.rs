@@ -186,7 +186,7 @@ impl Force {
                 epoch: epoch(settings, policy, before),
                 auth: client_auth(settings, secrets)?,
                 tls: listen_tls(settings, &policy.name, secrets)?,
-                signing: signing(settings, secrets)?,
+                signing: signing_keys(settings, secrets)?,
             }));
         }
         let mut force = Self {
@@ -402,7 +402,7 @@ fn connector(
 }
 
 /// The keys of an entry whose row-level security asks for them; validation has seen to it that they are named.
-fn signing(
+pub(crate) fn signing_keys(
     settings: &EffectiveDatabase,
     secrets: &Secrets,
 ) -> Result<Option<Arc<SigningKeys>>, ForceError> {

@@ -126,7 +126,8 @@ pub(crate) mod fixtures {
             "selector": {"matchLabels": {"app": "chat"}},
             "identity": {"source": "SignedContext"},
             "databases": [
-                {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}}},
+                {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}},
+                 "session": {"rowLevelSecurity": "Signed", "signingKeySecretRef": {"name": "chat-signing"}}},
                 {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
             "webSockets": [{"name": "chat", "listen": {"port": 8080, "takesOver": "http"}, "upstream": {"port": 8000}}]
         }))

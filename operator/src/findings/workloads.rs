@@ -202,6 +202,15 @@ mod tests {
                 )),
             ),
             (
+                "the keys of signed users in a variable",
+                serde_json::json!({"containers": [{"name": "app",
+                "envFrom": [{"secretRef": {"name": "chat-signing"}}]}]}),
+                Some((
+                    DegradedReason::CredentialsShared,
+                    at("containers[app].envFrom[0]"),
+                )),
+            ),
+            (
                 "the credentials in a volume",
                 serde_json::json!({"initContainers": [{"name": "migrate",
                 "volumeMounts": [{"name": "s", "mountPath": "/s"}]}], "containers": [],

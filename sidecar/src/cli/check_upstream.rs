@@ -8,6 +8,7 @@ use bulkhead_crds::kinds::Protocol;
 
 use super::ask::print;
 use super::check::print_diagnostics;
+use crate::force::signing_keys;
 use crate::policy::{Diagnostic, Severity};
 use crate::secrets::Secrets;
 use crate::upstream::finding::findings;
@@ -35,7 +36,9 @@ pub async fn check_upstream(
         match reach(database, secrets, resolver).await {
             Ok(report) => {
                 print(out, &line(database, &report));
-                found.extend(findings(&report, database));
+                // Keys that cannot be read are an error of the references, and told there.
+                let keys = signing_keys(database, secrets).ok().flatten();
+                found.extend(findings(&report, database, keys.as_deref()));
             }
             Err(diagnostic) => found.push(diagnostic),
         }

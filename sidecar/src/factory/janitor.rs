@@ -14,6 +14,7 @@ use super::backoff::Backoff;
 use super::lane::Lane;
 use super::server::Spare;
 use crate::force::DatabaseForce;
+use crate::protocol::postgres::session::signed;
 use crate::telemetry::TimeoutKind;
 use crate::worker::{Entry, Worker};
 
@@ -171,8 +172,16 @@ async fn open_spare(
 ) {
     lane.dialling.set(lane.dialling.get() + 1);
     let dialled = entry.dial(&worker, &force, &lane, None, permit).await;
+    let opened = match dialled {
+        Ok(mut server) if force.signing.is_some() => {
+            // So that its first user need not wait for that too.
+            let begun = signed::begin_tenure(&mut server).await;
+            begun.map(|()| server).map_err(|error| error.to_string())
+        }
+        dialled => dialled.map_err(|error| error.to_string()),
+    };
     lane.dialling.set(lane.dialling.get().saturating_sub(1));
-    match dialled {
+    match opened {
         Ok(server) => {
             backoff.borrow_mut().succeeded();
             // Where somebody waits for a permit, closing the spare gives them this one; or the limit was lowered.

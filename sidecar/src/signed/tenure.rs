@@ -88,6 +88,14 @@ impl Tenure {
         index == 0 || now.saturating_duration_since(self.answered) < ASKED_AGAIN
     }
 
+    /// Whether the database has one of these keys.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn check(&self, keys: &SigningKeys) -> Result<(), NoKey> {
+        self.chosen(keys).map(drop)
+    }
+
     /// Whether the claim that was made last is in its second half.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
@@ -100,10 +108,7 @@ impl Tenure {
     /// # Errors
     /// It has none of them.
     pub fn claim(&mut self, keys: &SigningKeys, user: &str, now: Instant) -> Result<String, NoKey> {
-        let key = keys
-            .iter()
-            .find(|key| self.knows(key))
-            .ok_or_else(|| self.no_key(keys))?;
+        let key = self.chosen(keys)?;
         let (clock, since) = (
             Duration::from_millis(self.clock),
             now.saturating_duration_since(self.answered),
@@ -118,6 +123,11 @@ impl Tenure {
         let mac = key.sign(&said);
         self.good_until = Some(now + LIFETIME);
         Ok(format!("{said}:{mac}"))
+    }
+
+    fn chosen<'a>(&self, keys: &'a SigningKeys) -> Result<&'a SigningKey, NoKey> {
+        let mut keys_of_both = keys.iter().filter(|key| self.knows(key));
+        keys_of_both.next().ok_or_else(|| self.no_key(keys))
     }
 
     fn knows(&self, key: &SigningKey) -> bool {

@@ -2,28 +2,47 @@
 //!
 //! Lives here: pure judgement of a [`ProbeReport`] against the policy's entry. May not live here: asking.
 
+mod signed;
+
 use bulkhead_crds::effective::EffectiveDatabase;
 use bulkhead_crds::kinds::TargetSessionAttrs;
 
 use super::probe::ProbeReport;
 use crate::policy::{Diagnostic, Severity};
+use crate::signed::SigningKeys;
 
-/// Judges a report. Nothing here keeps the policy from being used, so all of it is a warning.
+/// Judges a report. Nothing here keeps the policy from being used, so all of it is a warning; but where row-level security is to hold
+/// against SQL, whatever sets it aside is an error, and so is what `signed` finds.
 #[must_use]
-pub fn findings(report: &ProbeReport, database: &EffectiveDatabase) -> Vec<Diagnostic> {
+pub fn findings(
+    report: &ProbeReport,
+    database: &EffectiveDatabase,
+    keys: Option<&SigningKeys>,
+) -> Vec<Diagnostic> {
     let judge = Judge { report, database };
-    [
-        judge.superuser(),
-        judge.bypasses_rls(),
-        judge.may_become(),
-        judge.unforced_tables(),
-        judge.connection_limit(),
-        judge.standby(),
-        judge.slow(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let mut found = judge.all();
+    if let Some(facts) = &report.signed {
+        found.extend(signed::findings(facts, report, database, keys));
+    }
+    found
+}
+
+impl Judge<'_> {
+    fn all(&self) -> Vec<Diagnostic> {
+        let judge = self;
+        [
+            judge.superuser(),
+            judge.bypasses_rls(),
+            judge.may_become(),
+            judge.unforced_tables(),
+            judge.connection_limit(),
+            judge.standby(),
+            judge.slow(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 struct Judge<'a> {
@@ -35,7 +54,7 @@ impl Judge<'_> {
     fn superuser(&self) -> Option<Diagnostic> {
         let role = &self.report.role;
         role.superuser.then(|| {
-            self.warning("upstream.credentialsSecretRef", "Superuser", format!(
+            self.of_row_security("upstream.credentialsSecretRef", "Superuser", format!(
                 "role {:?} is a superuser: row-level security and every GRANT are without effect, and SQL of one user reaches all others\n{}",
                 role.name, OWN_ROLE
             ))
@@ -45,7 +64,7 @@ impl Judge<'_> {
     fn bypasses_rls(&self) -> Option<Diagnostic> {
         let role = &self.report.role;
         (role.bypasses_rls && !role.superuser).then(|| {
-            self.warning("upstream.credentialsSecretRef", "BypassRls", format!(
+            self.of_row_security("upstream.credentialsSecretRef", "BypassRls", format!(
                 "role {0:?} has BYPASSRLS: row-level security is without effect\nrun ALTER ROLE {1} NOBYPASSRLS",
                 role.name, quoted(&role.name)
             ))
@@ -56,7 +75,7 @@ impl Judge<'_> {
         let roles = &self.report.may_become;
         (!roles.is_empty() && !self.report.role.superuser).then(|| {
             let revoke: Vec<String> = roles.iter().map(|role| quoted(role)).collect();
-            self.warning("upstream.credentialsSecretRef", "MayBecomePrivileged", format!(
+            self.of_row_security("upstream.credentialsSecretRef", "MayBecomePrivileged", format!(
                 "role {:?} may SET ROLE to {}, for whom row-level security does not hold\nrun REVOKE {} FROM {}",
                 self.report.role.name, roles.join(", "), revoke.join(", "), quoted(&self.report.role.name)
             ))
@@ -67,7 +86,7 @@ impl Judge<'_> {
         let tables = self.report.unforced_tables.as_slice();
         let first = tables.first()?;
         (!self.report.role.superuser && !self.report.role.bypasses_rls).then(|| {
-            self.warning("upstream.credentialsSecretRef", "UnforcedRowSecurity", format!(
+            self.of_row_security("upstream.credentialsSecretRef", "UnforcedRowSecurity", format!(
                 "role {:?} owns tables whose row-level security does not hold for their owner: {}\nrun ALTER TABLE {first} FORCE ROW LEVEL SECURITY and so on, or log in as a role that does not own them",
                 self.report.role.name, tables.join(", ")
             ))
@@ -129,6 +148,15 @@ impl Judge<'_> {
         })
     }
 
+    /// What sets row-level security aside.
+    fn of_row_security(&self, field: &str, reason: &str, message: String) -> Diagnostic {
+        let mut told = self.warning(field, reason, message);
+        if self.report.signed.is_some() {
+            told.severity = Severity::Error;
+        }
+        told
+    }
+
     fn warning(&self, field: &str, reason: &str, message: String) -> Diagnostic {
         Diagnostic {
             severity: Severity::Warning,
@@ -154,7 +182,7 @@ mod tests {
     use crate::policy::fixtures;
     use crate::upstream::probe::{RoleFacts, ServerFacts};
 
-    fn harmless() -> ProbeReport {
+    pub(super) fn harmless() -> ProbeReport {
         ProbeReport {
             connected_in: Duration::from_millis(20),
             round_trip: Duration::from_millis(1),
@@ -176,11 +204,12 @@ mod tests {
             },
             may_become: Vec::new(),
             unforced_tables: Vec::new(),
+            signed: None,
         }
     }
 
     fn told(report: &ProbeReport) -> Vec<Diagnostic> {
-        findings(report, &fixtures::database("main", 5432))
+        findings(report, &fixtures::database("main", 5432), None)
     }
 
     #[test]
@@ -254,7 +283,7 @@ mod tests {
         ] {
             let mut database = fixtures::database("main", 5432);
             database.upstream.target_session_attrs = wanted;
-            assert_eq!(findings(&report, &database).len(), told, "{wanted}");
+            assert_eq!(findings(&report, &database, None).len(), told, "{wanted}");
         }
     }
 

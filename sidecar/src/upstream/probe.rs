@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::kinds::RowLevelSecurity;
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
-use sqlx::{ConnectOptions, Connection, FromRow, Row};
+use sqlx::{ConnectOptions, Connection, Executor, FromRow, Row};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,6 +43,21 @@ pub struct ProbeReport {
     pub may_become: Vec<String>,
     /// Tables with row-level security that the role owns and that do not force it on their owner; at most 10.
     pub unforced_tables: Vec<String>,
+    /// What there is of a signed user, where the policy asks for one.
+    pub signed: Option<SignedFacts>,
+}
+
+/// Facts about what proves a session's user to the database (`sql/signed-user.sql`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SignedFacts {
+    /// What `bulkhead.hello()` has answered, or why it has not.
+    pub hello: Result<String, String>,
+    /// The owner of the schema, where the role is a member of it.
+    pub member_of: Option<String>,
+    /// Whether the role may put something of its own into the schema.
+    pub may_create: bool,
+    /// Tables with row-level security that the role owns, and so may take it from; at most 10.
+    pub owned_tables: Vec<String>,
 }
 
 /// Facts about the server and the database.
@@ -168,6 +184,19 @@ const UNFORCED_TABLES: &str = "
      WHERE relkind IN ('r', 'p') AND relrowsecurity AND NOT relforcerowsecurity AND pg_has_role(relowner, 'USAGE')
      ORDER BY 1 LIMIT $1";
 
+const SIGNED_SCHEMA: &str = "
+    SELECT nspowner::regrole::text AS owner,
+           pg_has_role(nspowner, 'MEMBER') AS member,
+           has_schema_privilege(oid, 'CREATE') AS may_create
+      FROM pg_namespace
+     WHERE nspname = 'bulkhead'";
+
+const OWNED_TABLES: &str = "
+    SELECT oid::regclass::text
+      FROM pg_class
+     WHERE relkind IN ('r', 'p') AND relrowsecurity AND pg_has_role(relowner, 'USAGE')
+     ORDER BY 1 LIMIT $1";
+
 /// Connects as the policy says, within `timeouts.connect`, and asks.
 ///
 /// # Errors
@@ -202,8 +231,9 @@ pub async fn probe(
         .application_name("bulkhead-check")
         .disable_statement_logging();
     let name = database.upstream.database.as_deref().unwrap_or_default();
+    let signed = database.row_level_security == RowLevelSecurity::Signed;
     let carried = bridge.carry(connector, name, &role, deadline);
-    let asked = timeout_at(deadline + QUESTIONS, ask(&options, started));
+    let asked = timeout_at(deadline + QUESTIONS, ask(&options, started, signed));
     tokio::pin!(carried, asked);
     // What the upstream said is told rather than what sqlx makes of a socket that closes.
     let answered = tokio::select! {
@@ -225,7 +255,11 @@ pub async fn probe(
     }
 }
 
-async fn ask(options: &PgConnectOptions, started: Instant) -> Result<ProbeReport, sqlx::Error> {
+async fn ask(
+    options: &PgConnectOptions,
+    started: Instant,
+    signed: bool,
+) -> Result<ProbeReport, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
     let connected_in = started.elapsed();
     let mut round_trip = Duration::MAX;
@@ -255,9 +289,44 @@ async fn ask(options: &PgConnectOptions, started: Instant) -> Result<ProbeReport
         role: sqlx::query_as(ROLE).fetch_one(&mut connection).await?,
         may_become: names(&mut connection, MAY_BECOME).await?,
         unforced_tables: names(&mut connection, UNFORCED_TABLES).await?,
+        signed: if signed {
+            Some(ask_of_signed(&mut connection).await?)
+        } else {
+            None
+        },
     };
     connection.close().await?;
     Ok(report)
+}
+
+async fn ask_of_signed(connection: &mut PgConnection) -> Result<SignedFacts, sqlx::Error> {
+    let schema = sqlx::query(SIGNED_SCHEMA)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let (mut member_of, mut may_create) = (None, false);
+    if let Some(row) = schema {
+        let owner: String = row.try_get("owner")?;
+        member_of = row.try_get::<bool, _>("member")?.then_some(owner);
+        may_create = row.try_get("may_create")?;
+    }
+    let owned_tables = names(connection, OWNED_TABLES).await?;
+    // It writes, and the role's transactions may be set to read only.
+    connection.execute("BEGIN READ WRITE").await?;
+    let hello = sqlx::query_scalar("SELECT bulkhead.hello()")
+        .fetch_one(&mut *connection)
+        .await;
+    connection.execute("ROLLBACK").await?;
+    let hello = match hello {
+        Ok(answer) => Ok(answer),
+        Err(sqlx::Error::Database(error)) => Err(error.message().to_owned()),
+        Err(error) => return Err(error),
+    };
+    Ok(SignedFacts {
+        hello,
+        member_of,
+        may_create,
+        owned_tables,
+    })
 }
 
 async fn names(

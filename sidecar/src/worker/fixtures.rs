@@ -39,6 +39,9 @@ use crate::upstream::Resolver;
 /// How long a test waits for what must come; only a test that fails waits that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The Secret `signing`: one key, of 32 sevens.
+const SIGNING_KEYS: &str = "k BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
 /// The code of a cancel request, where a startup message has its version.
 const CANCEL_CODE: u32 = 80_877_102;
 
@@ -51,7 +54,7 @@ pub(crate) struct Stage {
     pub(crate) mailboxes: Vec<Receiver>,
     policy: EffectivePolicy,
     listener: UnixListener,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// One end of a connection that speaks PostgreSQL's protocol by hand.
@@ -77,7 +80,7 @@ impl Stage {
         database.upstream.tls_mode = TlsMode::Disable;
         let mut policy = fixtures::policy(vec![database]);
         change(&mut policy);
-        let force = build(&policy, None);
+        let force = build(&policy, &directory, None);
         let (senders, mailboxes) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let process = Arc::new(Process::new(Metrics::new().unwrap(), senders));
         let worker = Rc::new(Worker::new(0, Arc::clone(&process)));
@@ -97,7 +100,7 @@ impl Stage {
             mailboxes,
             policy,
             listener,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -117,7 +120,7 @@ impl Stage {
             databases: vec![self.entry.force()],
             web_sockets: Vec::new(),
         };
-        Arc::clone(&build(&policy, Some(&before)).databases[0])
+        Arc::clone(&build(&policy, &self.directory, Some(&before)).databases[0])
     }
 
     /// The key of a user's factory.
@@ -415,8 +418,11 @@ pub(crate) async fn settle() {
     }
 }
 
-fn build(policy: &EffectivePolicy, before: Option<&Force>) -> Force {
-    let secrets = Arc::new(Secrets::new(None));
+fn build(policy: &EffectivePolicy, directory: &TempDir, before: Option<&Force>) -> Force {
+    let signing = directory.path().join("signing");
+    std::fs::create_dir_all(&signing).unwrap();
+    std::fs::write(signing.join("signing-keys"), SIGNING_KEYS).unwrap();
+    let secrets = Arc::new(Secrets::new(Some(directory.path().to_owned())));
     let policy = Arc::new(policy.clone());
     Force::build("1".into(), &policy, &secrets, &Resolver::system(), before).unwrap()
 }

@@ -14,7 +14,7 @@ async fn report(entry: &Entry) -> ProbeReport {
 }
 
 fn reasons(report: &ProbeReport, entry: &Entry) -> Vec<String> {
-    let found = findings(report, &entry.database);
+    let found = findings(report, &entry.database, None);
     found.into_iter().map(|finding| finding.reason).collect()
 }
 

@@ -192,3 +192,71 @@ async fn keys_have_bounds() {
         "the longest answer that there is"
     );
 }
+
+#[tokio::test]
+async fn a_policy_holds_under_a_parallel_plan_as_well() {
+    let world = World::new(|policy| policy).await;
+    world
+        .admin
+        .run("INSERT INTO secrets SELECT 'bob', 'one of many' FROM generate_series(1, 10000)")
+        .await;
+    let bob = world.user("bob").await;
+    bob.run("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0")
+        .await;
+    let count = "SELECT count(*) FROM secrets";
+    let plan = bob.rows(&format!("EXPLAIN (COSTS OFF) {count}")).await;
+    assert!(
+        format!("{plan:?}").contains("Parallel Seq Scan"),
+        "{plan:?}"
+    );
+    assert_eq!(bob.text(count).await.as_deref(), Some("10001"));
+}
+
+#[tokio::test]
+async fn check_finds_what_would_set_the_proof_aside() {
+    let world = World::new(|policy| policy).await;
+    let admin = &world.admin;
+    let told = || {
+        let said = world.check();
+        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
+        (said.status.success(), errors)
+    };
+    let (usable, errors) = told();
+    assert!(usable, "{errors}");
+    // Each of these makes it an error, and is undone again.
+    let own = format!("bulkhead_{}", world.stage.database);
+    for (done, undone, reason) in [
+        (
+            "SELECT bulkhead.retire_key('first', '0')".to_owned(),
+            world.key.add(),
+            "SigningKeyUnknown",
+        ),
+        (
+            "CREATE TABLE mine (a int); ALTER TABLE mine ENABLE ROW LEVEL SECURITY; ALTER TABLE mine OWNER TO chat_app".to_owned(),
+            "DROP TABLE mine".to_owned(),
+            "UnforcedRowSecurity",
+        ),
+        (
+            format!("REVOKE chat_app FROM {own}; GRANT {own} TO chat_app"),
+            format!("REVOKE {own} FROM chat_app; GRANT chat_app TO {own}"),
+            "MemberOfOwner",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA bulkhead TO chat_app".to_owned(),
+            "REVOKE CREATE ON SCHEMA bulkhead FROM chat_app".to_owned(),
+            "MayChangeSchema",
+        ),
+        (
+            "ALTER SCHEMA bulkhead RENAME TO gone".to_owned(),
+            "ALTER SCHEMA gone RENAME TO bulkhead".to_owned(),
+            "SignedUserMissing",
+        ),
+    ] {
+        admin.batch_execute(&done).await.unwrap();
+        let (usable, errors) = told();
+        assert!(!usable && errors.contains(&format!("error[{reason}]")), "{done}: {errors}");
+        admin.batch_execute(&undone).await.unwrap();
+    }
+    let (usable, errors) = told();
+    assert!(usable, "{errors}");
+}

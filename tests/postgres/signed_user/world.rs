@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bulkhead_tests::policy::Policy;
+use bulkhead_tests::policy::{ENVIRONMENT, Policy};
 use bulkhead_tests::postgres::Place;
 use bulkhead_tests::programs;
 use bulkhead_tests::refusal::Refusal;
@@ -154,6 +154,21 @@ impl World {
             .unwrap();
         psql.stdin.take().unwrap().write_all(&file.stdout).unwrap();
         psql.wait_with_output().unwrap()
+    }
+
+    /// What `check` says with the policy and the secrets of this world's sidecar.
+    pub(super) fn check(&self) -> Output {
+        let secrets = self.stage.sidecar.secrets();
+        let policy = secrets.with_file_name("check.yaml");
+        std::fs::write(&policy, self.stage.sidecar.policy().text()).unwrap();
+        Command::new(programs::sidecar())
+            .arg("check")
+            .arg("--policy")
+            .arg(policy)
+            .args(["--environment", ENVIRONMENT, "--secrets"])
+            .arg(secrets)
+            .output()
+            .unwrap()
     }
 
     /// The role that owns what is installed.

@@ -363,6 +363,7 @@ fn sources(template: &InjectionTemplate) -> Vec<Value> {
 fn the_sidecar_mounts_the_keys_that_the_policy_names_and_no_other() {
     let spec = "  identity: {source: Jwt, jwt: {jwks: {secretRef: {name: idp, key: keys}}}, signedContext: {}}\n  databases:\n  \
                 - {name: main, protocol: PostgreSQL, listen: {tls: Secret, tlsSecretRef: {name: cert}, auth: {mode: Scram, secretRef: {name: app}}}, \
+                session: {rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}, \
                 upstream: {host: db, credentialsSecretRef: {name: db}, tls: {caSecretRef: {name: db}}}}";
     let keys = |name: &str, keys: &[&str]| {
         let item = |key: &&str| json!({"key": key, "path": format!("{name}/{key}")});
@@ -376,6 +377,7 @@ fn the_sidecar_mounts_the_keys_that_the_policy_names_and_no_other() {
         keys("cert", &["tls.crt", "tls.key"]),
         keys("db", &["ca.crt", "password", "username"]),
         keys("idp", &["keys"]),
+        keys("signing", &["signing-keys"]),
     ];
     assert_eq!(sources(&Case::of(spec).render()), all);
     // What sidecars of the namespace sign is accepted beside the provider's tokens, asked for or not.

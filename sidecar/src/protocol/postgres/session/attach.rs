@@ -57,8 +57,7 @@ impl Session {
         {
             return Attached::NotYet(Some(owned));
         }
-        self.assert_user(&mut owned.server);
-        self.sign_user(&mut owned.server);
+        self.say_user(&mut owned.server);
         self.take_server(owned);
         Attached::Yes
     }
@@ -164,6 +163,25 @@ impl Session {
             Some(owned) => owned,
             None => self.check_out().await?,
         };
+        self.prepare(&mut owned).await?;
+        self.say_user(&mut owned.server);
+        self.work.advance(ExecutionState::Running);
+        self.take_server(owned);
+        Ok(())
+    }
+
+    /// The same at the login: where the connection does not stay, no work follows yet, and nobody is told whose it is.
+    ///
+    /// # Errors
+    /// As [`Session::acquire`].
+    pub(super) async fn acquire_for_greeting(&mut self) -> Result<(), Box<ErrorResponse>> {
+        if self.is_pinned() {
+            return self.acquire(None).await;
+        }
+        self.renew_force();
+        self.check_context()?;
+        self.wait_for_resume().await?;
+        let mut owned = self.check_out().await?;
         self.prepare(&mut owned).await?;
         self.work.advance(ExecutionState::Running);
         self.take_server(owned);
@@ -273,23 +291,16 @@ impl Session {
         })
     }
 
-    /// Makes the connection what the client's work must find.
+    /// Makes the connection what the client's work must find, but for who the user is, which is said when work begins.
     async fn prepare(&mut self, owned: &mut Owned) -> Result<(), Box<ErrorResponse>> {
-        let server = &mut owned.server;
-        let said = self.apply_baseline(server).await?;
-        self.begin_tenure(server).await?;
-        if !said {
-            self.assert_user(server);
-        }
-        self.sign_user(server);
-        Ok(())
+        self.apply_baseline(&mut owned.server).await?;
+        self.begin_tenure(&mut owned.server).await
     }
 
-    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers. Whether that has said who
-    /// the user is.
-    async fn apply_baseline(&mut self, server: &mut Server) -> Result<bool, Box<ErrorResponse>> {
+    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers.
+    async fn apply_baseline(&self, server: &mut Server) -> Result<(), Box<ErrorResponse>> {
         let sql = match &server.backend.now {
-            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(false),
+            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(()),
             Some(now) => baseline::difference(&server.backend.start, now, &self.wanted),
             None => baseline::assert_all(&self.wanted),
         };
@@ -310,24 +321,25 @@ impl Session {
             }
         }
         server.backend.now = Some(Rc::clone(&self.wanted));
-        Ok(!sql.is_empty())
+        Ok(())
     }
 
-    /// Says again who the user is, ahead of the client's own first message and in the same write: a function may have changed
-    /// the user parameter where nobody could see it.
-    fn assert_user(&self, server: &mut Server) {
+    /// Says who the user is, ahead of the client's own first message and in the same write: a function may have changed the user
+    /// parameter, or the claim, where nobody could see it.
+    fn say_user(&self, server: &mut Server) {
         if let Some(assertion) = &self.assertion {
             push_assertion(assertion, server);
         }
+        self.sign_user(server);
     }
 
     /// The same between transactions, on a connection that stays with its client after a RESET, DISCARD ALL or SET.
     pub(super) fn assert_user_again(&mut self) {
         self.reassert = false;
-        if let (Some(assertion), Some(owned)) = (&self.assertion, &mut self.server) {
-            push_assertion(assertion, &mut owned.server);
+        if let Some(mut owned) = self.server.take() {
+            self.say_user(&mut owned.server);
+            self.server = Some(owned);
         }
-        self.sign_held();
     }
 
     /// Whether a parameter may be carried from one server connection to the next.

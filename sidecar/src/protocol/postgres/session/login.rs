@@ -209,6 +209,10 @@ impl Session {
         }
         message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
         self.release_if_settled();
+        if self.server.is_some() && !self.is_pinned() {
+            // It has something to say yet, and work may begin on it before it goes back.
+            self.assert_user_again();
+        }
         Ok(())
     }
 
@@ -223,7 +227,7 @@ impl Session {
             self.baseline = baseline;
             return Ok(reported);
         }
-        self.acquire(None).await?;
+        self.acquire_for_greeting().await?;
         let reported: Reported = match &self.server {
             Some(owned) => owned.server.backend.reported().into(),
             None => Rc::default(),

@@ -4,17 +4,18 @@
 //! hand-over, and when the client has discarded it. The claim itself goes ahead of the client's first message, in the same write, at every
 //! checkout, because a function may have overwritten it where nobody could see it.
 
+use thiserror::Error;
 use tokio::time::Instant;
 
 use super::super::codec::{HEADER_LENGTH, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
-use super::super::message::{self, Field, NoticeFields};
+use super::super::message;
 use super::Session;
 use super::attach::push_assertion;
-use super::restore;
+use super::restore::{self, RestoreError};
 use crate::factory::server::Server;
 use crate::identity::UserId;
-use crate::signed::{ASSERT, HELLO, SigningKeys, Tenure};
+use crate::signed::{ASSERT, HELLO, SigningKeys, Tenure, TenureError};
 
 /// What an administrator is told to do.
 const INSTALL: &str = "An administrator installs what it needs once in each database: bulkhead-sidecar sql signed-user | psql -v app=ROLE -d DATABASE, then bulkhead.add_key(). See docs/row-level-security.md.";
@@ -40,25 +41,18 @@ impl Session {
     /// # Errors
     /// What the client is told. The connection is to be closed then.
     pub(super) async fn begin_tenure(&self, server: &mut Server) -> Result<(), Box<ErrorResponse>> {
-        let Some((keys, user)) = self.signs() else {
+        let Some((keys, _)) = self.signs() else {
             return Ok(());
         };
         if !self.lacks_tenure(server) {
             return Ok(());
         }
-        let deadline = Instant::now() + restore::RESTORE_LIMIT;
-        let asked = restore::run(server, HELLO, deadline).await;
-        let outcome = asked.map_err(|error| self.unsigned(format_args!("{error}")))?;
-        if let Some(body) = outcome.error {
-            return Err(self.unsigned(said(&body)));
-        }
-        let answer = outcome.answer.unwrap_or_default();
-        let mut tenure =
-            Tenure::read(&answer, Instant::now()).map_err(|error| self.unsigned(error))?;
-        let tried = tenure.claim(keys, user.as_str(), Instant::now());
-        tried.map_err(|error| self.unsigned(error))?;
-        server.backend.tenure = Some(Box::new(tenure));
-        Ok(())
+        begin_tenure(server)
+            .await
+            .map_err(|error| self.unsigned(error))?;
+        let tenure = server.backend.tenure.as_ref();
+        let shared = tenure.map_or(Ok(()), |tenure| tenure.check(keys));
+        shared.map_err(|error| self.unsigned(error))
     }
 
     /// Says whose the connection is, ahead of the client's own first message and in the same write.
@@ -68,26 +62,16 @@ impl Session {
         }
     }
 
-    /// The same between transactions, on the connection that stays with the client.
-    pub(super) fn sign_held(&mut self) {
-        let Some((keys, user)) = self
-            .signs()
-            .map(|(keys, user)| (keys.clone(), user.clone()))
-        else {
+    /// The same on the connection that stays with the client, where the claim would not be good for long.
+    pub(super) fn renew_signature(&mut self) {
+        let Some(mut owned) = self.server.take() else {
             return;
         };
-        if let Some(owned) = &mut self.server {
-            push_claim(&keys, &user, &mut owned.server);
-        }
-    }
-
-    /// The same where the claim would not be good for long.
-    pub(super) fn renew_signature(&mut self) {
-        let owned = self.server.as_ref();
-        let tenure = owned.and_then(|owned| owned.server.backend.tenure.as_ref());
+        let tenure = owned.server.backend.tenure.as_ref();
         if tenure.is_some_and(|tenure| tenure.is_due(Instant::now())) {
-            self.sign_held();
+            self.sign_user(&mut owned.server);
         }
+        self.server = Some(owned);
     }
 
     /// The server has refused a statement of the sidecar's own: why, where that was a claim.
@@ -95,7 +79,8 @@ impl Session {
         self.signs()?;
         let bytes = self.server.as_ref()?.server.inbox.bytes();
         let body = bytes.get(HEADER_LENGTH..header.message_length())?;
-        Some(self.unsigned(said(body)))
+        let said = NoTenure::Refused(restore::message_of(body));
+        Some(self.unsigned(said))
     }
 
     /// The keys and the user, where this session's connections must be told of one.
@@ -112,6 +97,38 @@ impl Session {
     }
 }
 
+/// Why a connection has no tenure. It is to be closed then.
+#[derive(Debug, Error)]
+pub enum NoTenure {
+    /// It did not answer.
+    #[error(transparent)]
+    Asked(#[from] RestoreError),
+    /// The server refused.
+    #[error("the server said: {0}")]
+    Refused(String),
+    /// Its answer is of no use.
+    #[error(transparent)]
+    Answer(#[from] TenureError),
+}
+
+/// Asks a connection what a claim for it must say, whoever's it will be. Takes at most [`restore::RESTORE_LIMIT`].
+///
+/// Not cancel safe: a connection on which this was dropped half-way must be closed.
+///
+/// # Errors
+/// See [`NoTenure`].
+pub async fn begin_tenure(server: &mut Server) -> Result<(), NoTenure> {
+    let deadline = Instant::now() + restore::RESTORE_LIMIT;
+    let outcome = restore::run(server, HELLO, deadline).await?;
+    if let Some(body) = outcome.error {
+        return Err(NoTenure::Refused(restore::message_of(&body)));
+    }
+    let answer = outcome.answer.unwrap_or_default();
+    let tenure = Tenure::read(&answer, Instant::now())?;
+    server.backend.tenure = Some(Box::new(tenure));
+    Ok(())
+}
+
 /// A claim that cannot be made is not made: the session then is nobody's, as far as row-level security goes.
 fn push_claim(keys: &SigningKeys, user: &UserId, server: &mut Server) {
     let Some(tenure) = &mut server.backend.tenure else {
@@ -124,14 +141,4 @@ fn push_claim(keys: &SigningKeys, user: &UserId, server: &mut Server) {
     if message::query_with_text(ASSERT.as_bytes(), claim.as_bytes(), &mut query).is_ok() {
         push_assertion(&query, server);
     }
-}
-
-/// What the server said.
-fn said(body: &[u8]) -> String {
-    let fields = NoticeFields::read(body).ok();
-    let text = |field| {
-        let bytes = fields.and_then(|fields| fields.get(field));
-        String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
-    };
-    format!("the server said: {}", text(Field::Message))
 }

@@ -5,6 +5,7 @@ mod hold;
 mod lost;
 mod overdue;
 mod parameters;
+mod signed;
 mod silence;
 mod socket;
 mod statements;
