@@ -124,13 +124,15 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         drain: Arc::clone(&drain),
     };
     let admin_address = admin.address();
-    let console = console.map(|door| {
-        let (admin, process) = (state.clone(), Arc::clone(&running.process));
-        tokio::spawn(door.serve(Console { admin, process }))
-    });
+    let (admin_state, process) = (state.clone(), Arc::clone(&running.process));
+    let at_console = Console {
+        admin: admin_state,
+        process,
+    };
     let tasks = [
         tokio::spawn(admin.serve(state.clone())),
         tokio::spawn(control.serve(state)),
+        tokio::spawn(console.serve(at_console)),
         tokio::spawn(look_again(reload, watch.nudge())),
         tokio::spawn(watch.run()),
         tokio::spawn(follow(
@@ -148,22 +150,28 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     }
     ending.wait(&running.process, &readiness, &drain).await;
     running.end(args.grace).await;
-    for task in tasks.into_iter().chain(console) {
+    for task in tasks {
         task.abort();
     }
     Ok(())
 }
 
 /// Opens the console. Nobody has asked for it in the control socket's folder, so where it cannot be there the sidecar does without.
-fn open_console(args: &RunArgs) -> Result<Option<ConsoleDoor>, RunError> {
+fn open_console(args: &RunArgs) -> Result<ConsoleDoor, AdminError> {
+    let mut console = ConsoleDoor::default();
     if let Some(folder) = &args.console {
-        return Ok(Some(ConsoleDoor::bind(folder)?));
+        console.open_socket(folder)?;
+    } else {
+        let control = args.control.path();
+        let opened = console.open_socket(control.parent().unwrap_or(&control));
+        if let Err(error) = opened {
+            tracing::warn!(%error, "the console has no socket");
+        }
     }
-    let control = args.control.path();
-    let opened = ConsoleDoor::bind(control.parent().unwrap_or(&control));
-    Ok(opened
-        .inspect_err(|error| tracing::warn!(%error, "there is no console"))
-        .ok())
+    if let (Some(address), Some(token)) = (args.console_listen, &args.console_token) {
+        console.open_port(address, token)?;
+    }
+    Ok(console)
 }
 
 /// The policy that was given is refused, and what was accepted before is in force.

@@ -4,6 +4,8 @@
 mod acts;
 #[path = "console/shows.rs"]
 mod shows;
+#[path = "console/token.rs"]
+mod token;
 
 use std::path::Path;
 

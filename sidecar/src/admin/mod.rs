@@ -115,6 +115,22 @@ pub enum AdminError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The console's port.
+    #[error("--console-listen {address}: cannot listen: {source}; choose another port")]
+    ConsoleListen {
+        /// What was asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The console's token.
+    #[error("--console-token {path}: {reason}; write one of at least 16 random characters, such as `openssl rand -hex 32` makes", path = path.display())]
+    ConsoleToken {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nobody answers on the console's socket.
     #[error("console {path}: no sidecar answers there ({source}); is it running, and with this --control or --console?", path = path.display())]
     NoConsole {

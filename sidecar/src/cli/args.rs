@@ -122,6 +122,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", env = "BULKHEAD_CONSOLE")]
     pub console: Option<PathBuf>,
 
+    /// A loopback address at which the console answers who has the token.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback, requires = "console_token")]
+    pub console_listen: Option<SocketAddr>,
+
+    /// The file with that token, such as a mounted Secret's; read for each login.
+    #[arg(long, value_name = "FILE", requires = "console_listen")]
+    pub console_token: Option<PathBuf>,
+
     /// Worker threads; without it the CPU limit rounded up, at most 4.
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
@@ -277,6 +285,15 @@ fn name_server(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<SocketAddr>().ok();
+    address
+        .filter(|address| address.ip().is_loopback())
+        .ok_or_else(|| {
+            "write a loopback address and a port, such as 127.0.0.1:6432: the token is sent as it is".to_owned()
+        })
+}
+
 pub(super) fn pin(text: &str) -> Result<Pin, String> {
     text.parse()
 }
@@ -396,6 +413,8 @@ mod tests {
             ["--resolve", "=10.0.0.1"],
             ["--resolve", "db.internal=db.example"],
             ["--environment", "a b"],
+            ["--console-listen", "127.0.0.1:6432"],
+            ["--console-token", "/secret/token"],
             ["--peer-port", "9433"],
             ["--pod-address", "chat-0"],
             ["--log-format", "xml"],
@@ -404,6 +423,23 @@ mod tests {
         ] {
             let refused = run(&wrong).expect_err(wrong[1]);
             assert_eq!(refused.exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_console_listens_on_loopback_alone_and_with_a_token() {
+        let token = ["--console-token", "/secret/token", "--console-listen"];
+        for (address, legal) in [
+            ("127.0.0.1:6432", true),
+            ("[::1]:6432", true),
+            ("127.3.2.1:0", true),
+            ("0.0.0.0:6432", false),
+            ("10.0.0.1:6432", false),
+            ("localhost:6432", false),
+            (":6432", false),
+        ] {
+            let line: Vec<&str> = token.into_iter().chain([address]).collect();
+            assert_eq!(run(&line).is_ok(), legal, "{address}");
         }
     }
 

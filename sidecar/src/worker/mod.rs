@@ -226,8 +226,8 @@ impl Worker {
     }
 
     /// Shows each factory, in no order. Nothing that is done to it may make or free one.
-    pub fn each_factory(&self, mut show: impl FnMut(&Rc<Factory>)) {
-        self.factories.borrow().values().for_each(|it| show(it));
+    pub fn each_factory(&self, show: impl FnMut(&Rc<Factory>)) {
+        self.factories.borrow().values().for_each(show);
     }
 
     /// Lets a cancel request through to the session whose key it carries. A wrong key does nothing, and too many of them make the

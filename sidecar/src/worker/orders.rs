@@ -180,10 +180,9 @@ impl Worker {
     }
 
     /// Shows each session that is here, in no order.
-    pub fn each_session(&self, mut show: impl FnMut(&Rc<super::Handle>)) {
+    pub fn each_session(&self, show: impl FnMut(&Rc<super::Handle>)) {
         let sessions = self.sessions.borrow();
         let here = sessions.iter().map(|(_, handle)| handle);
-        here.filter(|handle| handle.away().is_none())
-            .for_each(|handle| show(handle));
+        here.filter(|handle| handle.away().is_none()).for_each(show);
     }
 }

@@ -69,6 +69,7 @@ impl fmt::Display for Caller {
                 write!(f, "uid={}", peer.uid)?;
                 peer.pid.map_or(Ok(()), |pid| write!(f, " pid={pid}"))
             }
+            Self::Token(address) => write!(f, "token from {address}"),
         }
     }
 }

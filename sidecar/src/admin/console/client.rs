@@ -134,11 +134,9 @@ fn take(tag: BackendTag, body: &[u8], said: &mut Vec<Said>) -> Result<bool, Prot
                 rows.push(values(body).unwrap_or_default());
             }
         }
-        BackendTag::CommandComplete => {
-            if !matches!(said.last(), Some(Said::Table { .. })) {
-                let tag = CommandComplete::read(body)?.tag;
-                said.push(Said::Done(String::from_utf8_lossy(tag).into_owned()));
-            }
+        BackendTag::CommandComplete if !matches!(said.last(), Some(Said::Table { .. })) => {
+            let tag = CommandComplete::read(body)?.tag;
+            said.push(Said::Done(String::from_utf8_lossy(tag).into_owned()));
         }
         BackendTag::NoticeResponse => said.push(Said::Notice(words(body)?.0)),
         BackendTag::ErrorResponse => {

@@ -9,7 +9,10 @@
 //!
 //! Words are compared without regard to case, but for names and ids, which may be quoted. Comments are passed over, as in SQL.
 
+mod words;
+
 use super::columns::View;
+use words::{Token, bounded, split};
 
 /// Commands in one message at the most.
 const MOST_COMMANDS: usize = 16;
@@ -57,17 +60,6 @@ pub struct Misread {
     pub message: String,
     /// What was perhaps meant.
     pub hint: String,
-}
-
-/// What a command is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    /// A bare word.
-    Word(String),
-    /// A text in single quotes, or a name in double ones.
-    Quoted(String),
-    /// `;`
-    End,
 }
 
 /// The first words there are.
@@ -255,103 +247,11 @@ fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     (far <= FAR && far < word.len()).then_some(nearest)
 }
 
-/// What somebody has typed, short enough to be said again.
-fn bounded(text: &str) -> &str {
-    const LONGEST: usize = 64;
-    text.get(..text.floor_char_boundary(LONGEST))
-        .unwrap_or(text)
-}
-
 fn misread(message: impl Into<String>, hint: impl Into<String>) -> Misread {
     Misread {
         message: message.into(),
         hint: hint.into(),
     }
-}
-
-impl Token {
-    fn is_word(&self, word: &str) -> bool {
-        matches!(self, Self::Word(own) if own.eq_ignore_ascii_case(word))
-    }
-
-    /// What a name or an id is, quoted or not.
-    fn value(&self) -> String {
-        match self {
-            Self::Word(text) | Self::Quoted(text) => text.clone(),
-            Self::End => String::new(),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Word(word) => format!("\"{}\"", bounded(word)),
-            Self::Quoted(text) => format!("'{}'", bounded(text)),
-            Self::End => "\";\"".to_owned(),
-        }
-    }
-}
-
-fn split(text: &str) -> Result<Vec<Token>, Misread> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    loop {
-        rest = pass_over(rest)?;
-        let Some(first) = rest.chars().next() else {
-            return Ok(tokens);
-        };
-        let token;
-        (token, rest) = match first {
-            ';' => (Token::End, &rest[1..]),
-            '\'' | '"' => quoted(first, &rest[1..])?,
-            _ => word(rest),
-        };
-        tokens.push(token);
-    }
-}
-
-/// White space and comments.
-fn pass_over(text: &str) -> Result<&str, Misread> {
-    let mut rest = text.trim_start();
-    loop {
-        rest = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, rest)| rest)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            let Some((_, rest)) = comment.split_once("*/") else {
-                return Err(misread("a comment has no end", "Write */ at its end."));
-            };
-            rest
-        } else {
-            return Ok(rest);
-        };
-        rest = rest.trim_start();
-    }
-}
-
-/// A text up to its quote; a doubled one stands for itself.
-fn quoted(quote: char, text: &str) -> Result<(Token, &str), Misread> {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once(quote) {
-        value.push_str(before);
-        match behind.strip_prefix(quote) {
-            Some(more) => {
-                value.push(quote);
-                rest = more;
-            }
-            None => return Ok((Token::Quoted(value), behind)),
-        }
-    }
-    Err(misread(
-        "a quoted text has no end",
-        format!("Write {quote} at its end."),
-    ))
-}
-
-fn word(text: &str) -> (Token, &str) {
-    let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '\'' | '"');
-    let end = text.find(ends).unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    (Token::Word(word.to_owned()), rest)
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-//! The socket, and how many may be at it at a time.
+//! The socket and the port, and how many may be at it at a time.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
+use super::token::{Token, TokenPort};
 use super::{Caller, Console, front};
 use crate::admin::AdminError;
 use crate::admin::port::ACCEPT_PAUSE;
-use crate::admin::private::PrivateSocket;
+use crate::admin::private::{Peer, PrivateSocket};
 use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 
 /// The socket's name in its folder: where `psql -h FOLDER` looks without being told a port.
@@ -19,10 +23,10 @@ pub const SOCKET: &str = ".s.PGSQL.5432";
 const MOST_CONNECTIONS: usize = 8;
 
 /// The bound console. Dropping it removes its socket.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ConsoleDoor {
-    socket: PrivateSocket,
-    path: PathBuf,
+    socket: Option<PrivateSocket>,
+    port: Option<TokenPort>,
 }
 
 impl ConsoleDoor {
@@ -31,16 +35,22 @@ impl ConsoleDoor {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub fn bind(folder: &Path) -> Result<Self, AdminError> {
-        let path = folder.join(SOCKET);
-        let socket = PrivateSocket::bind("--console", &path)?;
-        Ok(Self { socket, path })
+    pub fn open_socket(&mut self, folder: &Path) -> Result<(), AdminError> {
+        self.socket = Some(PrivateSocket::bind("--console", &folder.join(SOCKET))?);
+        Ok(())
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Binds a loopback address, for those that have the token in the file `token`. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub fn open_port(&mut self, address: SocketAddr, token: &Path) -> Result<(), AdminError> {
+        let port = TokenPort::bind(address, token)?;
+        if let Ok(address) = port.address() {
+            tracing::info!(%address, "the console is open to who has the token");
+        }
+        self.port = Some(port);
+        Ok(())
     }
 
     /// Answers until it is dropped; never returns by itself. Dropping it ends its connections.
@@ -48,11 +58,20 @@ impl ConsoleDoor {
         let console = Arc::new(console);
         let mut guests = Guests::default();
         loop {
-            match self.socket.accept().await {
-                Ok((stream, Some(peer))) => guests.take(stream, &console, Caller::Unix(peer)),
-                Ok((stream, None)) => {
+            let arrival = tokio::select! {
+                arrival = next_at_socket(self.socket.as_ref()) => arrival,
+                arrival = next_at_port(self.port.as_ref()) => arrival,
+            };
+            match arrival {
+                Ok(Arrival::Unix(stream, Some(peer))) => {
+                    guests.take(stream, &console, Caller::Unix(peer), None);
+                }
+                Ok(Arrival::Unix(stream, None)) => {
                     tracing::warn!("console: another user was turned away");
                     guests.turn_away(stream, stranger());
+                }
+                Ok(Arrival::Tcp(stream, address, token)) => {
+                    guests.take(stream, &console, Caller::Token(address), Some(token));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "console: accept failed");
@@ -60,6 +79,34 @@ impl ConsoleDoor {
                 }
             }
         }
+    }
+}
+
+/// Somebody has come.
+enum Arrival {
+    /// To the socket; who, if they may.
+    Unix(UnixStream, Option<Peer>),
+    /// To the port, with what they must know.
+    Tcp(TcpStream, SocketAddr, Token),
+}
+
+async fn next_at_socket(socket: Option<&PrivateSocket>) -> io::Result<Arrival> {
+    match socket {
+        Some(socket) => {
+            let (stream, peer) = socket.accept().await?;
+            Ok(Arrival::Unix(stream, peer))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_at_port(port: Option<&TokenPort>) -> io::Result<Arrival> {
+    match port {
+        Some(port) => {
+            let (stream, address) = port.accept().await?;
+            Ok(Arrival::Tcp(stream, address, port.token.clone()))
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -71,7 +118,7 @@ struct Guests {
 }
 
 impl Guests {
-    fn take<S>(&mut self, stream: S, console: &Arc<Console>, caller: Caller)
+    fn take<S>(&mut self, stream: S, console: &Arc<Console>, caller: Caller, token: Option<Token>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -82,7 +129,7 @@ impl Guests {
         }
         let console = Arc::clone(console);
         self.served
-            .spawn(async move { front::converse(stream, &console, &caller).await });
+            .spawn(async move { front::converse(stream, &console, &caller, token.as_ref()).await });
     }
 
     /// Tells a client why it is not served. Beyond so many at a time it is not told.

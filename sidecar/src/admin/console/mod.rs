@@ -16,8 +16,10 @@ mod door;
 mod front;
 mod result;
 mod rows;
+mod token;
 mod views;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -46,6 +48,8 @@ pub struct Console {
 pub enum Caller {
     /// Somebody on this machine, as the kernel says.
     Unix(Peer),
+    /// Somebody at this address who has the token.
+    Token(SocketAddr),
 }
 
 /// Why a command was not carried out.

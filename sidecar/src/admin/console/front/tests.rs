@@ -9,6 +9,7 @@ use crate::admin::{AdminState, Readiness};
 use crate::policy::fixtures::{database, policy};
 use crate::policy::{Accepted, PolicyStore};
 use crate::process::Process;
+use crate::protocol::postgres::message::{ProtocolVersion, StartupMessage};
 use crate::telemetry::Metrics;
 
 fn console() -> Console {
@@ -39,7 +40,7 @@ struct Client(DuplexStream);
 impl Client {
     fn new() -> Self {
         let (client, server) = duplex(64 * 1024);
-        tokio::spawn(async move { converse(server, &console(), &caller()).await });
+        tokio::spawn(async move { converse(server, &console(), &caller(), None).await });
         Self(client)
     }
 

@@ -83,6 +83,11 @@ fn bounded<'a>(
     Ok(cursor)
 }
 
+/// Appends an `AuthenticationCleartextPassword`.
+pub fn authentication_cleartext_password(out: &mut Vec<u8>) {
+    request(3, out, |_| {});
+}
+
 /// Appends `AuthenticationOk`.
 pub fn authentication_ok(out: &mut Vec<u8>) {
     request(0, out, |_| {});

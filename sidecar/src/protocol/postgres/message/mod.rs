@@ -26,8 +26,9 @@ mod target;
 
 pub use acknowledge::{bind_complete, close_complete, flush, no_data, parse_complete, sync};
 pub use authentication::{
-    MAX_SASL, SaslInitialResponse, SaslResponse, authentication_ok, authentication_sasl,
-    authentication_sasl_continue, authentication_sasl_final,
+    MAX_SASL, SaslInitialResponse, SaslResponse, authentication_cleartext_password,
+    authentication_ok, authentication_sasl, authentication_sasl_continue,
+    authentication_sasl_final,
 };
 pub use bind::{Bind, BindNames, query_with_text};
 pub use cancel_key::CancelKey;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::super::codec;
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// What ends a wait for a server connection: an error for the client, or its session.
-    fn interrupted(&mut self, signal: Signal) -> Result<Box<ErrorResponse>, Ending> {
+    pub(super) fn interrupted(&mut self, signal: Signal) -> Result<Box<ErrorResponse>, Ending> {
         match signal {
             Signal::Cancel => {
                 drop(self.handle.take_cancellers());
@@ -102,7 +102,7 @@ impl Session {
         }
     }
 
-    fn refuse_waiting(&mut self, error: &ErrorResponse) {
+    pub(super) fn refuse_waiting(&mut self, error: &ErrorResponse) {
         self.probe = None;
         self.work.end(match error.code {
             SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
@@ -112,23 +112,6 @@ impl Session {
             _ => ExecutionState::Failed,
         });
         self.refuse_work(error);
-    }
-
-    /// Waits for the end of a pause, and keeps the connection that stays with the client.
-    async fn wait_with(&mut self, held: Owned) -> Result<(), Ending> {
-        self.server = Some(held);
-        let handle = Rc::clone(&self.handle);
-        let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
-        let outcome = tokio::select! {
-            biased;
-            outcome = self.wait_for_resume() => outcome,
-            signal = interrupted => Err(self.interrupted(signal)?),
-        };
-        match outcome {
-            Ok(()) => self.work.run(Instant::now()),
-            Err(error) => self.refuse_waiting(&error),
-        }
-        Ok(())
     }
 
     /// Asks the connection that stays with the client for another tenure, once nothing is paused.
@@ -227,24 +210,6 @@ impl Session {
             }
             self.wait_for_resume().await?;
         }
-    }
-
-    /// While an operator has paused the upstream nothing begins on it. Waits no longer than for a connection.
-    async fn wait_for_resume(&mut self) -> Result<(), Box<ErrorResponse>> {
-        let steering = Arc::clone(&self.entry.steering);
-        if !steering.is_paused() {
-            return Ok(());
-        }
-        self.work.wait(Instant::now());
-        let limit = self.force.settings.timeouts.acquire;
-        if timeout(limit, steering.resumed()).await.is_ok() {
-            return Ok(());
-        }
-        let metrics = &self.entry.metrics;
-        metrics.timeout(TimeoutKind::Acquire);
-        metrics.error(ErrorClass::Timeout);
-        self.factory.activity.count_timeout();
-        Err(Box::new(paused(&self.force)))
     }
 
     /// A transaction begins on a server connection that stays with its client: under the revision in force, and for a user
@@ -402,18 +367,6 @@ pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
         settings.set(name, Value::Text(value.into()));
     }
     settings
-}
-
-/// An operator has paused the upstream, and for longer than a client waits.
-fn paused(force: &DatabaseForce) -> ErrorResponse {
-    let (name, setting) = (&force.name, force.name_timeout(TimeoutKind::Acquire));
-    ErrorResponse::error(
-        SqlState::CANNOT_CONNECT_NOW,
-        format!(
-            "databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}"
-        ),
-    )
-    .with_hint("Nothing was begun. Try again.")
 }
 
 pub(super) fn push_assertion(assertion: &[u8], server: &mut Server) {

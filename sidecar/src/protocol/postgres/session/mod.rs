@@ -32,6 +32,7 @@ pub mod login;
 pub mod loss;
 pub mod overdue;
 pub mod parameters;
+mod pause;
 pub mod replies;
 pub mod restore;
 pub mod server;
