@@ -43,6 +43,12 @@ fn the_definition_that_people_apply_is_the_one_of_this_build() {
 }
 
 #[test]
+fn the_schema_that_policies_are_read_by_is_the_one_of_this_build() {
+    let arguments = ["crds", "--format", "json-schema"];
+    assert_fresh("crds/isolationpolicy.schema.json", &arguments);
+}
+
+#[test]
 fn the_definitions_that_the_chart_installs_are_the_ones_of_this_build() {
     assert_fresh("charts/bulkhead/files/crds.yaml", &["crds"]);
 }

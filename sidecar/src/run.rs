@@ -2,6 +2,7 @@
 
 mod begin;
 mod follow;
+mod give_back;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -142,6 +143,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
             secrets,
             resolver,
         )),
+        tokio::spawn(give_back::after_start()),
     ];
     readiness.set_listening();
     tracing::info!(admin = %admin_address, revision = %accepted.id, "serving");

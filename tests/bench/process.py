@@ -16,19 +16,30 @@ def cpu_seconds(pid):
 
 def rss_bytes(pid):
     """Resident memory in bytes."""
+    return status_bytes(pid, "VmRSS")
+
+
+def own_bytes(pid):
+    """Resident memory of the process's own (anonymous): what clients take is there, and what is mapped of its program is not."""
+    return status_bytes(pid, "RssAnon")
+
+
+def status_bytes(pid, field):
+    """One field of /proc/PID/status, in bytes."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         for line in status:
-            if line.startswith("VmRSS:"):
+            if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/{pid}/status has no VmRSS")
+    raise OSError(f"/proc/{pid}/status has no {field}")
 
 
-def settled(pid):
-    """Resident memory once two readings a quarter of a second apart agree to a page or two."""
-    last = rss_bytes(pid)
+def settled(pid, read=None):
+    """What `read` says (resident memory, if nothing else is asked) once two readings a quarter of a second apart agree to a page or two."""
+    read = read or rss_bytes
+    last = read(pid)
     for _ in range(20):
         time.sleep(0.25)
-        now = rss_bytes(pid)
+        now = read(pid)
         if abs(now - last) <= 8192:
             return now
         last = now

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import fairness
+import loads
 import fronts
 from fronts import PATHS as PATHS_OF_SOCKETS
 from throughput import PATHS
@@ -87,6 +88,13 @@ class Report:
                     cells.append(f"{middle[0]:.1f} / {middle[1]:.1f}")
             rows.append([fairness.PATHS[path][0], *cells])
         self.table(["path", "quiet, alone", "quiet, in the storm", "newcomer, alone", "newcomer, in the storm"], rows)
+
+    def loads(self, measured):
+        """Loads that pgbench cannot make."""
+        for load, runs in measured:
+            self.say(f"## {load.title}")
+            self.say()
+            self.table(*loads.rows(load, runs))
 
     def web_sockets(self, stage):
         """Who serves the section of WebSockets."""

@@ -56,12 +56,13 @@ class Process:
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
         self.pid = self.child.pid
 
-    def wait_ready(self, user, seconds=20):
-        """Waits for the first query to be answered, and returns the seconds from the process's start until then."""
+    def wait_ready(self, user, seconds=20, asks=True):
+        """Waits for the first query to be answered, or only for the first login, and returns the seconds from the process's start until then."""
         while True:
             try:
                 with wire.Client(self.port, user, DATABASE) as client:
-                    client.query("SELECT 1")
+                    if asks:
+                        client.query("SELECT 1")
                 return time.monotonic() - self.started
             except (OSError, wire.Refused) as error:
                 if self.child.poll() is not None or time.monotonic() - self.started > seconds:
@@ -164,33 +165,37 @@ class Bench:
         config.write_text(
             f"[databases]\n{DATABASE} = host=127.0.0.1 port={self.port} dbname={DATABASE}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {users}\n"
-            f"pool_mode = {pool_mode}\ndefault_pool_size = {size}\nmax_client_conn = 5000\n"
+            f"pool_mode = {pool_mode}\ndefault_pool_size = {size}\nmax_client_conn = 6000\n"
             "log_connections = 0\nlog_disconnections = 0\nignore_startup_parameters = extra_float_digits\n"
         )
         program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
         process = Process("PgBouncer", [*as_server_user(), program, "-q", config], port, self.folder / f"pgbouncer-{port}.log")
         return self.keep(process)
 
-    def sidecar(self, tier, pool_mode, size, per_user, by_socket=False):
-        """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`."""
+    def sidecar(self, tier, pool_mode, size, per_user, by_socket=False, in_sql=False, workers=None):
+        """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`, or in SQL at each checkout."""
         beside = f", socket: {self.folder}" if by_socket else ""
         port, admin = free_port(), free_port()
         policy = self.folder / f"policy-{port}.yaml"
-        policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, beside=beside, upstream=self.port, database=DATABASE))
+        policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, beside=beside, upstream=self.port, database=DATABASE,
+            identity=IN_SQL if in_sql else BY_NAME))
         command = [*TIED, self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
         command += ["--control", self.folder / f"control-{port}.sock"]
-        if self.workers:
-            command += ["--workers", str(self.workers)]
+        workers = workers or self.workers
+        if workers:
+            command += ["--workers", str(workers)]
         return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log", str(self.folder) if by_socket else LOOPBACK))
 
 
+BY_NAME = "{source: Trusted}"
+IN_SQL = "{source: Trusted, inSql: {scope: Transaction}, trusted: {setting: app.current_user_id}}"
 POLICY = """\
 apiVersion: bulkhead.dev/v1alpha1
 kind: IsolationPolicy
 metadata: {{name: bench}}
 spec:
   selector: {{}}
-  identity: {{source: Trusted}}
+  identity: {identity}
   isolation: {{tier: {tier}}}
   databases:
   - name: main

@@ -196,6 +196,48 @@ async fn a_server_without_a_pooler_is_an_endpoint_that_leaks_nothing() {
     assert!(!String::from_utf8_lossy(&kept).contains(PASSWORD));
 }
 
+/// A way to PostgreSQL that is there for so many connections, and then gone: its port.
+async fn mortal(lives: usize) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for _ in 0..lives {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let there = ("127.0.0.1", Server::shared().place().port);
+                let mut server = tokio::net::TcpStream::connect(there).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_endpoint_that_ends_midway_has_proven_nothing() {
+    let (database, home) = (database().await, folder("prove"));
+    // One question about the server, a look at each of some twenty kinds over both protocols, and then the first kinds.
+    let endpoint = format!("127.0.0.1:{}", mortal(80).await);
+    let password = home.join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    let mut command = Command::new(programs::sidecar());
+    command
+        .args(["prove", "--endpoint", &endpoint, "--dbname", &database])
+        .args(["--user-a", APP_ROLE, "--user-b", APP_ROLE])
+        .args(["--only", "settings", "--password-file"])
+        .arg(&password);
+    let said = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("nobody is let in any more, since this kind was tried ("),
+        "{told}"
+    );
+    assert!(told.contains("ok    settings: "), "none was tried: {told}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_proven_is_a_failure_that_says_why() {
     let database = database().await;

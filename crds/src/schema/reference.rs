@@ -9,11 +9,11 @@ use crate::names;
 /// What a reader should know before the tables.
 const PREFACE: &str = include_str!("reference.md");
 
-/// The whole page.
+/// The whole page, from the schema of a policy.
 #[must_use]
-pub fn markdown() -> String {
+pub fn markdown(policy: &Value) -> String {
     let mut page = PREFACE.to_owned();
-    let spec = &super::policy()["properties"]["spec"];
+    let spec = &policy["properties"]["spec"];
     let (subjects, plain): (Vec<_>, Vec<_>) =
         fields(spec).partition(|(_, schema)| has_fields(schema));
     page.push_str("\n## The policy as a whole\n");
@@ -35,7 +35,7 @@ pub fn markdown() -> String {
     }
     page.push_str("\n## status\n\nWritten by the operator alone.\n\n| field | type | meaning |\n|---|---|---|\n");
     walk(
-        &super::policy()["properties"]["status"],
+        &policy["properties"]["status"],
         "status",
         &mut |path, schema, _| {
             let _ = writeln!(

@@ -7,7 +7,6 @@ use bulkhead_crds::{IsolationPolicy, schema};
 use clap::{Args, ValueEnum};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
-use serde_json::Value;
 
 use super::Error;
 
@@ -37,13 +36,16 @@ enum Format {
     Yaml,
     /// A reference of every field, for people
     Markdown,
+    /// The schema of an IsolationPolicy, for editors and for checks without a cluster
+    JsonSchema,
 }
 
 impl Arguments {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), Error> {
         let text = match self.format {
             Format::Yaml => yaml(self.kind)?,
-            Format::Markdown => schema::reference::markdown(),
+            Format::Markdown => schema::reference::markdown(&schema::derived()),
+            Format::JsonSchema => serde_json::to_string_pretty(&schema::derived())? + "\n",
         };
         out.write_all(text.as_bytes())?;
         Ok(())
@@ -64,27 +66,10 @@ fn yaml(kind: Option<Kind>) -> Result<String, Error> {
     for definition in definitions() {
         if asked.is_none_or(|name| definition.metadata.name.as_deref() == Some(name)) {
             let mut definition = serde_json::to_value(definition)?;
-            whole_numbers(&mut definition);
+            schema::whole_numbers(&mut definition);
             text.push_str("---\n");
             text.push_str(&serde_yaml::to_string(&definition)?);
         }
     }
     Ok(text)
-}
-
-/// Bounds are floating-point numbers in Kubernetes' types, and whole ones in what people read and compare.
-fn whole_numbers(value: &mut Value) {
-    match value {
-        Value::Number(number) => {
-            if let Some(whole) = number
-                .as_f64()
-                .and_then(|float| (float.fract() == 0.0).then_some(float as i64))
-            {
-                *number = whole.into();
-            }
-        }
-        Value::Array(all) => all.iter_mut().for_each(whole_numbers),
-        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
-        _ => {}
-    }
 }

@@ -34,7 +34,9 @@ pub enum IdError {
 /// A verified user context. Cloning shares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserContext {
-    verified: Arc<Verified>,
+    user_id: UserId,
+    /// None where there is nothing beside the id: most clients of an application that only says who its user is.
+    labels: Option<Arc<Verified>>,
     /// Looked at for every transaction, and therefore not behind the pointer.
     expires_at: Option<SystemTime>,
 }
@@ -58,6 +60,17 @@ pub(super) struct Verified {
 static WORKER_HASH: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 impl Verified {
+    /// Whether it says anything beside who it is and until when.
+    const fn has_labels(&self) -> bool {
+        self.thread_id.is_some()
+            || self.run_id.is_some()
+            || self.request_id.is_some()
+            || self.session_id.is_some()
+            || self.token_id.is_some()
+            || self.key_id.is_some()
+            || self.of_house
+    }
+
     /// An id and nothing else, without an end.
     pub(super) const fn of(user_id: UserId) -> Self {
         Self {
@@ -127,9 +140,21 @@ pub(super) fn check_id(text: &str) -> Result<(), IdError> {
 impl UserContext {
     pub(super) fn new(verified: Verified) -> Self {
         Self {
+            user_id: verified.user_id.clone(),
             expires_at: verified.expires_at,
-            verified: Arc::new(verified),
+            labels: verified.has_labels().then(|| Arc::new(verified)),
         }
+    }
+
+    fn label<'a>(
+        &'a self,
+        which: impl Fn(&'a Verified) -> &'a Option<Arc<str>>,
+    ) -> Option<&'a Arc<str>> {
+        which(self.labels.as_deref()?).as_ref()
+    }
+
+    fn is_of_house(&self) -> bool {
+        self.labels.as_ref().is_some_and(|labels| labels.of_house)
     }
 
     /// What a verifier would have made, for the tests of those who go by it.
@@ -145,55 +170,55 @@ impl UserContext {
     /// The end user.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
-        &self.verified.user_id
+        &self.user_id
     }
 
     /// The conversation that the work belongs to.
     #[must_use]
     pub fn thread_id(&self) -> Option<&Arc<str>> {
-        self.verified.thread_id.as_ref()
+        self.label(|labels| &labels.thread_id)
     }
 
     /// The agent run that the work belongs to.
     #[must_use]
     pub fn run_id(&self) -> Option<&Arc<str>> {
-        self.verified.run_id.as_ref()
+        self.label(|labels| &labels.run_id)
     }
 
     /// The request that the work belongs to.
     #[must_use]
     pub fn request_id(&self) -> Option<&Arc<str>> {
-        self.verified.request_id.as_ref()
+        self.label(|labels| &labels.request_id)
     }
 
     /// The live session (claim `sid`) that the token was made for.
     #[must_use]
     pub fn session_id(&self) -> Option<&Arc<str>> {
-        self.verified.session_id.as_ref()
+        self.label(|labels| &labels.session_id)
     }
 
     /// The socket that a sidecar has made the token for.
     #[must_use]
     pub fn socket_id(&self) -> Option<&Arc<str>> {
-        self.session_id().filter(|_| self.verified.of_house)
+        self.session_id().filter(|_| self.is_of_house())
     }
 
     /// The login at the identity provider that the token belongs to: its live session, where that is no socket of a sidecar's.
     #[must_use]
     pub fn login(&self) -> Option<&Arc<str>> {
-        self.session_id().filter(|_| !self.verified.of_house)
+        self.session_id().filter(|_| !self.is_of_house())
     }
 
     /// The token's own id (claim `jti`).
     #[must_use]
     pub fn token_id(&self) -> Option<&Arc<str>> {
-        self.verified.token_id.as_ref()
+        self.label(|labels| &labels.token_id)
     }
 
     /// The key that signed the token, where it has a name.
     #[must_use]
     pub fn key_id(&self) -> Option<&Arc<str>> {
-        self.verified.key_id.as_ref()
+        self.label(|labels| &labels.key_id)
     }
 
     /// When the context ends: the token's `exp` plus the policy's leeway. `None` for a bare id, which never ends.

@@ -43,6 +43,14 @@ pub enum SuiteError {
         /// Why.
         failure: Failure,
     },
+    /// What is proven has ended in the middle of the suite: what it has not been asked is not proven.
+    #[error("nobody is let in any more, since this kind was tried ({kind}): {failure}")]
+    Gone {
+        /// The kind.
+        kind: &'static str,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// The suite at work.
@@ -117,10 +125,26 @@ impl<'a> Suite<'a> {
         let mut reports = Vec::new();
         for ((family, kind), fresh) in self.kinds.clone().into_iter().zip(fresh) {
             let report = self.kind(family, kind, &fresh).await;
+            if report.runs.iter().any(|run| !run.looked()) {
+                self.still_there(kind).await?;
+            }
             told(&report);
             reports.push(report);
         }
         Ok(reports)
+    }
+
+    /// A run that came to nothing says nothing, unless the reason is that nobody is there any more.
+    async fn still_there(&self, kind: &Kind) -> Result<(), SuiteError> {
+        let caller = &self.doors.tight.b;
+        let failure = match caller.connect(&[]).await {
+            Ok(client) => return Ok(client.terminate().await),
+            Err(failure) => failure,
+        };
+        Err(SuiteError::Gone {
+            kind: kind.name,
+            failure,
+        })
     }
 
     /// What PostgreSQL itself shares; nothing where there is no room for both users at once.

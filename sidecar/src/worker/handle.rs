@@ -121,6 +121,10 @@ impl Handle {
     /// Takes one signal, the most urgent first; without one, the session is woken by the next.
     pub fn take(&self, cx: &Context<'_>) -> Option<Signal> {
         let pending = self.signals.get();
+        if pending == 0 {
+            self.wake_with(cx);
+            return None;
+        }
         for signal in [
             Signal::Stop,
             Signal::Killed,
@@ -138,12 +142,17 @@ impl Handle {
                 return Some(signal);
             }
         }
+        self.wake_with(cx);
+        None
+    }
+
+    /// The next signal wakes the task that polls now.
+    fn wake_with(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         let known = waker.as_ref();
         if !known.is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-        None
     }
 
     /// Ready when the session is told something that ends a wait: to end now, which it stays told, or that its statement ends, which is taken.

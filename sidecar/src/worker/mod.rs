@@ -75,7 +75,7 @@ pub struct Worker {
     pub jitter: Jitter,
     entries: RefCell<Vec<Rc<Entry>>>,
     socket_entries: RefCell<Vec<Rc<SocketEntry>>>,
-    factories: RefCell<HashMap<FactoryKey, Rc<Factory>, foldhash::fast::RandomState>>,
+    factories: RefCell<HashMap<Rc<FactoryKey>, Rc<Factory>, foldhash::fast::RandomState>>,
     /// Each user who is connected.
     users: RefCell<HashMap<UserId, Present, foldhash::fast::RandomState>>,
     sessions: RefCell<Slots<Rc<Handle>>>,
@@ -196,11 +196,14 @@ impl Worker {
         if let Some(factory) = self.factories.borrow().get(&key) {
             return Rc::clone(factory);
         }
-        let factory = Rc::new(Factory::new(key.clone(), self.index));
-        factory.set_max(seats::limit_of(&key.owner, &entry.force_now().settings.pool).0);
+        let factory = Rc::new(Factory::new(key, self.index));
+        factory.set_max(seats::limit_of(&factory.key.owner, &entry.force_now().settings.pool).0);
         entry.metrics.factories.inc();
         entry.metrics.factories_created.inc();
-        self.factories.borrow_mut().insert(key, Rc::clone(&factory));
+        let known = Rc::clone(&factory.key);
+        self.factories
+            .borrow_mut()
+            .insert(known, Rc::clone(&factory));
         factory
     }
 

@@ -11,12 +11,13 @@
 )]
 
 mod client;
-mod cpu;
 mod echo;
 mod frames;
 mod hold;
 mod open;
 mod talk;
+#[path = "../window.rs"]
+mod window;
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -55,12 +56,12 @@ async fn main() -> ExitCode {
                 bytes: number(bytes),
                 flight: number(flight),
             };
-            let window = cpu::Window::new(pids, number(warm), number(seconds));
+            let window = window::Window::new(pids, number(warm), number(seconds));
             println!("{}", talk::measure(way, load, window).await);
         }
         ["open", port, tokens, pids, at_once, warm, seconds] => {
             let way = client::Way::new(number(port), tokens);
-            let window = cpu::Window::new(pids, number(warm), number(seconds));
+            let window = window::Window::new(pids, number(warm), number(seconds));
             println!("{}", open::measure(way, number(at_once), window).await);
         }
         ["hold", port, tokens, sockets] => {

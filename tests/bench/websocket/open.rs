@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
 use super::client::{Message, Way};
-use super::cpu::Window;
+use super::window::Window;
 
 /// Has so many clients come and go at a time, and measures for a while.
 pub(crate) async fn measure(way: Way, at_once: usize, window: Window) -> Value {

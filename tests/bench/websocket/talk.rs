@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
 use super::client::{Message, Socket, Way};
-use super::cpu::Window;
+use super::window::Window;
 
 /// What is said by how many.
 pub(crate) struct Load {

@@ -34,7 +34,7 @@ pub(super) struct Home {
 }
 
 /// Ends a session.
-pub(super) async fn finish(mut session: Session, ending: Ending) {
+pub(super) async fn finish(mut session: Box<Session>, ending: Ending) {
     let ending = match ending.into_moving() {
         Ok(moving) => return in_sql::depart(&session, moving),
         Err(_) if session.is_inside_message() => Ending::CutOff,

@@ -35,14 +35,14 @@ use crate::worker::badge::Who;
 use crate::worker::{Entry, Handle, Place, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
-pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Session> {
+pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Option<Box<Session>> {
     let entry = worker.entry(&admitted.entry)?;
     let metrics = Arc::clone(&entry.metrics);
     let outcome = admitted.outcome();
     match open(&worker, &entry, *admitted) {
         Ok(session) => {
             metrics.clients.connections.inc();
-            let mut session = session.register();
+            let mut session = Box::new(session.register());
             match session.greet().await {
                 Ok(()) => {
                     metrics.connection(outcome);
@@ -281,11 +281,13 @@ fn factory_of(
     database: &str,
     role: String,
 ) -> Result<Rc<Factory>, ErrorResponse> {
+    // The lane's own texts, which all of its clients share.
+    let lane = entry.lane_of(&database.into(), &role.into());
     let key = FactoryKey {
         policy: Arc::clone(&force.policy_key),
         upstream: Arc::clone(&force.name),
-        database: database.into(),
-        role: role.into(),
+        database: Arc::clone(&lane.database),
+        role: Arc::clone(&lane.role),
         owner,
     };
     worker.admit(entry, key).map_err(|_| ErrorResponse {

@@ -188,9 +188,9 @@ impl Ending {
 
 /// Serves one admitted client to its end.
 pub async fn serve(worker: Rc<Worker>, admitted: Box<Admitted>) {
-    // The login's future is large and short-lived, the session's small and long-lived: they do not share an allocation.
-    let session = Box::pin(login::log_in(worker, admitted)).await;
-    if let Some(mut session) = session {
+    // The login's future is large and short-lived, the session's small and long-lived: they do not share an allocation. Nor is the session a
+    // part of this future, which would have room for it twice: where it comes from, and where it is.
+    if let Some(mut session) = Box::pin(login::log_in(worker, admitted)).await {
         let ending = session.run().await;
         Box::pin(finish::finish(session, ending)).await;
     }

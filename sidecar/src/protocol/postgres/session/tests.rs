@@ -229,3 +229,27 @@ async fn a_sync_inside_a_copy_is_not_left_to_the_moment_at_which_the_server_read
     })
     .await;
 }
+
+/// The size of a future, without one.
+fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// What an idle client holds most of its memory in. Whoever makes one of them larger says why, and what docs/performance.md then says of it.
+#[test]
+fn an_idle_client_is_small() {
+    use crate::factory::{key::FactoryKey, pool::Factory};
+    for (what, size, most) in [
+        ("session", size_of::<super::Session>(), 640),
+        ("task", size_of_future(super::serve), 160),
+        (
+            "outside of a session",
+            size_of::<crate::worker::Handle>(),
+            136,
+        ),
+        ("factory", size_of::<Factory>(), 176),
+        ("factory's key", size_of::<FactoryKey>(), 88),
+    ] {
+        assert!(size <= most, "{what}: {size} bytes, more than {most}");
+    }
+}

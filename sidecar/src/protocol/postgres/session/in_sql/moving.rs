@@ -90,7 +90,7 @@ pub(in super::super) async fn arrive(worker: Rc<Worker>, moving: Box<Moving>) {
     Box::pin(finish::finish(session, ending)).await;
 }
 
-fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Session> {
+fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Box<Session>> {
     let entry = worker.entry(&moving.entry)?;
     if let Err(error) = moving.client.settle_here() {
         tracing::debug!(%error, "a client's socket could not be moved");
@@ -98,7 +98,8 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Session> {
     // Nobody is not limited.
     let factory = worker.admit(&entry, moving.key).ok()?;
     let startup = Rc::new(moving.startup.into_settings());
-    let mut session = Session::new(worker, &entry, factory, moving.client, startup);
+    let session = Session::new(worker, &entry, factory, moving.client, startup);
+    let mut session = Box::new(session);
     session.in_sql = Some(Box::new(InSql {
         setting: moving.setting,
         strict: moving.strict,
