@@ -217,7 +217,7 @@ async fn mortal(lives: usize) -> u16 {
 async fn an_endpoint_that_ends_midway_has_proven_nothing() {
     let (database, home) = (database().await, folder("prove"));
     // One question about the server, a look at each of some twenty kinds over both protocols, and then the first kinds.
-    let endpoint = format!("127.0.0.1:{}", mortal(80).await);
+    let endpoint = format!("127.0.0.1:{}", mortal(300).await);
     let password = home.join("password");
     std::fs::write(&password, PASSWORD).unwrap();
     let mut command = Command::new(programs::sidecar());

@@ -240,7 +240,7 @@ fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
 fn an_idle_client_is_small() {
     use crate::factory::{key::FactoryKey, pool::Factory};
     for (what, size, most) in [
-        ("session", size_of::<super::Session>(), 640),
+        ("session", size_of::<super::Session>(), 656),
         ("task", size_of_future(super::serve), 160),
         (
             "outside of a session",
