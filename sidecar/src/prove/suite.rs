@@ -137,14 +137,16 @@ impl<'a> Suite<'a> {
     /// A run that came to nothing says nothing, unless the reason is that nobody is there any more.
     async fn still_there(&self, kind: &Kind) -> Result<(), SuiteError> {
         let caller = &self.doors.tight.b;
-        let failure = match caller.connect(&[]).await {
-            Ok(client) => return Ok(client.terminate().await),
-            Err(failure) => failure,
-        };
-        Err(SuiteError::Gone {
-            kind: kind.name,
-            failure,
-        })
+        match caller.connect(&[]).await {
+            Ok(client) => {
+                client.terminate().await;
+                Ok(())
+            }
+            Err(failure) => Err(SuiteError::Gone {
+                kind: kind.name,
+                failure,
+            }),
+        }
     }
 
     /// What PostgreSQL itself shares; nothing where there is no room for both users at once.
