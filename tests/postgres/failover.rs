@@ -195,6 +195,35 @@ async fn after_a_restart_nobody_meets_the_connections_of_before() {
 }
 
 #[tokio::test]
+async fn who_asks_in_the_middle_of_a_restart_waits_for_its_end() {
+    // Given a user whose statement ends because the server is shut down,
+    let mut server = Server::own();
+    let stage = Stage::on(&server, Policy::trusted()).start().await;
+    let admin = stage.admin().await;
+    let (alice, bob) = (stage.user("alice").await, stage.user("bob").await);
+    bob.run("SELECT 1").await;
+    let stop = async {
+        stage.until_asleep(&admin).await;
+        server.stop();
+    };
+    let (refusal, ()) = tokio::join!(alice.refused("SELECT pg_sleep(60)"), stop);
+    assert_eq!(refusal.code, "57P01", "{refusal:?}");
+    // when they ask again while nobody answers there, and others do,
+    let start = async {
+        until_connecting(&stage).await;
+        server.start();
+    };
+    let (hers, his, ()) = tokio::join!(
+        alice.simple_query("SELECT 1"),
+        bob.simple_query("SELECT 1"),
+        start
+    );
+    // then one error is all that the restart has cost.
+    hers.unwrap();
+    his.unwrap();
+}
+
+#[tokio::test]
 async fn one_connection_that_an_administrator_ends_is_no_fail_over() {
     let server = Server::own();
     let stage = Stage::on(&server, Policy::trusted()).start().await;

@@ -25,10 +25,14 @@ pub(crate) fn for_hosts(ports: &[u16], attrs: &str) -> Policy {
         .database("breaker: {failures: 1000, open: 100ms}")
 }
 
-/// Waits until a standby has everything that its primary has now.
+/// Waits until a standby has everything that its primary has now, what that has not written yet (commits are asynchronous in these
+/// tests) included.
 pub(crate) async fn until_streamed(primary: &Server, standby: &Server) {
     let lsn = primary.admin("postgres").await;
-    let lsn = lsn.text("SELECT pg_current_wal_lsn()").await.unwrap();
+    let lsn = lsn
+        .text("SELECT pg_current_wal_insert_lsn()")
+        .await
+        .unwrap();
     let admin = standby.admin("postgres").await;
     let there = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
     wait::until("the standby to catch up", || async {

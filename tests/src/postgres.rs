@@ -196,6 +196,17 @@ impl Server {
         write_as_postgres(&self.data.join("server.key"), &identity.key);
     }
 
+    /// Shuts it down, as before a restart: sessions are told, and what they have committed is written.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::INT);
+            process.wait(PATIENCE);
+        }
+    }
+
     /// Ends it and everything that it was doing, at once and without a checkpoint.
     ///
     /// # Panics

@@ -299,6 +299,11 @@ impl ConnectError {
         matches!(self, Self::Resolve { .. }) || self.speaks_of_one_address()
     }
 
+    /// Whether nobody answers where a server should be.
+    pub(super) fn is_of_absence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NoHost { .. })
+    }
+
     /// Whether the same host may do better in a moment: it is starting.
     pub(super) fn may_pass(&self) -> bool {
         match self {

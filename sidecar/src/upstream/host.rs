@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectiveHost};
 use bulkhead_crds::kinds::TlsMode;
@@ -220,7 +221,7 @@ impl Host {
         let greeting = greeting.inspect_err(|error| {
             // Whoever is connected to it still will not be for long.
             if error.may_pass() {
-                leading.standing.retire(RetirementReason::Failover);
+                leading.standing.turned_away(Instant::now());
             }
         })?;
         let unfit = match fitness::judge(of.wanted, &greeting.parameters) {

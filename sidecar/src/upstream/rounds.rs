@@ -2,12 +2,12 @@
 //! be about to do.
 //!
 //! Each host gets its part of what is left of `timeouts.connect`, so that one that does not answer leaves the others theirs.
-//! A server that is starting (57P03), and a list whose servers run but are none that will do, as while a standby takes over,
+//! A server that is starting (57P03), one that is away after it has ended its connections (57P01) a moment ago, and a list whose servers run but are none that will do, as while a standby takes over,
 //! are tried again after a pause. May not live here: how one host is reached.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bulkhead_crds::kinds::TargetSessionAttrs;
 
@@ -49,13 +49,21 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.round(clock, opening).await {
-                Err(error) if error.may_pass() && clock.left() > pause => {
+                Err(error) if self.may_pass(&error) && clock.left() > pause => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Whether the next round may end better: a server is starting, or was there a moment ago and is restarting.
+    fn may_pass(&self, error: &ConnectError) -> bool {
+        let now = Instant::now();
+        let mut hosts = self.hosts.iter();
+        error.may_pass()
+            || error.is_of_absence() && hosts.any(|host| self.sites.may_come_back(&host.name, now))
     }
 
     /// Every host once, until one will do, or has given an answer that counts for all.

@@ -17,6 +17,9 @@ use crate::telemetry::RetirementReason;
 /// by an administrator, who says so with the same SQLSTATE.
 const TOGETHER: Duration = Duration::from_secs(1);
 
+/// How long a server that has ended connections, or has said that it is starting, may be away before it counts as gone.
+const RESTART: Duration = Duration::from_secs(10);
+
 /// Sites that are kept although no connection leads there.
 const UNUSED: usize = 64;
 
@@ -69,6 +72,17 @@ impl Sites {
         found
     }
 
+    /// Whether a server of this name has said goodbye a moment ago: that nobody answers there now may be its restart.
+    #[must_use]
+    pub fn may_come_back(&self, host: &str, now: Instant) -> bool {
+        let sites = self.lock();
+        let mut of_host = sites.iter().filter(|((of, _), _)| **of == *host);
+        of_host.any(|(_, site)| {
+            let last = *site.last_goodbye();
+            last.is_some_and(|last| now.saturating_duration_since(last) < RESTART)
+        })
+    }
+
     /// Retires every connection to these addresses of `host`.
     pub fn retire(&self, host: &str, gone: &[IpAddr], why: RetirementReason) {
         for ((of, address), site) in self.lock().iter() {
@@ -84,6 +98,10 @@ impl Sites {
 }
 
 impl Site {
+    fn last_goodbye(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.goodbye.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends the era, unless it has ended: what a connection of an older one has heard says nothing of those that came after.
     fn end_era(&self, era: u64, why: RetirementReason) {
         // Ahead of the era, so that whoever sees its end sees the reason.
@@ -112,14 +130,16 @@ impl Standing {
         self.site.end_era(self.era, why);
     }
 
+    /// The server does not let anybody in for now.
+    pub fn turned_away(&self, now: Instant) {
+        *self.site.last_goodbye() = Some(now);
+        self.retire(RetirementReason::Failover);
+    }
+
     /// The server has ended the connection by an administrator's command: one that shuts all of it down, if another
     /// connection to it has been ended so in the same second.
     pub fn goodbye(&self, now: Instant) {
-        let mut last = self
-            .site
-            .goodbye
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.site.last_goodbye();
         let together = last.is_some_and(|last| now.saturating_duration_since(last) < TOGETHER);
         *last = Some(now);
         drop(last);
@@ -178,6 +198,20 @@ mod tests {
         assert_eq!(two.retired(), None, "a second later is not at once");
         two.goodbye(now + TOGETHER);
         assert_eq!(one.retired(), Some(RetirementReason::Failover));
+    }
+
+    #[test]
+    fn a_server_that_has_just_said_goodbye_may_come_back() {
+        let (sites, host) = (Sites::default(), Arc::from("db"));
+        let now = Instant::now();
+        let one = sites.standing(&host, &at(1));
+        assert!(!sites.may_come_back("db", now), "nothing has been heard");
+        one.goodbye(now);
+        assert!(sites.may_come_back("db", now) && !sites.may_come_back("other", now));
+        assert!(!sites.may_come_back("db", now + RESTART));
+        let later = now + 2 * RESTART;
+        sites.standing(&host, &at(2)).turned_away(later);
+        assert!(sites.may_come_back("db", later));
     }
 
     #[test]
