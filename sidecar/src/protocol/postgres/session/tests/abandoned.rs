@@ -62,9 +62,13 @@ async fn a_running_statement_is_cancelled_and_its_answer_read_by_nobody() {
             0,
             "the cancel request is under way"
         );
+        assert!(!stage.worker.errands.are_done(), "the worker waits for it");
         drop(request);
         let said = server.expect("Q", None).await;
         assert_eq!(said, b"DISCARD ALL\0");
+        server.send(&[complete("DISCARD ALL"), ready(b'I')]).await;
+        settle().await;
+        assert!(stage.worker.errands.are_done());
     })
     .await;
 }
