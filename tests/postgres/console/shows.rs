@@ -166,6 +166,13 @@ async fn stats_timeouts_and_policy_say_what_the_metrics_and_the_policy_say() {
     let (stage, [alice, _bob]) = at_work(policy).await;
     assert_eq!(alice.refused("SELECT pg_sleep(30)").await.code, "57014");
     let console = console(&stage).await;
+    // Her connection comes home once its cancel has been dealt with.
+    wait::until("alice's connection to come home", || async {
+        row_of(&console, "STATS", "main")
+            .await
+            .is("servers_idle", 1)
+    })
+    .await;
     let row = row_of(&console, "STATS", "main").await;
     for (column, number) in [
         ("clients", 2),
