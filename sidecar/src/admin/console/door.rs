@@ -19,7 +19,7 @@ use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
 /// The socket's name in its folder: where `psql -h FOLDER` looks without being told a port.
 pub const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Connections at one time, those that are being turned away excluded.
+/// Connections at one time at each of the two, those that are being turned away excluded.
 const MOST_CONNECTIONS: usize = 8;
 
 /// The bound console. Dropping it removes its socket.
@@ -56,7 +56,8 @@ impl ConsoleDoor {
     /// Answers until it is dropped; never returns by itself. Dropping it ends its connections.
     pub async fn serve(self, console: Console) {
         let console = Arc::new(console);
-        let mut guests = Guests::default();
+        // Whoever holds places at the port without a token must not keep the owner out of the socket.
+        let (mut at_socket, mut at_port) = (Guests::default(), Guests::default());
         loop {
             let arrival = tokio::select! {
                 arrival = next_at_socket(self.socket.as_ref()) => arrival,
@@ -64,14 +65,14 @@ impl ConsoleDoor {
             };
             match arrival {
                 Ok(Arrival::Unix(stream, Some(peer))) => {
-                    guests.take(stream, &console, Caller::Unix(peer), None);
+                    at_socket.take(stream, &console, Caller::Unix(peer), None);
                 }
                 Ok(Arrival::Unix(stream, None)) => {
                     tracing::warn!("console: another user was turned away");
-                    guests.turn_away(stream, stranger());
+                    at_socket.turn_away(stream, stranger());
                 }
                 Ok(Arrival::Tcp(stream, address, token)) => {
-                    guests.take(stream, &console, Caller::Token(address), Some(token));
+                    at_port.take(stream, &console, Caller::Token(address), Some(token));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "console: accept failed");
@@ -110,7 +111,7 @@ async fn next_at_port(port: Option<&TokenPort>) -> io::Result<Arrival> {
     }
 }
 
-/// Who is connected. Dropping it ends them.
+/// Who is connected to one of the two. Dropping it ends them.
 #[derive(Debug, Default)]
 struct Guests {
     served: JoinSet<()>,
