@@ -22,6 +22,10 @@ def measure(bench):
         "Bulkhead": (lambda: bench.sidecar("Dedicated", "Transaction", POOL, 4), lambda number: f"{servers.ROLE}+user{number}"),
     }
     columns = {name: column(bench, make, user) for name, (make, user) in makers.items()}
+    secured = f"memory a client: {CLIENTS} clients of one user over TLS, one query each, idle"
+    named = makers["Bulkhead"][1]
+    columns["PgBouncer"][secured] = "not measured"
+    columns["Bulkhead"][secured] = per_client(bench, lambda: bench.sidecar("Dedicated", "Transaction", POOL, 4, tls=True), lambda _: named(0), asks=True, tls=True)
     return [(what, *(columns[name][what] for name in makers)) for what in columns["Bulkhead"]]
 
 
@@ -49,7 +53,7 @@ def column(bench, make, user):
     return rows
 
 
-def per_client(bench, make, user, asks):
+def per_client(bench, make, user, asks, tls=False):
     """What the process's own memory grew by for each of the clients."""
     proxy = make()
     clients = []
@@ -58,7 +62,7 @@ def per_client(bench, make, user, asks):
         proxy.wait_ready(user(0))
         before = process.settled(proxy.pid, process.own_bytes)
         for number in range(CLIENTS):
-            client = wire.Client(proxy.port, user(number), servers.DATABASE)
+            client = wire.Client(proxy.port, user(number), servers.DATABASE, tls=tls)
             clients.append(client)
             if asks:
                 client.query("SELECT 1")

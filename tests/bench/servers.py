@@ -172,19 +172,33 @@ class Bench:
         process = Process("PgBouncer", [*as_server_user(), program, "-q", config], port, self.folder / f"pgbouncer-{port}.log")
         return self.keep(process)
 
-    def sidecar(self, tier, pool_mode, size, per_user, by_socket=False, in_sql=False, workers=None):
+    def sidecar(self, tier, pool_mode, size, per_user, by_socket=False, in_sql=False, workers=None, tls=False):
         """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`, or in SQL at each checkout."""
         beside = f", socket: {self.folder}" if by_socket else ""
+        if tls:
+            beside += ", tls: Secret, tlsSecretRef: {name: listener}"
         port, admin = free_port(), free_port()
         policy = self.folder / f"policy-{port}.yaml"
         policy.write_text(POLICY.format(tier=tier, pool_mode=pool_mode, size=size, per_user=per_user, port=port, beside=beside, upstream=self.port, database=DATABASE,
             identity=IN_SQL if in_sql else BY_NAME))
         command = [*TIED, self.sidecar_path, "run", "--policy", policy, "--environment", "production", "--admin", f"127.0.0.1:{admin}"]
         command += ["--control", self.folder / f"control-{port}.sock"]
+        if tls:
+            command += ["--secrets", self.certificate()]
         workers = workers or self.workers
         if workers:
             command += ["--workers", str(workers)]
         return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log", str(self.folder) if by_socket else LOOPBACK))
+
+
+    def certificate(self):
+        """The folder of a Secret with a certificate, as the sidecar and PgBouncer show it to clients, which do not look at it."""
+        secret = self.folder / "secrets/listener"
+        if not secret.exists():
+            secret.mkdir(parents=True)
+            words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=bench"]
+            subprocess.run([*words, "-keyout", secret / "tls.key", "-out", secret / "tls.crt"], stderr=subprocess.DEVNULL, check=True)
+        return secret.parent
 
 
 BY_NAME = "{source: Trusted}"

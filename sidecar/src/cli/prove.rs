@@ -14,8 +14,10 @@ use super::check::print_diagnostics;
 use crate::policy::{Accepted, PolicySource};
 use crate::prove::endpoint::{Endpoint, EndpointError, address};
 use crate::prove::report::{Outcome, Report, Target};
+use crate::prove::scenario::Scenario;
 use crate::prove::shared::HARDENING;
 use crate::prove::stage::{Stage, entry_of};
+use crate::prove::suite::Scope;
 use crate::prove::{prove as run_suite, table};
 use crate::secrets::{SecretText, Secrets};
 use crate::upstream::{Pin, Resolver};
@@ -104,6 +106,10 @@ pub struct ProveArgs {
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
 
+    /// Only with this having become of user A; may be repeated. For an endpoint that does not live through one of them.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub scenario: Vec<Scenario>,
+
     /// Print the record as JSON instead of the table.
     #[arg(long)]
     pub json: bool,
@@ -115,6 +121,21 @@ pub struct ProveArgs {
     /// Print the SQL that closes what PostgreSQL shares within a role or a database, and prove nothing.
     #[arg(long)]
     pub print_hardening: bool,
+}
+
+impl ProveArgs {
+    /// What of the suite is wanted: all of it, where nothing is said.
+    fn scope(&self) -> Scope {
+        let scenarios = if self.scenario.is_empty() {
+            Scenario::ALL.to_vec()
+        } else {
+            self.scenario.clone()
+        };
+        Scope {
+            only: self.only.clone(),
+            scenarios,
+        }
+    }
 }
 
 /// Runs the suite, prints what it found to `out`, and says how far it is to `progress`. It ends with failure where anything leaks, nothing
@@ -170,7 +191,7 @@ async fn of_policy(args: &ProveArgs, progress: &mut impl Write) -> Result<Report
     let stage = Stage::start(&accepted, args.database.as_deref(), &secrets, &resolver)
         .map_err(|error| said(&error))?;
     let target = target(&accepted, args, &stage).map_err(|error| said(&error))?;
-    let proven = run_suite(&stage.doors, target, &args.only, |kind| {
+    let proven = run_suite(&stage.doors, target, &args.scope(), |kind| {
         print(progress, &done(kind));
     })
     .await;
@@ -193,7 +214,8 @@ async fn of_endpoint(
         name: format!("endpoint {endpoint}"),
         ..Target::default()
     };
-    let proven = run_suite(&doors, target, &args.only, |kind| {
+    let scope = args.scope();
+    let proven = run_suite(&doors, target, &scope, |kind| {
         print(progress, &done(kind));
     });
     proven.await.map_err(|error| said(&error))

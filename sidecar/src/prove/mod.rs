@@ -24,7 +24,7 @@ pub mod verdict;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use report::{FORMAT, KindReport, Report, Summary, Target};
-use suite::{Doors, Suite, SuiteError};
+use suite::{Doors, Scope, Suite, SuiteError};
 
 /// Runs the suite against `doors`; `told` hears of every kind that is done.
 ///
@@ -33,11 +33,11 @@ use suite::{Doors, Suite, SuiteError};
 pub async fn prove(
     doors: &Doors,
     target: Target,
-    only: &[String],
+    scope: &Scope,
     told: impl FnMut(&KindReport),
 ) -> Result<Report, SuiteError> {
     let begun = SystemTime::now().duration_since(UNIX_EPOCH);
-    let (mut suite, server) = Suite::begin(doors, only).await?;
+    let (mut suite, server) = Suite::begin(doors, scope).await?;
     let kinds = suite.run(told).await;
     let shared = suite.shared().await;
     suite.end().await;

@@ -1,11 +1,12 @@
 //! In which state user A is when user B comes, and over which of the two protocols both speak. Pure.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::kind::After;
 
 /// What has become of A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "camelCase")]
 pub enum Scenario {
     /// A has said goodbye (`Terminate`).

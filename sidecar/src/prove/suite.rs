@@ -29,6 +29,15 @@ pub struct Doors {
     pub rests_on_reset: bool,
 }
 
+/// What of the suite is wanted.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Parts of the names of kinds, or names of families; none: all kinds.
+    pub only: Vec<String>,
+    /// What may become of A.
+    pub scenarios: Vec<Scenario>,
+}
+
 /// Why the suite could not be run.
 #[derive(Debug, Error)]
 pub enum SuiteError {
@@ -59,18 +68,18 @@ pub struct Suite<'a> {
     names: Names,
     extensions: Vec<String>,
     kinds: Vec<(Family, &'static Kind)>,
+    scenarios: Vec<Scenario>,
 }
 
 /// What a fresh session sees of one kind, over each protocol.
 type Fresh = [String; 2];
 
 impl<'a> Suite<'a> {
-    /// Asks the server what it is, and makes what the suite needs. `only`: parts of the names of the kinds, or of their
-    /// families, that are wanted; none: all of them.
+    /// Asks the server what it is, and makes what the suite needs.
     ///
     /// # Errors
     /// See [`SuiteError`].
-    pub async fn begin(doors: &'a Doors, only: &[String]) -> Result<(Self, Server), SuiteError> {
+    pub async fn begin(doors: &'a Doors, scope: &Scope) -> Result<(Self, Server), SuiteError> {
         let mut asking = doors
             .tight
             .a
@@ -100,7 +109,8 @@ impl<'a> Suite<'a> {
             doors,
             names,
             extensions: server.extensions.clone(),
-            kinds: chosen(only),
+            kinds: chosen(&scope.only),
+            scenarios: scope.scenarios.clone(),
         };
         Ok((suite, server))
     }
@@ -215,7 +225,7 @@ impl<'a> Suite<'a> {
         if report.why.is_some() {
             return report;
         }
-        for scenario in Scenario::ALL {
+        for scenario in self.scenarios.clone() {
             for (protocol, fresh) in Protocol::ALL.into_iter().zip(fresh) {
                 self.names.number += 1;
                 let plan = self.plan(kind, scenario, protocol, fresh);
