@@ -201,12 +201,14 @@ mod tests {
         assert_eq!(claim, format!("{said}:{mac}"));
     }
 
+    /// What the Secret has, what the database has, who signs, and whether at once and after a while.
+    type Case<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>, [bool; 2]);
+
     #[test]
     fn the_first_key_that_the_database_has_signs() {
         let now = Instant::now();
         let later = now + ASKED_AGAIN;
-        // What the Secret has, what the database has, who signs, whether at once and after a while.
-        let cases: [(&[&str], &[&str], Option<&str>, [bool; 2]); 5] = [
+        let cases: [Case<'_>; 5] = [
             (&["b", "a"], &["a", "b"], Some("b"), [true, true]),
             (&["b", "a"], &["a"], Some("a"), [true, false]),
             (&["a"], &["a", "b"], Some("a"), [true, true]),
