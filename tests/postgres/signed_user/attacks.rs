@@ -12,7 +12,7 @@ type Attack = (&'static str, &'static [&'static str]);
 
 const PROBE: &str = "SELECT body FROM secrets";
 /// Alice's claim, from a connection of hers that lives.
-const HERS: &str = "(SELECT said FROM board WHERE what = 'claim')";
+const HERS: &str = "(SELECT said FROM public.board WHERE what = 'claim')";
 
 /// `{HERS}` stands for the claim that alice has left on the board, `{OWNER}` for the role that owns the keys, `{DATABASE}` for the database.
 const ATTACKS: &[Attack] = &[
@@ -122,17 +122,21 @@ const ATTACKS: &[Attack] = &[
     (
         "another tenure",
         &[
+            "BEGIN",
             "SELECT bulkhead.hello()",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
             PROBE,
+            "ROLLBACK",
         ],
     ),
     (
         "no tenure",
         &[
+            "BEGIN",
             "DISCARD SEQUENCES",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
             PROBE,
+            "ROLLBACK",
         ],
     ),
     (
@@ -160,22 +164,26 @@ const ATTACKS: &[Attack] = &[
             "CREATE TEMP TABLE keys (id text, inner_pad bytea, outer_pad bytea, fingerprint text, added timestamptz, retires timestamptz)",
             "INSERT INTO pg_temp.keys VALUES ('first', decode(repeat('36', 64), 'hex'), decode(repeat('5c', 64), 'hex'), '', now(), NULL)",
             "CREATE TEMP SEQUENCE tenure",
-            "SET search_path = pg_temp, bulkhead, pg_catalog",
+            "BEGIN",
+            "SET LOCAL search_path = pg_temp, bulkhead, pg_catalog",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
             "SELECT body FROM public.secrets",
+            "ROLLBACK",
         ],
     ),
     (
         "functions in front of the server's",
         &[
             "CREATE SCHEMA front",
-            "CREATE FUNCTION front.pg_backend_pid() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE FUNCTION front.pg_backend_pid() RETURNS int LANGUAGE sql AS $$ SELECT split_part(said, ':', 5)::int FROM public.board WHERE what = 'claim' $$",
             "CREATE FUNCTION front.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT '\\x00'::bytea $$",
             "CREATE FUNCTION front.currval(regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
             "CREATE FUNCTION front.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT said FROM public.board WHERE what = 'claim' $$",
-            "SET search_path = front, pg_catalog, public",
+            "BEGIN",
+            "SET LOCAL search_path = front, pg_catalog, public",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
             "SELECT body FROM public.secrets",
+            "ROLLBACK",
         ],
     ),
     (
@@ -186,9 +194,11 @@ const ATTACKS: &[Attack] = &[
             "CREATE OPERATOR signs.= (LEFTARG = text, RIGHTARG = text, FUNCTION = signs.yes)",
             "CREATE FUNCTION signs.yes(bytea, bytea) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
             "CREATE OPERATOR signs.= (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = signs.yes)",
-            "SET search_path = signs, pg_catalog, public",
+            "BEGIN",
+            "SET LOCAL search_path = signs, pg_catalog, public",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
             "SELECT body FROM public.secrets",
+            "ROLLBACK",
         ],
     ),
     (
@@ -211,9 +221,11 @@ const ATTACKS: &[Attack] = &[
             "SET ROLE chat_owner",
             "GRANT {OWNER} TO chat_app",
             "ALTER ROLE chat_app BYPASSRLS",
-            "SET ROLE chat_reader",
+            "BEGIN",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
+            "SET ROLE chat_reader",
             PROBE,
+            "ROLLBACK",
         ],
     ),
     (
@@ -233,7 +245,8 @@ const ATTACKS: &[Attack] = &[
     (
         "a generic plan",
         &[
-            "SET plan_cache_mode = force_generic_plan",
+            "BEGIN",
+            "SET LOCAL plan_cache_mode = force_generic_plan",
             "PREPARE peep AS SELECT body FROM secrets",
             "EXECUTE peep",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
@@ -254,15 +267,21 @@ const ATTACKS: &[Attack] = &[
     (
         "a parallel plan",
         &[
-            "SET force_parallel_mode = on",
-            "SET parallel_setup_cost = 0",
-            "SET parallel_tuple_cost = 0",
-            "SET min_parallel_table_scan_size = 0",
             "CREATE FUNCTION elsewhere() RETURNS text LANGUAGE sql PARALLEL SAFE AS 'SELECT bulkhead.user_id()'",
+            "BEGIN",
+            "SET LOCAL force_parallel_mode = on",
+            "SET LOCAL parallel_setup_cost = 0",
+            "SET LOCAL parallel_tuple_cost = 0",
+            "SET LOCAL min_parallel_table_scan_size = 0",
+            "SAVEPOINT own",
             "SELECT elsewhere(), body FROM secrets",
+            "ROLLBACK TO own",
             "SELECT set_config('bulkhead.claim', {HERS}, false)",
+            "SAVEPOINT hers",
             "SELECT elsewhere(), body FROM secrets",
+            "ROLLBACK TO hers",
             PROBE,
+            "ROLLBACK",
         ],
     ),
     (

@@ -1,6 +1,6 @@
 //! The claim through the life of a session: checkouts, resets, hand-overs from user to user, other keys.
 
-use bulkhead_tests::wait;
+use bulkhead_tests::{PATIENCE, wait};
 
 use super::world::{Key, World, bodies};
 
@@ -164,4 +164,50 @@ async fn keys_that_are_none_leave_those_in_force() {
     })
     .await;
     assert_eq!(bodies(&alice).await, ["hers"]);
+}
+
+#[tokio::test]
+async fn a_client_that_names_its_users_in_sql_is_each_of_them_in_turn() {
+    for mode in ["Transaction", "Session"] {
+        let world = World::new(|policy| {
+            policy
+                .spec("identity: {inSql: {scope: Transaction}}")
+                .pool(&format!("mode: {mode}"))
+        })
+        .await;
+        let client = world.nobody().await;
+        for (user, body) in [
+            ("alice", "hers"),
+            ("bob", "his"),
+            ("bob", "his"),
+            ("alice", "hers"),
+        ] {
+            client.run("BEGIN").await;
+            let name = format!("SET LOCAL bulkhead.context = '{}'", world.token(user));
+            client.run(&name).await;
+            assert_eq!(bodies(&client).await, [body], "{mode}");
+            let said = client.text("SELECT bulkhead.user_id()").await;
+            assert_eq!(said.as_deref(), Some(user), "{mode}");
+            client.run("COMMIT").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_spare_has_begun_its_tenure_before_anybody_comes() {
+    let world = World::bare(|policy| policy.pool("warm: 2")).await;
+    world.install();
+    world.admin.run(&world.key.add()).await;
+    // Spares could not be opened before the file was there; that is tried again by and by.
+    let begun = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
+                 AND query LIKE '%bulkhead.hello%' AND pid <> pg_backend_pid()";
+    wait::until_within(6 * PATIENCE, "spares with a tenure", || async {
+        world.admin.text(begun).await.as_deref() == Some("2")
+    })
+    .await;
+    let user = world.user("alice").await;
+    assert_eq!(
+        user.text("SELECT bulkhead.user_id()").await.as_deref(),
+        Some("alice")
+    );
 }

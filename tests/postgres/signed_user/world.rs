@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_tests::policy::{ENVIRONMENT, Policy};
-use bulkhead_tests::postgres::Place;
+use bulkhead_tests::postgres::{APP_ROLE, Place};
 use bulkhead_tests::programs;
 use bulkhead_tests::refusal::Refusal;
 use bulkhead_tests::session::Session;
@@ -26,6 +26,8 @@ const ROWS: &str = "
         USING (owner = (SELECT bulkhead.user_id())) WITH CHECK (owner = (SELECT bulkhead.user_id()));
     GRANT SELECT, INSERT, UPDATE, DELETE ON secrets TO chat_app, chat_reader;
     INSERT INTO notes (owner, body) VALUES ('alice', 'hers'), ('bob', 'his');
+    -- More than an application's role should have.
+    DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO chat_app', current_database()); END $$;
     -- Where users leave to each other what they please.
     CREATE TABLE board (what text, said text);
     GRANT ALL ON board TO chat_app";
@@ -112,6 +114,16 @@ impl World {
     pub(super) async fn user(&self, user: &str) -> Session {
         let session = self.try_user(user).await;
         session.unwrap_or_else(|error| panic!("{user} is not let in: {error:?}"))
+    }
+
+    /// A client that has named nobody yet, and may do so in SQL.
+    pub(super) async fn nobody(&self) -> Session {
+        self.stage.try_name(APP_ROLE).await.unwrap()
+    }
+
+    /// A token of `user`'s.
+    pub(super) fn token(&self, user: &str) -> String {
+        self.signer.token(user)
     }
 
     /// What a client of `user`'s is told at its login, or by its first statement.
