@@ -206,8 +206,6 @@ mod tests {
 
     #[test]
     fn the_first_key_that_the_database_has_signs() {
-        // What the Secret has, what the database has, who signs, whether at once and after a while.
-        type Case<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>, [bool; 2]);
         let now = Instant::now();
         let later = now + ASKED_AGAIN;
         let cases: [Case<'_>; 5] = [
