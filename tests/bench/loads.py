@@ -13,6 +13,8 @@ import servers
 POOL = 200
 # Clients of an application's pool, and the users that they work for.
 CHECKOUT_CLIENTS, CHECKOUT_USERS = 16, 64
+# Server connections for them: a user may have more than one client at a time, and it is the switch that is measured, not what an eviction costs.
+CHECKOUT_POOL = 256
 
 
 @dataclasses.dataclass
@@ -42,12 +44,12 @@ def many(users):
 
 def switch():
     """Checkouts of an application's own pool."""
-    paths = {"PgBouncer, transaction": ("plain", CHECKOUT_USERS, lambda bench: bench.pgbouncer("transaction", CHECKOUT_USERS))}
+    paths = {"PgBouncer, transaction": ("plain", CHECKOUT_USERS, lambda bench: bench.pgbouncer("transaction", CHECKOUT_POOL))}
     for workers in [1, 2]:
         for users, what in [(1, "always the same user"), (CHECKOUT_USERS, f"another of {CHECKOUT_USERS} users each time")]:
-            make = lambda bench, workers=workers: bench.sidecar("Dedicated", "Transaction", CHECKOUT_USERS, CHECKOUT_CLIENTS, in_sql=True, workers=workers)  # noqa: E731
+            make = lambda bench, workers=workers: bench.sidecar("Dedicated", "Transaction", CHECKOUT_POOL, CHECKOUT_CLIENTS, in_sql=True, workers=workers)  # noqa: E731
             paths[f"Bulkhead, {workers} worker{'s' if workers > 1 else ''}, {what}"] = ("plain", users, make)
-    return Load(f"Who it is, said in SQL at each checkout: {CHECKOUT_CLIENTS} clients, SET and SELECT", ["switch", CHECKOUT_CLIENTS], paths, "checkouts", "checkout")
+    return Load(f"Who it is, said in SQL at each checkout: {CHECKOUT_CLIENTS} clients, SET and SELECT", ["switch", CHECKOUT_CLIENTS], paths, "checkouts", "checkout", warm=3.0)
 
 
 def fetch(clients, size):
