@@ -245,7 +245,7 @@ fn an_idle_client_is_small() {
         (
             "outside of a session",
             size_of::<crate::worker::Handle>(),
-            136,
+            232,
         ),
         ("factory", size_of::<Factory>(), 176),
         ("factory's key", size_of::<FactoryKey>(), 88),
