@@ -14,7 +14,7 @@ use crate::kinds::IsolationPolicy;
 
 /// What [`derived`] gave when the repository's generated files were last written. To derive it takes some 15 ms of processor time and
 /// megabytes of memory, which a sidecar has no use for at its start; to read it takes less than one.
-const KEPT: &str = include_str!("../isolationpolicy.schema.json");
+const KEPT: &str = include_str!("schema/isolationpolicy.schema.json");
 
 /// The schema of a whole `IsolationPolicy`, as the CRD has it. A test of the operator's holds it to [`derived`].
 pub fn policy() -> &'static Value {

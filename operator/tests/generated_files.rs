@@ -45,7 +45,7 @@ fn the_definition_that_people_apply_is_the_one_of_this_build() {
 #[test]
 fn the_schema_that_policies_are_read_by_is_the_one_of_this_build() {
     let arguments = ["crds", "--format", "json-schema"];
-    assert_fresh("crds/isolationpolicy.schema.json", &arguments);
+    assert_fresh("crds/src/schema/isolationpolicy.schema.json", &arguments);
 }
 
 #[test]
