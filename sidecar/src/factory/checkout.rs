@@ -143,9 +143,7 @@ impl Checkout<'_> {
         }
         while let Some(mut owned) = lane.take_resettable() {
             let epoch = self.entry.epoch_under(force);
-            let is_recalled = owned.is_recalled();
-            let server = &mut owned.server;
-            if server.epoch != epoch || is_recalled || server.is_dead() || server.is_retired() {
+            if owned.is_recalled() || !owned.server.is_usable(epoch) {
                 continue;
             }
             let limit = Instant::now() + restore::RESTORE_LIMIT;

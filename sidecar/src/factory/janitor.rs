@@ -119,7 +119,7 @@ fn judge(
         Some(Verdict::Idle)
     } else if !server.is_young(now) {
         Some(Verdict::Lifetime)
-    } else if server.epoch != epoch || server.is_dead() || server.is_retired() {
+    } else if !server.is_usable(epoch) {
         Some(Verdict::Useless)
     } else {
         None

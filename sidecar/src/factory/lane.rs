@@ -73,11 +73,7 @@ impl Lane {
         loop {
             let mut spare = self.spares.borrow_mut().pop()?;
             let server = spare.server();
-            if server.epoch == epoch
-                && server.is_young(now)
-                && !server.is_dead()
-                && !server.is_retired()
-            {
+            if server.is_young(now) && server.is_usable(epoch) {
                 return Some(spare);
             }
         }
@@ -119,7 +115,7 @@ impl Lane {
                 aged += 1;
                 return None;
             }
-            (server.epoch == epoch && !server.is_dead() && !server.is_retired()).then_some(spare)
+            server.is_usable(epoch).then_some(spare)
         });
         let kept: Vec<_> = kept.collect();
         self.spares.borrow_mut().extend(kept);

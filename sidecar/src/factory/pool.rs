@@ -76,11 +76,7 @@ impl Factory {
         loop {
             let mut owned = self.idle.borrow_mut().pop()?;
             let server = &mut owned.server;
-            if server.epoch == epoch
-                && server.is_young(now)
-                && !server.is_dead()
-                && !server.is_retired()
-            {
+            if server.is_young(now) && server.is_usable(epoch) {
                 server.show_as(ServerState::Active);
                 return Some(owned);
             }

@@ -182,6 +182,12 @@ impl Server {
         self.expires.is_none_or(|expires| now < expires)
     }
 
+    /// Whether work may begin on it under this epoch: it was opened under it, is alive, and leads to the right place. That it does not is
+    /// counted, and the caller closes it then.
+    pub fn is_usable(&mut self, epoch: u64) -> bool {
+        self.epoch == epoch && !self.is_dead() && !self.is_retired()
+    }
+
     /// Whether the place that it leads to is not the right one any more. That is counted, and the caller closes it then.
     pub fn is_retired(&mut self) -> bool {
         if !self.wanted.is_any() && self.has_changed() {
