@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use bulkhead_crds::kinds::{SecretRef, TlsMode};
+use bulkhead_crds::effective::EffectiveDatabase;
+use bulkhead_crds::kinds::{RowLevelSecurity, SecretRef, Tier, TlsMode};
 
 use super::*;
 use crate::policy::fixtures;
