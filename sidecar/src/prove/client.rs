@@ -1,27 +1,22 @@
 //! A PostgreSQL client that does what no driver would: it stops in the middle, says nothing, and resets its socket.
 //!
-//! Lives here: sending and reading messages, and what an answer comes to. May not live here: what is planted, and why.
+//! Lives here: connecting, sending, and waiting for answers. May not live here: what is planted, and why.
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use postgres_protocol::IsNull;
-use postgres_protocol::message::frontend;
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::answer::{Answer, Failure, Message, ServerError};
+use super::message::{bind, parse, query, run, sync};
 use super::scenario::Protocol;
 use crate::stream::Stream;
-use crate::upstream::{
-    CancelTarget, ConnectError, ConnectRequest, Connector, ErrorFields, Established,
-};
+use crate::upstream::{CancelTarget, ConnectRequest, Connector, Established};
 
 /// The longest message that is taken, in bytes.
 const LONGEST: usize = 1 << 20;
-
-/// Messages of one answer that are remembered.
-const REMEMBERED: usize = 24;
 
 /// Between two tries at cancelling a statement that may not have begun.
 const CANCEL_PAUSE: Duration = Duration::from_millis(40);
@@ -48,52 +43,6 @@ pub struct Client {
     connector: Connector,
     cancel: Option<CancelTarget>,
     patience: Duration,
-}
-
-/// Why there was no answer.
-#[derive(Clone, Debug)]
-pub enum Failure {
-    /// The server ended the connection, or refused it, with this error.
-    Told(ServerError),
-    /// Nothing came in time.
-    Late,
-    /// The connection was lost, or spoke nonsense.
-    Lost(String),
-}
-
-/// An error of the server's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerError {
-    /// The SQLSTATE.
-    pub code: String,
-    /// The primary message.
-    pub message: String,
-}
-
-/// One message.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Its type.
-    pub tag: u8,
-    /// What follows type and length.
-    pub body: Bytes,
-}
-
-/// All up to `ReadyForQuery`.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// The types of its messages, parameter reports left out; what is too much is cut.
-    pub tags: String,
-    /// The first row's first value.
-    pub value: Option<String>,
-    /// Whether there was a row at all.
-    pub row: bool,
-    /// The first error.
-    pub error: Option<ServerError>,
-    /// `I`, `T` or `E`.
-    pub status: char,
-    /// Whether a notification came.
-    pub notified: bool,
 }
 
 impl Caller {
@@ -289,182 +238,6 @@ impl Client {
         let body = self.buffer.split_to(body).freeze();
         Ok(Some(Message { tag, body }))
     }
-}
-
-impl Answer {
-    /// Takes one message; `true`: it was the last.
-    fn take(&mut self, message: Message) -> bool {
-        let Message { tag, body } = message;
-        if tag != b'S' && self.tags.len() < REMEMBERED {
-            self.tags.push(char::from(tag));
-        }
-        match tag {
-            b'D' if !self.row => {
-                self.row = true;
-                self.value = first_value(&body);
-            }
-            b'E' if self.error.is_none() => self.error = Some(ServerError::read(body)),
-            b'A' => self.notified = true,
-            b'Z' => {
-                self.status = body.first().copied().map_or('?', char::from);
-                return true;
-            }
-            _ => {}
-        }
-        false
-    }
-
-    /// What it says, in a few words that can be compared: the value, or the error's SQLSTATE.
-    #[must_use]
-    pub fn says(&self) -> String {
-        match (&self.error, &self.value) {
-            (Some(error), _) => format!("error {}", error.code),
-            (None, Some(value)) => value.clone(),
-            (None, None) if self.row => "NULL".to_owned(),
-            (None, None) => "no row".to_owned(),
-        }
-    }
-}
-
-impl ServerError {
-    fn read(body: Bytes) -> Self {
-        ErrorFields::parse(body).map_or_else(
-            || Self {
-                code: "?????".to_owned(),
-                message: "malformed".to_owned(),
-            },
-            |fields| Self::from(&fields),
-        )
-    }
-}
-
-impl From<&ErrorFields> for ServerError {
-    fn from(fields: &ErrorFields) -> Self {
-        let text = |tag| {
-            let field = fields.field(tag).unwrap_or_default();
-            String::from_utf8_lossy(field).into_owned()
-        };
-        Self {
-            code: text(b'C'),
-            message: text(b'M'),
-        }
-    }
-}
-
-impl From<&ConnectError> for Failure {
-    fn from(error: &ConnectError) -> Self {
-        match error {
-            ConnectError::Server { fields, .. } => Self::Told(ServerError::from(fields)),
-            ConnectError::DeadlineExceeded { .. } => Self::Late,
-            other => Self::Lost(other.to_string()),
-        }
-    }
-}
-
-impl Failure {
-    /// Whether it means that there was no server connection to be had: the pool is full.
-    #[must_use]
-    pub fn is_no_room(&self) -> bool {
-        match self {
-            Self::Late => true,
-            Self::Told(error) => {
-                error.code == "53300" || error.message.contains("query_wait_timeout")
-            }
-            Self::Lost(_) => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Told(error) => write!(f, "{} {}", error.code, error.message),
-            Self::Late => f.write_str("no answer in time"),
-            Self::Lost(why) => f.write_str(why),
-        }
-    }
-}
-
-fn first_value(body: &Bytes) -> Option<String> {
-    let mut body = body.clone();
-    if body.try_get_u16().ok()? == 0 {
-        return None;
-    }
-    let length = usize::try_from(body.try_get_i32().ok()?).ok()?;
-    let value = body.get(..length)?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
-
-fn built(write: impl FnOnce(&mut BytesMut) -> std::io::Result<()>) -> Result<Vec<u8>, Failure> {
-    let mut out = BytesMut::new();
-    write(&mut out).map_err(|error| Failure::Lost(error.to_string()))?;
-    Ok(out.to_vec())
-}
-
-/// `Query`.
-///
-/// # Errors
-/// The text holds a zero byte.
-pub fn query(sql: &str) -> Result<Vec<u8>, Failure> {
-    built(|out| frontend::query(sql, out))
-}
-
-/// `Parse`, the parameters' types left to the server.
-///
-/// # Errors
-/// A text holds a zero byte.
-pub fn parse(name: &str, sql: &str) -> Result<Vec<u8>, Failure> {
-    built(|out| frontend::parse(name, sql, std::iter::empty(), out))
-}
-
-/// `Bind` without parameters, results as text.
-///
-/// # Errors
-/// A name holds a zero byte.
-pub fn bind(portal: &str, statement: &str) -> Result<Vec<u8>, Failure> {
-    built(|out| {
-        let nothing = std::iter::empty::<()>();
-        let bound = frontend::bind(
-            portal,
-            statement,
-            std::iter::empty(),
-            nothing,
-            |(), _| Ok(IsNull::Yes),
-            std::iter::empty(),
-            out,
-        );
-        bound.map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))
-    })
-}
-
-/// `Describe` and `Execute` of a portal; `rows` 0 is all.
-///
-/// # Errors
-/// A name holds a zero byte.
-pub fn run(portal: &str, rows: i32) -> Result<Vec<u8>, Failure> {
-    built(|out| {
-        frontend::describe(b'P', portal, out)?;
-        frontend::execute(portal, rows, out)
-    })
-}
-
-/// `Sync`.
-#[must_use]
-pub fn sync() -> Vec<u8> {
-    b"S\0\0\0\x04".to_vec()
-}
-
-/// `Flush`.
-#[must_use]
-pub fn flush() -> Vec<u8> {
-    b"H\0\0\0\x04".to_vec()
-}
-
-/// `CopyData`.
-#[must_use]
-pub fn copy_data(line: &str) -> Vec<u8> {
-    let length = u32::try_from(line.len() + 4).unwrap_or(u32::MAX);
-    [b"d", &length.to_be_bytes()[..], line.as_bytes()].concat()
 }
 
 /// Sends the cancel key `target` again and again until `done` is: a cancel that comes before the statement has begun is lost.

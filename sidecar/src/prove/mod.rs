@@ -5,14 +5,18 @@
 //! stage | endpoint → suite → cell (A plants, A leaves, B looks) → verdict → report → table | JSON
 //! ```
 //!
-//! [`kind`] has the types of the tables under `kinds`; [`cell`] is one run, over `client`; [`stage`] starts a sidecar of the
+//! [`kind`] has the types of the tables under `kinds`; [`cell`] is one run, over `client`, whose steps and probes `act`
+//! carries out; [`stage`] starts a sidecar of the
 //! suite's own in this process, [`endpoint`] goes to any other pooler. May not live here: anything that a running sidecar uses.
 
+mod act;
+pub mod answer;
 pub mod cell;
 pub mod client;
 pub mod endpoint;
 pub mod kind;
 pub mod kinds;
+pub mod message;
 pub mod report;
 pub mod scenario;
 pub mod shared;

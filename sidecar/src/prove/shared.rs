@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use super::answer::Failure;
 use super::cell::{Names, Pair};
-use super::client::{Client, Failure};
+use super::client::Client;
 use super::report::{Openness, SharedReport};
 use super::scenario::Protocol;
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::answer::Failure;
 use super::cell::{Names, Pair, Plan};
-use super::client::{Caller, Client, Failure};
+use super::client::{Caller, Client};
 use super::kind::{After, Family, Kind, Needs, Probe, Step};
 use super::kinds;
 use super::report::{Cell, KindReport, Server, SharedReport};
