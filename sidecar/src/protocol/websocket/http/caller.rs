@@ -1,7 +1,6 @@
 //! For whom a request is: its token found, verified, and its user's seat kept.
 
 use http::request::Parts;
-use tokio::sync::oneshot;
 
 use bulkhead_crds::kinds::{Tier, TokenPlace};
 
@@ -137,20 +136,18 @@ pub(super) async fn keep_seat(
     force: &WebSocketForce,
     user: &UserId,
 ) -> Result<Seat, Refusal> {
-    let process = &front.worker.process;
-    let home = user.home(process.workers());
-    let kept = if home == front.worker.index {
-        front.worker.keep_seat(&force.name, user.clone())
-    } else {
-        let (reply, answer) = oneshot::channel();
-        let letter = Letter::Seat {
+    let home = user.home(front.worker.process.workers());
+    let kept = front.ask(
+        home,
+        user.clone(),
+        |worker, user| worker.keep_seat(&force.name, user),
+        |user, reply| Letter::Seat {
             entry: force.name.clone(),
-            user: user.clone(),
+            user,
             reply,
-        };
-        process.send(home, letter);
-        answer.await.unwrap_or(Err(NoSeat::Gone))
-    };
+        },
+    );
+    let kept = kept.await.unwrap_or(Err(NoSeat::Gone));
     kept.map_err(|none| match none {
         NoSeat::Sockets => Refusal::Sockets(force.name_setting("limits.connectionsPerUser")),
         NoSeat::Users => Refusal::Users,

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -23,6 +23,7 @@ use super::body::{Body, own};
 use super::{plain, renewal, upgrade};
 use crate::stream::Stream;
 use crate::worker::Worker;
+use crate::worker::mailbox::Letter;
 
 /// Bytes of a request's line and headers: what common servers take at the most, and a token of any identity provider fits.
 const HEADER_BYTES: usize = 64 * 1024;
@@ -39,6 +40,24 @@ pub(super) struct Front {
     pub(super) worker: Rc<Worker>,
     pub(super) entry: Rc<SocketEntry>,
     pub(super) peer: IpAddr,
+}
+
+impl Front {
+    /// Asks the worker `home`, which may be this one: `here` answers then, else that worker the letter. None: it has gone.
+    pub(super) async fn ask<Q, A>(
+        &self,
+        home: usize,
+        question: Q,
+        here: impl FnOnce(&Worker, Q) -> A,
+        letter: impl FnOnce(Q, oneshot::Sender<A>) -> Letter,
+    ) -> Option<A> {
+        if home == self.worker.index {
+            return Some(here(&self.worker, question));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.worker.process.send(home, letter(question, reply));
+        answer.await.ok()
+    }
 }
 
 /// Runs what hyper wants to run on this worker.

@@ -9,7 +9,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use super::super::handshake::{
     Refusal, admits_origin, find_token, let_post, let_read, renewal_places,
@@ -112,20 +111,16 @@ async fn fresh(
 
 /// The sockets of the user's login, on the worker where they live.
 async fn at_home(front: &Front, force: &WebSocketForce, fresh: UserContext) -> usize {
-    let process = &front.worker.process;
-    let home = fresh.user_id().home(process.workers());
-    if home == front.worker.index {
-        return front.worker.renew_sockets(&force.name, &fresh);
-    }
-    let (reply, answer) = oneshot::channel();
-    let entry = force.name.clone();
-    process.send(
+    let home = fresh.user_id().home(front.worker.process.workers());
+    let renewed = front.ask(
         home,
-        Letter::Renew {
-            entry,
+        fresh,
+        |worker, fresh| worker.renew_sockets(&force.name, &fresh),
+        |fresh, reply| Letter::Renew {
+            entry: force.name.clone(),
             fresh,
             reply,
         },
     );
-    answer.await.unwrap_or(0)
+    renewed.await.unwrap_or(0)
 }

@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderValue, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -39,7 +38,12 @@ pub(super) struct Found {
     context: UserContext,
 }
 
-/// Looks for the session that the client comes back to.
+/// What names the session that a client comes back to, where it is authentic.
+pub(super) fn asked_for(force: &WebSocketForce, offer: &Offer) -> Option<SessionToken> {
+    force.sealer.open(&offer.returning()?.token).ok()
+}
+
+/// Looks for the session that the client comes back to, which `token` names if anything does.
 ///
 /// # Errors
 /// It is gone; the client gets a new one.
@@ -47,10 +51,10 @@ pub(super) async fn find(
     front: &Front,
     force: &WebSocketForce,
     offer: &Offer,
-    returning: &Returning,
+    token: Option<&SessionToken>,
     context: Option<&UserContext>,
 ) -> Result<Found, Lost> {
-    let found = claimed(front, force, offer, returning, context).await;
+    let found = claimed(front, force, offer, token, context).await;
     if let Err(lost) = &found {
         tracing::debug!(upstream = &*force.name, reason = ?lost.reason, "a session cannot be resumed");
         let resumes = &front.entry.metrics.resumes;
@@ -63,12 +67,11 @@ async fn claimed(
     front: &Front,
     force: &WebSocketForce,
     offer: &Offer,
-    returning: &Returning,
+    token: Option<&SessionToken>,
     context: Option<&UserContext>,
 ) -> Result<Found, Lost> {
     let context = context.ok_or(Lost::UNKNOWN)?;
-    let token = force.sealer.open(&returning.token);
-    let token = token.map_err(|_| Lost::UNKNOWN)?;
+    let token = token.ok_or(Lost::UNKNOWN)?;
     let process = &front.worker.process;
     if token.pod != process.pod() {
         return Err(Lost {
@@ -83,25 +86,20 @@ async fn claimed(
         user: context.user_id().clone(),
         patience: force.settings.handshake,
     };
-    let protocol = asked(front, &token, claim).await?;
+    // The worker where the session lives.
+    let claimed = front.ask(
+        usize::from(token.worker),
+        claim,
+        |worker, claim| worker.claim(&claim),
+        |claim, reply| Letter::Claim { claim, reply },
+    );
+    let protocol = claimed.await.unwrap_or(Err(Lost::UNKNOWN))?;
     let choice = offer.choose_again(&protocol).ok_or(Lost::UNKNOWN)?;
     Ok(Found {
         session: token.session,
         choice,
         context: context.clone(),
     })
-}
-
-/// Asks the worker where the session lives.
-async fn asked(front: &Front, token: &SessionToken, claim: Claim) -> Result<String, Lost> {
-    let home = usize::from(token.worker);
-    if home == front.worker.index {
-        return front.worker.claim(&claim);
-    }
-    let (reply, answer) = oneshot::channel();
-    let letter = Letter::Claim { claim, reply };
-    front.worker.process.send(home, letter);
-    answer.await.unwrap_or(Err(Lost::UNKNOWN))
 }
 
 impl Found {

@@ -55,8 +55,9 @@ pub(super) async fn upgrade(
     refuse_while_leaving(front)?;
     check_path(&force, &parts.uri)?;
     let offer = Offer::of(&parts.headers, force.settings.offers_resume());
-    if let Ok(offer) = &offer
-        && let Some(pod) = elsewhere(front, &force, offer)
+    let token = offer.as_ref().ok();
+    let token = token.and_then(|offer| returning::asked_for(&force, offer));
+    if let Some(pod) = token.as_ref().and_then(|token| elsewhere(front, token))
         && let Relayed::Done(answer) = relay(front, &force, &parts, client.clone(), pod).await
     {
         return Ok(answer);
@@ -66,7 +67,7 @@ pub(super) async fn upgrade(
     let mut lost = None;
     if let Some(returning) = offer.returning() {
         let context = caller.context.as_ref();
-        match returning::find(front, &force, &offer, returning, context).await {
+        match returning::find(front, &force, &offer, token.as_ref(), context).await {
             Ok(found) => return found.come_back(front, &parts, returning, client),
             Err(gone) => lost = Some(gone),
         }

@@ -14,7 +14,8 @@ use super::super::super::entry::SocketEntry;
 use super::super::super::handshake::{Offer, Refusal};
 use super::super::body::{Body, own};
 use super::super::front::{Front, answer, speak};
-use super::{CLIENT, ENTRY, asked_for};
+use super::super::returning::asked_for;
+use super::{CLIENT, ENTRY};
 use crate::stream::Stream;
 use crate::worker::Worker;
 

@@ -20,27 +20,15 @@ pub use tls::{PeerTls, PeerTlsError};
 
 use http::HeaderName;
 
-use super::super::handshake::Offer;
 use super::super::resume::{PodAddress, SessionToken};
 use super::front::Front;
-use crate::force::WebSocketForce;
 
 /// Which WebSocket entry of the policy the client has come to.
 const ENTRY: HeaderName = HeaderName::from_static("x-bulkhead-entry");
 /// The client's own address.
 const CLIENT: HeaderName = HeaderName::from_static("x-bulkhead-client");
 
-/// The session that a client comes back to, where its token is authentic.
-fn asked_for(force: &WebSocketForce, offer: &Offer) -> Option<SessionToken> {
-    force.sealer.open(&offer.returning()?.token).ok()
-}
-
 /// Where the session is that a client comes back to, where that is another pod.
-pub(super) fn elsewhere(
-    front: &Front,
-    force: &WebSocketForce,
-    offer: &Offer,
-) -> Option<PodAddress> {
-    let pod = asked_for(force, offer)?.pod;
-    (pod != front.worker.process.pod()).then_some(pod)
+pub(super) fn elsewhere(front: &Front, token: &SessionToken) -> Option<PodAddress> {
+    (token.pod != front.worker.process.pod()).then_some(token.pod)
 }
