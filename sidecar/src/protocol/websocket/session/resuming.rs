@@ -135,30 +135,30 @@ impl Session {
         let unread = self.application.unread();
         let begins = self.application.walker.at_boundary();
         let header = parse_header(unread).ok().flatten();
-        let Some(header) = header.filter(|it| begins && !it.opcode.is_control()) else {
-            let is_full = resuming.kept.lets_go() && resuming.kept.len() >= TRANSIT;
-            return if is_full { Room::Full } else { Room::Enough };
-        };
-        // The first byte of a binary message says whether it is escaped.
-        let is_binary = match header.opcode {
-            Opcode::Continuation => resuming.begins_binary,
-            opcode => opcode == Opcode::Binary,
-        };
-        if is_binary && header.length > 0 && unread.len() <= header.size {
-            return Room::Unknown;
+        let header = header.filter(|it| begins && !it.opcode.is_control());
+        if let Some(header) = &header {
+            // The first byte of a binary message says whether it is escaped.
+            let is_binary = match header.opcode {
+                Opcode::Continuation => resuming.begins_binary,
+                opcode => opcode == Opcode::Binary,
+            };
+            if is_binary && header.length > 0 && unread.len() <= header.size {
+                return Room::Unknown;
+            }
         }
-        self.room_for(&header)
+        match header {
+            _ if resuming.kept.lets_go() => resuming.room_in_transit(),
+            Some(header) => self.room_to_keep(&header),
+            None => Room::Enough,
+        }
     }
 
-    fn room_for(&mut self, header: &Header) -> Room {
+    /// Whether a frame can be kept until the client has acknowledged it; where it never can, the session gives up.
+    fn room_to_keep(&mut self, header: &Header) -> Room {
         let Some(resuming) = &self.resuming else {
             return Room::Enough;
         };
         let (kept, settings) = (&resuming.kept, &self.force.settings);
-        if kept.lets_go() {
-            let is_full = kept.len() >= TRANSIT;
-            return if is_full { Room::Full } else { Room::Enough };
-        }
         let frame = (header.length + header.size as u64).saturating_add(GROWTH);
         if frame.saturating_add(kept.partial() as u64) > settings.resume_buffer {
             return self.give_up(FinalReason::Message);
@@ -290,6 +290,15 @@ impl Session {
 }
 
 impl Resuming {
+    /// Whether more may be on its way, where nothing is kept any more.
+    fn room_in_transit(&self) -> Room {
+        if self.kept.len() >= TRANSIT {
+            Room::Full
+        } else {
+            Room::Enough
+        }
+    }
+
     /// Puts bytes of a frame at the end, escaped where they would be taken for the sidecar's.
     fn push(&mut self, header: Option<&Header>, payload: Payload, bytes: &[u8]) {
         let Some(header) = header else {
