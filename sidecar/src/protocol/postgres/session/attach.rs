@@ -1,29 +1,15 @@
-//! Where a session waits for a server connection, and what must hold before work begins on it.
+//! Where a session waits for a server connection.
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::super::codec;
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
-use super::super::message::{self, Field, NoticeFields, TransactionStatus};
-use super::aborted::Local;
-use super::baseline::{self, Settings, Value};
-use super::replies::Expect;
-use super::restore;
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
 use crate::factory::checkout::{Checkout, CheckoutError};
-use crate::factory::server::{Owned, Server};
-use crate::force::DatabaseForce;
-use crate::telemetry::{ErrorClass, TimeoutKind};
-use crate::upstream::ConnectError;
-use crate::worker::{Joined, Signal};
-
-/// Parameters that are never a client's to carry from one server connection to the next.
-const NEVER_BASELINE: [&str; 3] = ["role", "session_authorization", "bulkhead.claim"];
+use crate::factory::server::Owned;
+use crate::worker::Signal;
 
 /// Whether a session has got a server connection without waiting.
 pub(super) enum Attached {
@@ -100,18 +86,6 @@ impl Session {
             Signal::Killed => Err(self.killed()),
             _ => Err(Ending::drained()),
         }
-    }
-
-    pub(super) fn refuse_waiting(&mut self, error: &ErrorResponse) {
-        self.probe = None;
-        self.work.end(match error.code {
-            SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
-            SqlState::TOO_MANY_CONNECTIONS | SqlState::CANNOT_CONNECT_NOW => {
-                ExecutionState::TimedOut
-            }
-            _ => ExecutionState::Failed,
-        });
-        self.refuse_work(error);
     }
 
     /// Asks the connection that stays with the client for another tenure, once nothing is paused.
@@ -211,168 +185,6 @@ impl Session {
             self.wait_for_resume().await?;
         }
     }
-
-    /// A transaction begins on a server connection that stays with its client: under the revision in force, and for a user
-    /// who is still one.
-    pub(super) fn begin_on_held_server(&mut self) -> Result<(), Box<ErrorResponse>> {
-        self.renew_force();
-        self.check_context()?;
-        self.pass_breaker()?;
-        if !self.work.is_under_way() {
-            self.work.begin(ExecutionState::Running, Instant::now());
-        }
-        self.renew_signature();
-        Ok(())
-    }
-
-    /// New work begins under the revision that is in force now.
-    pub(super) fn renew_force(&mut self) {
-        if !Arc::ptr_eq(&self.entry.force_now(), &self.force) {
-            self.force = self.entry.force();
-            self.set_baseline(Settings::clone(&self.baseline));
-        }
-    }
-
-    /// A context that has expired begins nothing new, unless the WebSocket lives that it was made for; a transaction that is open may
-    /// finish.
-    fn check_context(&self) -> Result<(), Box<ErrorResponse>> {
-        if !self.context_has_expired() {
-            return Ok(());
-        }
-        Err(Box::new(
-            ErrorResponse::error(
-                SqlState::INVALID_AUTHORIZATION,
-                "the user context of this connection has expired",
-            )
-            .with_hint("Connect again with a fresh token: options=-c bulkhead.context=TOKEN."),
-        ))
-    }
-
-    fn context_has_expired(&self) -> bool {
-        self.context.as_ref().is_some_and(|context| {
-            context.expires_at().is_some()
-                && !self.socket.as_ref().is_some_and(Joined::is_open)
-                && context.is_expired(SystemTime::now())
-        })
-    }
-
-    /// Makes the connection what the client's work must find, but for who the user is, which is said when work begins.
-    async fn prepare(&mut self, owned: &mut Owned) -> Result<(), Box<ErrorResponse>> {
-        self.apply_baseline(&mut owned.server).await?;
-        self.begin_tenure(&mut owned.server).await
-    }
-
-    /// Applies the client's baseline, by difference; in the common case that is a comparison of two pointers.
-    async fn apply_baseline(&self, server: &mut Server) -> Result<(), Box<ErrorResponse>> {
-        let sql = match &server.backend.now {
-            Some(now) if Rc::ptr_eq(now, &self.wanted) => return Ok(()),
-            Some(now) => baseline::difference(&server.backend.start, now, &self.wanted),
-            None => baseline::assert_all(&self.wanted),
-        };
-        if !sql.is_empty() {
-            let deadline = Instant::now() + restore::RESTORE_LIMIT;
-            let outcome = restore::run(server, &sql, deadline).await;
-            let outcome = outcome.map_err(|error| {
-                Box::new(ErrorResponse::error(
-                    SqlState::CONNECTION_FAILURE,
-                    format!(
-                        "the connection to databases[{}].upstream could not be prepared: {error}",
-                        self.force.name
-                    ),
-                ))
-            })?;
-            if let Some(body) = outcome.error {
-                return Err(Box::new(server_error(&body)));
-            }
-        }
-        server.backend.now = Some(Rc::clone(&self.wanted));
-        Ok(())
-    }
-
-    /// Says who the user is, ahead of the client's own first message and in the same write: a function may have changed the user
-    /// parameter, or the claim, where nobody could see it.
-    fn say_user(&self, server: &mut Server) {
-        if let Some(assertion) = &self.assertion {
-            push_assertion(assertion, server);
-        }
-        self.sign_user(server);
-    }
-
-    /// The same between transactions, on a connection that stays with its client after a RESET, DISCARD ALL or SET.
-    pub(super) fn assert_user_again(&mut self) {
-        self.reassert = false;
-        if let Some(mut owned) = self.server.take() {
-            self.say_user(&mut owned.server);
-            self.server = Some(owned);
-        }
-    }
-
-    /// Whether a parameter may be carried from one server connection to the next.
-    pub(super) fn may_be_baseline(&self, name: &str) -> bool {
-        may_be_baseline(&self.force, name)
-    }
-
-    /// Answers the message that wanted a server with an error, and leaves the client where an error leaves it.
-    pub(super) fn refuse_work(&mut self, error: &ErrorResponse) {
-        let header = codec::peek(self.inbox.bytes()).ok().flatten();
-        let Some(header) = header else {
-            self.say(error);
-            return;
-        };
-        self.discard(header);
-        let simple = matches!(header.tag, b'Q' | b'F');
-        if self.in_sql.is_some() {
-            self.fail_locally(error, simple);
-            return;
-        }
-        self.say(error);
-        if simple {
-            message::ready_for_query(TransactionStatus::Idle, self.outbox.writer());
-        } else {
-            self.local = Local::Skipping;
-        }
-    }
-
-    fn checkout_error(&self, error: &CheckoutError) -> Box<ErrorResponse> {
-        let metrics = &self.entry.metrics;
-        let code = match error {
-            CheckoutError::Acquire { .. } => {
-                metrics.timeout(TimeoutKind::Acquire);
-                metrics.error(ErrorClass::Timeout);
-                self.factory.activity.count_timeout();
-                SqlState::TOO_MANY_CONNECTIONS
-            }
-            CheckoutError::Connect(ConnectError::Server { fields, .. }) => {
-                metrics.error(ErrorClass::Connection);
-                return Box::new(server_error(fields.body()));
-            }
-            CheckoutError::Connect(_) | CheckoutError::Broken(_) | CheckoutError::Paused(_) => {
-                metrics.error(ErrorClass::Connection);
-                SqlState::UNABLE_TO_CONNECT
-            }
-        };
-        let mut message = error.to_string();
-        if let CheckoutError::Connect(ConnectError::DeadlineExceeded { .. }) = error {
-            let setting = self.force.name_timeout(TimeoutKind::Connect);
-            message = format!("{message}: {setting}");
-        }
-        Box::new(ErrorResponse::error(code, message))
-    }
-}
-
-/// The parameters that the policy gives to every server connection of the entry.
-pub(super) fn policy_settings(force: &DatabaseForce) -> Settings {
-    let mut settings = Settings::new();
-    for (name, value) in force.server_parameters() {
-        settings.set(name, Value::Text(value.into()));
-    }
-    settings
-}
-
-pub(super) fn push_assertion(assertion: &[u8], server: &mut Server) {
-    server.outbox.push(assertion);
-    server.backend.statements.set_unnamed(None);
-    server.backend.replies.push(Expect::Own);
 }
 
 fn cancelled_while_waiting() -> ErrorResponse {
@@ -380,40 +192,4 @@ fn cancelled_while_waiting() -> ErrorResponse {
         SqlState::QUERY_CANCELED,
         "canceling statement due to user request: it was waiting for a server connection",
     )
-}
-
-/// Whether a parameter may be part of a client's baseline.
-#[must_use]
-pub fn may_be_baseline(force: &DatabaseForce, name: &str) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    !NEVER_BASELINE.into_iter().any(is) && !force.user_parameters().any(is)
-}
-
-/// The server's own error, passed on with its code and its words.
-fn server_error(body: &[u8]) -> ErrorResponse {
-    let fields = NoticeFields::read(body).ok();
-    let mut error = server_words(fields);
-    for (field, slot) in [
-        (Field::Detail, &mut error.detail),
-        (Field::Hint, &mut error.hint),
-    ] {
-        let words = text_of(fields, field);
-        if !words.is_empty() {
-            *slot = Some(words.into());
-        }
-    }
-    error
-}
-
-/// What the server has said, with its code, as an error of this session.
-pub(super) fn server_words(fields: Option<NoticeFields<'_>>) -> ErrorResponse {
-    let code = fields.and_then(|fields| fields.sqlstate().copied());
-    let code = code.map_or(SqlState::CONNECTION_FAILURE, SqlState::new);
-    let message = text_of(fields, Field::Message);
-    ErrorResponse::error(code, format!("the server said: {message}"))
-}
-
-fn text_of(fields: Option<NoticeFields<'_>>, field: Field) -> String {
-    let bytes = fields.and_then(|fields| fields.get(field));
-    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }

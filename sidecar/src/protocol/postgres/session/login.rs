@@ -21,7 +21,7 @@ use super::greetings::Reported;
 use super::hold::Hold;
 use super::in_sql::InSql;
 use super::statements::ClientStatements;
-use super::{Session, attach, cancel_key, finish};
+use super::{Session, cancel_key, finish, prepare};
 use crate::deadline::LazyTimer;
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
@@ -261,7 +261,7 @@ fn baseline_of(
                 ..fixed_error(force, &Sets::Parameter(name.clone()))
             });
         }
-        if !attach::may_be_baseline(force, name) {
+        if !prepare::may_be_baseline(force, name) {
             return Err(ErrorResponse::fatal(
                 SqlState::INVALID_PARAMETER_VALUE,
                 format!("the parameter \"{name}\" cannot be set at start-up"),

@@ -7,7 +7,7 @@
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::super::message::{self, NoticeFields, TransactionStatus};
 use super::aborted::Local;
-use super::attach;
+use super::refused;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::telemetry::ErrorClass;
@@ -88,7 +88,7 @@ impl Session {
             )
             .with_hint("Whether the statement took effect is not known. Try the transaction again.");
         }
-        attach::server_words(fields)
+        refused::server_words(fields)
             .with_hint("The transaction was lost with the server connection. Try it again.")
     }
 }

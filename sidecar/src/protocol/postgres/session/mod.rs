@@ -6,23 +6,29 @@
 //! ```
 //!
 //! [`Session::run`] is the loop; [`client`] and [`extended`] read one side, [`server`] the other, and neither waits;
-//! [`hold`] says when the client's messages do.
-//! `fixed` refuses what the policy does not let clients set; [`in_sql`] is for clients that say in SQL who they work for;
-//! [`attach`] is where a session waits for a server connection, [`signed`] proves to that whose it is, [`clocks`] says what may take how long and
-//! [`overdue`] what still reaches a client whose time is over, [`aborted`] answers for a transaction that the sidecar has
-//! ended, [`breaking`] keeps its user's breaker, [`loss`] for a server that has gone,
-//! `fail_over` for one that is no longer the right one.
+//! [`hold`] says when the client's messages do. `fixed` refuses what the policy does not let clients set; [`in_sql`] is for clients that
+//! say in SQL who they work for.
+//!
+//! `begin` says what must hold before work begins; [`attach`] is where a session waits for a server connection, `prepare` makes that what
+//! the work must find, [`signed`] proves to it whose it is, and `refused` is for work that gets none. [`breaking`] keeps the user's breaker.
+//!
+//! `ready` is where a statement ends, `failure` where it fails; [`clocks`] says what may take how long and [`overdue`] what still reaches a
+//! client whose time is over; [`aborted`] answers for a transaction that the sidecar has ended, [`loss`] for a server that has gone,
+//! `fail_over` for one that is no longer the right one. `signals` is what others want of the session, `ending` why it ends.
 
 pub mod aborted;
 pub mod attach;
 pub mod backend;
 pub mod baseline;
+mod begin;
 mod breaking;
 pub mod cancel_key;
 pub mod client;
 pub mod clocks;
+mod ending;
 pub mod extended;
 mod fail_over;
+mod failure;
 pub mod finish;
 mod fixed;
 pub mod greetings;
@@ -33,9 +39,13 @@ pub mod loss;
 pub mod overdue;
 pub mod parameters;
 mod pause;
+mod prepare;
+mod ready;
+mod refused;
 pub mod replies;
 pub mod restore;
 pub mod server;
+mod signals;
 pub mod signed;
 pub mod statements;
 
@@ -45,13 +55,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bulkhead_crds::kinds::{OnDisconnect, PoolMode};
+use bulkhead_crds::kinds::PoolMode;
 
-use super::codec::ProtocolError;
-use super::error_response::{ErrorResponse, Severity, SqlState};
+use super::error_response::ErrorResponse;
 use crate::breaker::users::Probe;
 use crate::deadline::LazyTimer;
-use crate::execution::ExecutionState;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
@@ -66,6 +74,7 @@ use attach::Attached;
 use backend::Rest;
 use baseline::Settings;
 use clocks::Clocks;
+use ending::Ending;
 use hold::Hold;
 use in_sql::{InSql, Moving};
 use statements::{ClientStatements, Statement};
@@ -152,40 +161,6 @@ enum Flow {
     Switch,
 }
 
-/// Why a session ends.
-#[derive(Debug)]
-enum Ending {
-    /// The client has said goodbye or gone.
-    ClientGone,
-    /// The client is told, and the connection closed.
-    Fatal(Box<ErrorResponse>),
-    /// The server's own FATAL, as it stands, is the last word.
-    ServerFatal(Vec<u8>),
-    /// A message to the client was cut off: whatever it were told now it would take for the rest of that.
-    CutOff,
-    /// The client goes on with the worker of its user.
-    Moves(Box<Moving>),
-}
-
-impl From<ProtocolError> for Ending {
-    fn from(error: ProtocolError) -> Self {
-        Self::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string())
-    }
-}
-
-impl Ending {
-    fn fatal(code: SqlState, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
-        Self::Fatal(Box::new(ErrorResponse::new(Severity::Fatal, code, message)))
-    }
-
-    fn drained() -> Self {
-        Self::fatal(
-            SqlState::ADMIN_SHUTDOWN,
-            "terminating connection because the sidecar is shutting down",
-        )
-    }
-}
-
 /// Serves one admitted client to its end.
 pub async fn serve(worker: Rc<Worker>, admitted: Box<Admitted>) {
     // The login's future is large and short-lived, the session's small and long-lived: they do not share an allocation. Nor is the session a
@@ -247,71 +222,6 @@ impl Session {
             Event::Deadline => self.deadline_passed(),
             Event::Signal(signal) => self.signalled(signal),
         }
-    }
-
-    fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
-        match signal {
-            Signal::Cancel => self.cancel_on_request(),
-            Signal::RunOver => self.run_over(),
-            Signal::Stop => return Err(Ending::drained()),
-            Signal::Lost => return Err(self.socket_lost()),
-            Signal::Killed => return Err(self.killed()),
-            Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
-            // Told to WebSockets alone.
-            Signal::GiveWay | Signal::Leave | Signal::Returned => {}
-        }
-        self.drain_if_idle()
-    }
-
-    /// While draining, a session ends as soon as it has no work open.
-    fn drain_if_idle(&self) -> Result<Flow, Ending> {
-        let idle = self.server.as_ref().is_none_or(|owned| {
-            let stays = self.pinned || self.parameters_pinned;
-            owned.server.backend.is_idle() && (stays || self.rest.left == 0)
-        });
-        if let Some(signal) = self.draining
-            && idle
-            && self.local.is_normal()
-            && self.outbox.is_empty()
-        {
-            return Err(self.ended_by(signal));
-        }
-        Ok(Flow::Continue)
-    }
-
-    /// The WebSocket has ended that the work was for, and the work ends with it.
-    fn socket_lost(&mut self) -> Ending {
-        self.work.end(ExecutionState::Cancelled);
-        self.ended_by(Signal::Lost)
-    }
-
-    /// An operator has ended the connections of its user.
-    fn killed(&mut self) -> Ending {
-        self.work.end(ExecutionState::Cancelled);
-        self.ended_by(Signal::Killed)
-    }
-
-    /// What the client is told of an end that a signal brings.
-    fn ended_by(&self, signal: Signal) -> Ending {
-        let how = match signal {
-            Signal::Lost => OnDisconnect::Cancel,
-            Signal::Orphaned => OnDisconnect::Drain,
-            Signal::Killed => {
-                return Ending::fatal(
-                    SqlState::ADMIN_SHUTDOWN,
-                    "terminating connection because an administrator has ended all connections of its user (KILL USER)",
-                );
-            }
-            _ => return Ending::drained(),
-        };
-        let policy = &self.force.policy;
-        let setting = policy.name_field("isolation.onDisconnect", format_args!("{how:?}"));
-        Ending::fatal(
-            SqlState::ADMIN_SHUTDOWN,
-            format!(
-                "terminating connection because the WebSocket that it worked for has ended: {setting}"
-            ),
-        )
     }
 
     /// Writes what is due, then reads whichever side may be read: never one whose bytes the other side has not taken.

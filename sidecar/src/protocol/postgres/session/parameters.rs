@@ -116,7 +116,7 @@ impl Session {
 
     /// Changes the baseline, and what work must find with it.
     pub(super) fn set_baseline(&mut self, baseline: Settings) {
-        let mut wanted = super::attach::policy_settings(&self.force);
+        let mut wanted = super::prepare::policy_settings(&self.force);
         for (name, value) in baseline.iter() {
             // One that the policy has come to fix since.
             if !self.force.fixes(name) {

@@ -1,17 +1,12 @@
 //! What the server answers: held against what is expected, and given to the client as it comes. Nothing here waits.
 
-use tokio::time::Instant;
-
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, Header};
-use super::super::error_response::{ErrorResponse, SqlState};
-use super::super::message::{self, CommandComplete, NoticeFields, TransactionStatus};
-use super::aborted::Local;
-use super::backend::{Backend, Rest};
+use super::super::error_response::ErrorResponse;
+use super::super::message::{self, CommandComplete, TransactionStatus};
+use super::backend::Rest;
 use super::overdue::{Fate, Overdue};
 use super::replies::{Answer, Expect, Step};
 use super::{Ending, Flow, Session};
-use crate::execution::ExecutionState;
-use crate::telemetry::{ErrorClass, TimeoutKind};
 
 /// A message whose body is read (errors, command tags, parameters) is taken whole up to this length; a longer one passes
 /// unread.
@@ -212,145 +207,6 @@ impl Session {
         if copying_in && self.clocks.is_overdue() {
             self.cancel_statement();
         }
-    }
-
-    /// The statement whose time was over has come to its end: where its answer is not whole, the client is told why.
-    fn tell_overdue(&mut self) {
-        let owed = self.clocks.overdue.as_mut().and_then(Overdue::owed);
-        if let Some(error) = owed {
-            self.say(&error);
-        }
-    }
-
-    /// `ReadyForQuery` has come: a statement is over, and perhaps its transaction.
-    fn ready(&mut self) {
-        let Some(owned) = &mut self.server else {
-            return;
-        };
-        let backend = &owned.server.backend;
-        let (status, waits) = (backend.status, backend.replies.client_waits());
-        owned
-            .server
-            .note_ready(self.force.settings.timeouts.connect);
-        let now = Instant::now();
-        if let Some(began) = self.clocks.statement.take() {
-            let took = now.saturating_duration_since(began).as_secs_f64();
-            self.entry.metrics.query_seconds.observe(took);
-        }
-        let open = status != TransactionStatus::Idle;
-        if !open {
-            self.factory.activity.count_transaction(now);
-            self.work.complete();
-            self.end_probe();
-            if waits {
-                self.work.begin(ExecutionState::Running, now);
-            }
-        }
-        self.clocks.copying = false;
-        self.clocks.statement = waits.then_some(now);
-        self.clocks.silence = (open && !waits && self.local.is_normal()).then_some(now);
-        if !open {
-            self.clocks.transaction = waits.then_some(now);
-        }
-        if let Some(overdue) = self.clocks.overdue.take() {
-            self.overdue_is_over(overdue, open, waits);
-        }
-        // Without a tenure the next transaction begins one, and says it then.
-        if self.reassert && !open && !waits && self.is_pinned() && !self.held_lacks_tenure() {
-            self.assert_user_again();
-        }
-    }
-
-    /// The statement whose time was over has ended. Where that was the transaction's time and it is still open, it is rolled
-    /// back, and the client learns at its next message; what it has sent already runs into the cancel first.
-    fn overdue_is_over(&mut self, overdue: Overdue, open: bool, waits: bool) {
-        if overdue.kind != TimeoutKind::Transaction || !open {
-            self.clocks.late = overdue.into_late();
-            return;
-        }
-        let error = super::clocks::timeout_error(&self.force, overdue.kind);
-        if waits {
-            self.clocks.overdue = Some(overdue.again(Box::new(error)));
-            self.cancel_statement();
-        } else {
-            self.roll_back();
-            self.local = Local::aborted(error);
-        }
-    }
-
-    /// A statement of the sidecar's own is over. What the client has sent behind it goes on under its own clock.
-    fn ready_after_own(&mut self) {
-        let at_rest = |backend: &Backend| {
-            backend.status == TransactionStatus::Idle && !backend.replies.client_waits()
-        };
-        if self
-            .server
-            .as_ref()
-            .is_some_and(|owned| at_rest(&owned.server.backend))
-        {
-            self.handle.badge.rest();
-        }
-        let more = self.server.as_ref();
-        let more = more.is_some_and(|owned| !owned.server.backend.replies.client_is_next());
-        self.clocks
-            .overdue
-            .take_if(|overdue| !more && overdue.is_own());
-    }
-
-    /// Rolls the transaction back by a statement of the sidecar's own, which the client does not see.
-    pub(super) fn roll_back(&mut self) {
-        self.clocks.silence = None;
-        self.clocks.transaction = None;
-        let Some(server) = self.server_mut() else {
-            return;
-        };
-        if server.backend.replies.is_skipping() {
-            message::sync(server.outbox.writer());
-            server.backend.replies.push_own_sync();
-        }
-        // In a batch that has not been ended it takes back what the batch has done, where a Sync would commit it.
-        let query = message::Query { text: b"ROLLBACK" };
-        if query.write(server.outbox.writer()).is_ok() {
-            server.backend.replies.push(Expect::Own);
-        }
-        self.clocks.statement = None;
-        // A server that does not even answer a ROLLBACK is not waited for.
-        self.clocks.overdue = Some(Overdue::own(Instant::now()));
-    }
-
-    /// Counts an error; a FATAL one is kept back, because the connection that it ends is not the client's.
-    fn note_error(&mut self, body: &[u8]) -> Result<(), Ending> {
-        let Ok(fields) = NoticeFields::read(body) else {
-            return Ok(());
-        };
-        let code = fields.sqlstate().map_or(&b""[..], |code| &code[..]);
-        self.clocks.cancelled = code == SqlState::QUERY_CANCELED.bytes();
-        self.entry.metrics.error(ErrorClass::of_sqlstate(code));
-        self.factory.activity.count_error();
-        // "cached plan must not change result type" has no state of its own.
-        if code == SqlState::FEATURE_NOT_SUPPORTED.bytes() && self.is_use_next() {
-            self.statements.retire();
-        }
-        self.note_failure(code);
-        self.note_fail_over(code, fields.is_fatal());
-        self.work.end(if self.clocks.cancelled {
-            ExecutionState::Cancelled
-        } else {
-            ExecutionState::Failed
-        });
-        if fields.is_fatal() {
-            if self.is_pinned() {
-                return Err(Ending::ServerFatal(body.to_vec()));
-            }
-            self.lost_words = Some(body.into());
-        }
-        Ok(())
-    }
-
-    /// Whether the server's next answer is to the use of a statement.
-    fn is_use_next(&self) -> bool {
-        let server = self.server.as_ref();
-        server.is_some_and(|owned| owned.server.backend.replies.is_use_next())
     }
 
     /// Writes the answers of the sidecar's own whose turn has come.

@@ -11,7 +11,7 @@ use super::super::codec::{HEADER_LENGTH, Header};
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message;
 use super::Session;
-use super::attach::push_assertion;
+use super::prepare::push_assertion;
 use super::restore::{self, RestoreError};
 use crate::factory::server::Server;
 use crate::identity::UserId;

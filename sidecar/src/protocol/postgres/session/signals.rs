@@ -1,0 +1,75 @@
+//! What others want of a session: its cancel key, the WebSocket that it works for, an operator, and the sidecar that leaves.
+
+use bulkhead_crds::kinds::OnDisconnect;
+
+use super::super::error_response::SqlState;
+use super::{Ending, Flow, Session};
+use crate::execution::ExecutionState;
+use crate::worker::Signal;
+
+impl Session {
+    pub(super) fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
+        match signal {
+            Signal::Cancel => self.cancel_on_request(),
+            Signal::RunOver => self.run_over(),
+            Signal::Stop => return Err(Ending::drained()),
+            Signal::Lost => return Err(self.socket_lost()),
+            Signal::Killed => return Err(self.killed()),
+            Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
+            // Told to WebSockets alone.
+            Signal::GiveWay | Signal::Leave | Signal::Returned => {}
+        }
+        self.drain_if_idle()
+    }
+
+    /// While draining, a session ends as soon as it has no work open.
+    pub(super) fn drain_if_idle(&self) -> Result<Flow, Ending> {
+        let idle = self.server.as_ref().is_none_or(|owned| {
+            let stays = self.pinned || self.parameters_pinned;
+            owned.server.backend.is_idle() && (stays || self.rest.left == 0)
+        });
+        if let Some(signal) = self.draining
+            && idle
+            && self.local.is_normal()
+            && self.outbox.is_empty()
+        {
+            return Err(self.ended_by(signal));
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// The WebSocket has ended that the work was for, and the work ends with it.
+    pub(super) fn socket_lost(&mut self) -> Ending {
+        self.work.end(ExecutionState::Cancelled);
+        self.ended_by(Signal::Lost)
+    }
+
+    /// An operator has ended the connections of its user.
+    pub(super) fn killed(&mut self) -> Ending {
+        self.work.end(ExecutionState::Cancelled);
+        self.ended_by(Signal::Killed)
+    }
+
+    /// What the client is told of an end that a signal brings.
+    pub(super) fn ended_by(&self, signal: Signal) -> Ending {
+        let how = match signal {
+            Signal::Lost => OnDisconnect::Cancel,
+            Signal::Orphaned => OnDisconnect::Drain,
+            Signal::Killed => {
+                return Ending::fatal(
+                    SqlState::ADMIN_SHUTDOWN,
+                    "terminating connection because an administrator has ended all connections of its user (KILL USER)",
+                );
+            }
+            _ => return Ending::drained(),
+        };
+        let policy = &self.force.policy;
+        let setting = policy.name_field("isolation.onDisconnect", format_args!("{how:?}"));
+        Ending::fatal(
+            SqlState::ADMIN_SHUTDOWN,
+            format!(
+                "terminating connection because the WebSocket that it worked for has ended: {setting}"
+            ),
+        )
+    }
+}
