@@ -197,13 +197,7 @@ impl Session {
             })
         })?;
         message::authentication_ok(self.outbox.writer());
-        for (name, value) in reported.iter() {
-            let status = ParameterStatus {
-                name: name.as_bytes(),
-                value: value.as_bytes(),
-            };
-            status.write(self.outbox.writer());
-        }
+        self.report(&reported);
         if let Some(key) = self.handle.key() {
             key.write_backend_key_data(self.outbox.writer());
         }
@@ -214,6 +208,17 @@ impl Session {
             self.assert_user_again();
         }
         Ok(())
+    }
+
+    /// Tells the client parameters that its server reports.
+    pub(super) fn report(&mut self, reported: &Reported) {
+        for (name, value) in reported.iter() {
+            let status = ParameterStatus {
+                name: name.as_bytes(),
+                value: value.as_bytes(),
+            };
+            status.write(self.outbox.writer());
+        }
     }
 
     /// What the server reports to a client with this baseline: remembered, or asked.

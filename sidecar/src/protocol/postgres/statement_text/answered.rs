@@ -5,10 +5,10 @@ use super::statement::Statement;
 use super::transaction::{TransactionControl, transaction_control};
 
 /// A statement that the sidecar can answer itself while no transaction is open on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
     /// BEGIN or START TRANSACTION, with its text.
-    Begin(&'a [u8]),
+    Begin(Box<[u8]>),
     /// COMMIT or END.
     Commit,
     /// ROLLBACK or ABORT.
@@ -29,7 +29,7 @@ pub enum Answered<'a> {
     UnlockAll,
 }
 
-impl Answered<'_> {
+impl Answered {
     /// Whether it takes back what a session may hold, so that a server which holds something must hear it.
     #[must_use]
     pub const fn resets(&self) -> bool {
@@ -45,7 +45,7 @@ const MAX_STATEMENTS: usize = 16;
 
 /// The statements of a text, where all of them are of this kind. None for an empty query, which is a text without statements.
 #[must_use]
-pub fn answered_statements(text: &[u8]) -> Option<Vec<Answered<'_>>> {
+pub fn answered_statements(text: &[u8]) -> Option<Vec<Answered>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some((statement, behind)) = split_first(rest) {
@@ -75,9 +75,9 @@ fn split_first(text: &[u8]) -> Option<(&[u8], &[u8])> {
     })
 }
 
-fn answered(statement: &[u8]) -> Option<Answered<'_>> {
+fn answered(statement: &[u8]) -> Option<Answered> {
     match transaction_control(statement) {
-        Some(TransactionControl::Begin) => return Some(Answered::Begin(statement)),
+        Some(TransactionControl::Begin) => return Some(Answered::Begin(statement.into())),
         Some(TransactionControl::Commit) => return Some(Answered::Commit),
         Some(TransactionControl::Rollback) => return Some(Answered::Rollback),
         Some(_) => return None,
@@ -104,7 +104,7 @@ fn answered(statement: &[u8]) -> Option<Answered<'_>> {
     lexer.at_end().then_some(known)
 }
 
-fn select<'a>(lexer: &mut Lexer<'_>) -> Option<Answered<'a>> {
+fn select(lexer: &mut Lexer<'_>) -> Option<Answered> {
     if lexer.peek() == Some(Token::Number(b"1")) {
         lexer.next();
         return Some(Answered::SelectOne);
@@ -134,10 +134,10 @@ mod tests {
             ("-- ping", vec![]),
             ("SELECT 1", vec![SelectOne]),
             ("select 1;", vec![SelectOne]),
-            ("begin", vec![Begin(b"begin")]),
+            ("begin", vec![Begin(b"begin"[..].into())]),
             (
                 "START TRANSACTION READ ONLY;",
-                vec![Begin(b"START TRANSACTION READ ONLY")],
+                vec![Begin(b"START TRANSACTION READ ONLY"[..].into())],
             ),
             ("COMMIT;", vec![Commit]),
             ("ROLLBACK", vec![Rollback]),
@@ -149,7 +149,7 @@ mod tests {
             ),
             (
                 "BEGIN;SELECT 1;COMMIT",
-                vec![Begin(b"BEGIN"), SelectOne, Commit],
+                vec![Begin(b"BEGIN"[..].into()), SelectOne, Commit],
             ),
         ] {
             assert_eq!(

@@ -2,21 +2,20 @@
 
 use super::super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::super::super::message::{
-    self, Column, CommandComplete, Format, ParameterStatus, Type, data_row, empty_query_response,
+    self, Column, CommandComplete, Format, Type, data_row, empty_query_response,
 };
-use super::super::super::statement_text::{Answered, answered_statements};
+use super::super::super::statement_text::Answered;
 use super::super::Session;
 use super::super::baseline::Settings;
 
 impl Session {
-    /// Answers a simple query whose statements are all of this kind.
-    pub(super) fn answer_query(&mut self, text: &[u8]) {
-        let statements = answered_statements(text).unwrap_or_default();
+    /// Answers a simple query whose statements are these.
+    pub(super) fn answer_query(&mut self, statements: Vec<Answered>) {
         if statements.is_empty() {
             empty_query_response(self.outbox.writer());
         }
         for statement in statements {
-            if let Some(column) = column_of(statement, Format::Text) {
+            if let Some(column) = column_of(&statement, Format::Text) {
                 column.write(self.outbox.writer());
             }
             if let Err(error) = self.run_answered(statement, Format::Text) {
@@ -31,7 +30,7 @@ impl Session {
     /// Carries one out: its row, where it has one, and its tag.
     pub(super) fn run_answered(
         &mut self,
-        statement: Answered<'_>,
+        statement: Answered,
         format: Format,
     ) -> Result<(), ErrorResponse> {
         let tag: &[u8] = match statement {
@@ -82,9 +81,15 @@ impl Session {
         Ok(())
     }
 
-    fn begin_locally(&mut self, text: &[u8]) -> &'static [u8] {
+    fn begin_locally(&mut self, text: Box<[u8]>) -> &'static [u8] {
         let Some(in_sql) = self.in_sql.as_deref_mut() else {
             return b"BEGIN";
+        };
+        let starts = text.trim_ascii_start().first();
+        let tag: &[u8] = if starts.is_some_and(|byte| byte.eq_ignore_ascii_case(&b's')) {
+            b"START TRANSACTION"
+        } else {
+            b"BEGIN"
         };
         if in_sql.begun.is_some() {
             self.warn(
@@ -92,14 +97,9 @@ impl Session {
                 "there is already a transaction in progress",
             );
         } else {
-            in_sql.begun = Some(text.into());
+            in_sql.begun = Some(text);
         }
-        let starts = text.trim_ascii_start().first();
-        if starts.is_some_and(|byte| byte.eq_ignore_ascii_case(&b's')) {
-            b"START TRANSACTION"
-        } else {
-            b"BEGIN"
-        }
+        tag
     }
 
     fn end_locally(&mut self, rolled_back: bool) {
@@ -120,9 +120,12 @@ impl Session {
             in_sql.baseline = startup.clone();
         }
         let changed = self.baseline != startup;
+        // Who was somebody has the baseline of nobody behind this, which is that already.
         self.become_nobody();
-        if changed {
+        if self.baseline != startup {
             self.set_baseline(Settings::clone(&startup));
+        }
+        if changed {
             self.report_startup();
         }
     }
@@ -130,12 +133,8 @@ impl Session {
     /// Tells the client the parameters of its start-up again, which the server reports to it.
     fn report_startup(&mut self) {
         let known = self.entry.greetings.get(&self.factory.key, &self.startup);
-        for (name, value) in known.iter().flat_map(|(_, reported)| reported.iter()) {
-            let status = ParameterStatus {
-                name: name.as_bytes(),
-                value: value.as_bytes(),
-            };
-            status.write(self.outbox.writer());
+        if let Some((_, reported)) = known {
+            self.report(&reported);
         }
     }
 
@@ -145,7 +144,7 @@ impl Session {
 }
 
 /// The column of a statement's row, where it has one.
-pub(super) fn column_of(statement: Answered<'_>, format: Format) -> Option<Column<'static>> {
+pub(super) fn column_of(statement: &Answered, format: Format) -> Option<Column<'static>> {
     let (name, kind): (&[u8], _) = match statement {
         Answered::SelectOne => (b"?column?", Type::INT4),
         Answered::UnlockAll => (b"pg_advisory_unlock_all", Type::VOID),

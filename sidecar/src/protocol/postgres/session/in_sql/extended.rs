@@ -7,7 +7,7 @@ use super::super::super::message::{
     self, Bind, BindNames, Column, Format, Parse, Target, TargetKind, Type, empty_query_response,
     parameter_description,
 };
-use super::super::super::statement_text::{Form, Naming, NamingValue, answered_statements};
+use super::super::super::statement_text::{Form, Naming, NamingValue};
 use super::super::client::Step;
 use super::super::extended::unknown_statement;
 use super::super::replies::{Answer, Expect, Forgotten};
@@ -24,9 +24,7 @@ impl Session {
     pub(super) fn parse_in_sql(&mut self, header: Header) -> Result<Step, Ending> {
         let parse = Parse::read(self.arrived_body(header).unwrap_or_default())?;
         match self.judge(parse.query) {
-            Verdict::Answered(text)
-                if answered_statements(&text).is_some_and(|known| known.len() > 1) =>
-            {
+            Verdict::Answered(statements) if statements.len() > 1 => {
                 Ok(self.complain(header, refusal::several_statements(), false))
             }
             Verdict::Names(_) | Verdict::Answered(_) => self.parse_locally(header),
@@ -82,7 +80,10 @@ impl Session {
                 Ok(self.complain(header, error, false))
             }
             Verdict::Names(naming) => self.bind_naming(header, naming, &statement),
-            Verdict::Answered(text) => self.bind_locally(header, |_| Some(Runs::Answered(text))),
+            Verdict::Answered(statements) => {
+                let runs = Runs::Answered(statements.into_iter().next());
+                self.bind_locally(header, |_| Some(runs))
+            }
             Verdict::Work => self.pass(FrontendTag::Bind, header),
             Verdict::Refused(error) => Ok(self.complain(header, error, false)),
         }
@@ -164,16 +165,13 @@ impl Session {
                     _ => Vec::new(),
                 };
                 parameter_description(&types, self.outbox.writer());
-                self.describe_row(header, column_of(&naming, Format::Text));
+                self.describe_row(header, column_of(&naming.form, Format::Text));
                 Ok(Step::Done)
             }
-            Verdict::Answered(text) => {
+            Verdict::Answered(statements) => {
                 parameter_description(&[], self.outbox.writer());
-                let column = answered_statements(&text).and_then(|known| {
-                    known
-                        .first()
-                        .and_then(|first| answer::column_of(*first, Format::Text))
-                });
+                let first = statements.first();
+                let column = first.and_then(|first| answer::column_of(first, Format::Text));
                 self.describe_row(header, column);
                 Ok(Step::Done)
             }
@@ -188,12 +186,12 @@ impl Session {
             return self.pass_portal(FrontendTag::Describe, header, name);
         };
         match &portal.runs {
-            Runs::Naming(naming, _) => self.describe_row(header, column_of(naming, portal.format)),
-            Runs::Answered(text) => {
-                let known = answered_statements(text).unwrap_or_default();
-                let column = known
-                    .first()
-                    .and_then(|first| answer::column_of(*first, portal.format));
+            Runs::Naming(naming, _) => {
+                self.describe_row(header, column_of(&naming.form, portal.format));
+            }
+            Runs::Answered(statement) => {
+                let statement = statement.as_ref();
+                let column = statement.and_then(|it| answer::column_of(it, portal.format));
                 self.describe_row(header, column);
             }
         }
@@ -231,14 +229,14 @@ impl Session {
                 self.discard(header);
                 Ok(self.name_user(naming, value, Reply::Execute))
             }
-            Runs::Answered(text) => {
+            Runs::Answered(None) => {
                 self.discard(header);
-                let known = answered_statements(&text).unwrap_or_default();
-                let Some(statement) = known.first() else {
-                    empty_query_response(self.outbox.writer());
-                    return Ok(Step::Done);
-                };
-                if let Err(error) = self.run_answered(*statement, portal.format) {
+                empty_query_response(self.outbox.writer());
+                Ok(Step::Done)
+            }
+            Runs::Answered(Some(statement)) => {
+                self.discard(header);
+                if let Err(error) = self.run_answered(statement, portal.format) {
                     self.fail_locally(&error, false);
                 }
                 Ok(Step::Done)
@@ -283,8 +281,8 @@ impl Session {
 }
 
 /// The column of `set_config`.
-pub(super) fn column_of(naming: &Naming, format: Format) -> Option<Column<'_>> {
-    match &naming.form {
+pub(super) fn column_of(form: &Form, format: Format) -> Option<Column<'_>> {
+    match form {
         Form::SetConfig(name) => Some(Column {
             name: name.as_bytes(),
             kind: Type::TEXT,

@@ -86,8 +86,8 @@ enum Who {
 enum Verdict {
     /// It names a user, or takes the name back.
     Names(Naming),
-    /// It can be answered here; its text.
-    Answered(Vec<u8>),
+    /// It can be answered here; its statements.
+    Answered(Vec<Answered>),
     /// It needs a server, and may have one.
     Work,
     /// It is refused.
@@ -219,9 +219,9 @@ impl Session {
                 self.discard(header);
                 Ok(self.name_user(naming, None, naming::Reply::Query))
             }
-            Verdict::Answered(text) => {
+            Verdict::Answered(statements) => {
                 self.discard(header);
-                self.answer_query(&text);
+                self.answer_query(statements);
                 Ok(Step::Done)
             }
             Verdict::Work => self.pass(FrontendTag::Query, header),
@@ -244,7 +244,7 @@ impl Session {
             && let Some(known) = answered_statements(text)
             && (self.server.is_none() || !known.iter().any(Answered::resets))
         {
-            return Verdict::Answered(text.to_vec());
+            return Verdict::Answered(known);
         }
         if self.is_refused(text) {
             return Verdict::Refused(self.nobody_error());

@@ -97,14 +97,8 @@ impl Session {
 
     /// Answers a statement that has named a user.
     pub(super) fn answer_naming(&mut self, form: &Form, reply: Reply, value: &str) {
-        let naming = Naming {
-            name: Name::Setting,
-            value: NamingValue::Nobody,
-            lasts: Lasts::Scope,
-            form: form.clone(),
-        };
         if reply.is_simple()
-            && let Some(column) = extended::column_of(&naming, Format::Text)
+            && let Some(column) = extended::column_of(form, Format::Text)
         {
             column.write(self.outbox.writer());
         }

@@ -1,7 +1,7 @@
 //! Portals of statements that the sidecar answers itself. Pure.
 
 use super::super::super::message::Format;
-use super::super::super::statement_text::Naming;
+use super::super::super::statement_text::{Answered, Naming};
 
 /// The most that one client keeps; drivers use one.
 const MAX_PORTALS: usize = 16;
@@ -11,8 +11,8 @@ const MAX_PORTALS: usize = 16;
 pub(super) enum Runs {
     /// A statement that names a user, with the value of its parameter.
     Naming(Naming, Option<Vec<u8>>),
-    /// A statement that is answered here.
-    Answered(Vec<u8>),
+    /// A statement that is answered here; none in an empty text.
+    Answered(Option<Answered>),
 }
 
 /// One portal.
@@ -71,9 +71,9 @@ impl Portals {
 mod tests {
     use super::*;
 
-    fn portal(text: &str) -> Portal {
+    fn portal(text: &[u8]) -> Portal {
         Portal {
-            runs: Runs::Answered(text.into()),
+            runs: Runs::Answered(Some(Answered::Begin(text.into()))),
             format: Format::Text,
         }
     }
@@ -81,11 +81,12 @@ mod tests {
     #[test]
     fn the_unnamed_portal_is_replaced_and_a_named_one_is_not() {
         let mut portals = Portals::default();
-        assert_eq!(portals.open(b"", portal("a")), Ok(()));
-        assert_eq!(portals.open(b"", portal("b")), Ok(()));
-        assert_eq!(portals.open(b"p", portal("c")), Ok(()));
-        assert_eq!(portals.open(b"p", portal("d")), Err(NoPortal::Duplicate));
-        assert!(matches!(&portals.get(b"").unwrap().runs, Runs::Answered(text) if text == b"b"));
+        assert_eq!(portals.open(b"", portal(b"a")), Ok(()));
+        assert_eq!(portals.open(b"", portal(b"b")), Ok(()));
+        assert_eq!(portals.open(b"p", portal(b"c")), Ok(()));
+        assert_eq!(portals.open(b"p", portal(b"d")), Err(NoPortal::Duplicate));
+        let replaced = &portals.get(b"").unwrap().runs;
+        assert!(matches!(replaced, Runs::Answered(Some(Answered::Begin(text))) if **text == *b"b"));
         assert!(portals.close(b"p").is_some());
         assert!(portals.close(b"p").is_none());
     }
@@ -95,10 +96,10 @@ mod tests {
         let mut portals = Portals::default();
         for name in 0..MAX_PORTALS {
             let name = name.to_string();
-            assert_eq!(portals.open(name.as_bytes(), portal("a")), Ok(()));
+            assert_eq!(portals.open(name.as_bytes(), portal(b"a")), Ok(()));
         }
-        assert_eq!(portals.open(b"x", portal("a")), Err(NoPortal::TooMany));
+        assert_eq!(portals.open(b"x", portal(b"a")), Err(NoPortal::TooMany));
         portals.clear();
-        assert_eq!(portals.open(b"x", portal("a")), Ok(()));
+        assert_eq!(portals.open(b"x", portal(b"a")), Ok(()));
     }
 }
