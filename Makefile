@@ -36,6 +36,12 @@ soak: ## One sidecar under everything at once for SECONDS (3600): memory and des
 	@tests/setup/ensure rust cc postgresql
 	BULKHEAD_SOAK_SECONDS=$(or $(SECONDS),3600) cargo test --workspace --locked --test websocket_codec --test postgres -- --nocapture faults::soak
 
+.PHONY: model
+model: ## WALKS (2000) long stories of checkouts, hand-overs and cancels in any order, by the dice of SEED (others each time) (docs/reliability.md)
+	@tests/setup/ensure rust cc
+	@seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')) && echo "SEED=$$seed" && BULKHEAD_MODEL_SEED=$$seed \
+		BULKHEAD_MODEL_WALKS=$(or $(WALKS),2000) cargo test --workspace --locked --lib -- factory::model::long
+
 .PHONY: driver-suites
 driver-suites: ## The own test suites of pgx and asyncpg, direct and through the sidecar: what differs must be known (20 minutes)
 	@tests/setup/ensure rust cc postgresql venv go

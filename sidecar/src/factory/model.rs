@@ -52,10 +52,11 @@ const ONE_FOR_EACH_CLIENT: Setup = Setup {
     ..ONE_FOR_ALL
 };
 
-/// Acts of a story that is tried out in full, and how many stories dice tell. `BULKHEAD_MODEL_DEPTH` and `BULKHEAD_MODEL_WALKS`
-/// say otherwise.
+/// Acts of a story that is tried out in full, how many stories dice tell, and which dice: the suite's fall the same way in each run.
+/// `BULKHEAD_MODEL_DEPTH`, `BULKHEAD_MODEL_WALKS` and `BULKHEAD_MODEL_SEED` say otherwise, and `make model` throws others each time.
 const DEPTH: usize = 4;
 const WALKS: u32 = 24;
+const SEED: u64 = 1;
 
 fn asked(name: &str) -> Option<usize> {
     let text = std::env::var(name).ok()?;
@@ -149,6 +150,31 @@ fn every_short_story_in_tier_reset_keeps_users_apart() {
     assert!(looks > 50, "{looks}");
 }
 
+/// Dice seldom let so much time pass just then.
+#[test]
+fn a_connection_whose_cancel_is_given_up_serves_nobody_else() {
+    for tier in [Tier::Dedicated, Tier::Reset] {
+        play(async {
+            let setup = Setup {
+                tier,
+                ..ONE_FOR_ALL
+            };
+            let mut world = World::new(setup).await;
+            for act in [
+                Act::Say(0, "SELECT"),
+                Act::Cancel(0),
+                Act::Answer(0),
+                Act::Say(1, "SELECT"),
+                Act::Wait,
+            ] {
+                world.happen(act).await;
+            }
+            assert!(world.servers[0].socket.is_none(), "{tier:?}");
+            world.wind_up().await;
+        });
+    }
+}
+
 fn setups() -> impl Strategy<Value = Setup> {
     let tiers = prop_oneof![Just(Tier::Dedicated), Just(Tier::Reset)];
     let sidecars = prop_oneof![
@@ -162,8 +188,7 @@ fn setups() -> impl Strategy<Value = Setup> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: asked("BULKHEAD_MODEL_WALKS").map_or(WALKS, |walks| u32::try_from(walks).unwrap()),
-        // The suite's stories are the same in every run; another number tells others.
-        rng_seed: RngSeed::Fixed(asked("BULKHEAD_MODEL_SEED").map_or(2, |seed| seed as u64)),
+        rng_seed: RngSeed::Fixed(asked("BULKHEAD_MODEL_SEED").map_or(SEED, |seed| seed as u64)),
         ..ProptestConfig::default()
     })]
 

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use bulkhead_crds::kinds::{PoolMode, Tier};
 
 use super::server::{Running, Server, read_all, take_message};
-use super::world::{Request, World};
+use super::world::{Request, Way, World};
 use crate::protocol::postgres::message::CancelKey;
 use crate::worker::mailbox::Letter;
 
@@ -48,7 +48,7 @@ impl World {
                     .as_ref()
                     .map_or(of.last, |running| running.by.map(|by| by.0));
                 self.requests.push(Request {
-                    socket: Some(socket),
+                    way: Way::Open(socket),
                     server,
                     client,
                 });
@@ -144,14 +144,18 @@ impl World {
         let open = self
             .requests
             .iter()
-            .any(|request| request.server == at && request.socket.is_some());
+            .any(|request| request.server == at && request.is_open());
         self.must(!open, || {
             format!("server {at} is sent {whole} while a cancel is on its way to it")
         });
         if let Some((client, _)) = by {
             let user = self.clients[client].user;
-            let lost = self.servers[at].lost_cancel_of;
-            self.must(lost.is_none_or(|of| of == client), || {
+            let mut lost = self
+                .requests
+                .iter()
+                .filter(|request| request.server == at && request.is_lost());
+            let own = lost.all(|request| request.client == Some(client));
+            self.must(own, || {
                 format!("server {at} is sent {whole} although a cancel may still come")
             });
             let server = &mut self.servers[at];

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bulkhead_crds::kinds::Tier;
 
-use super::world::{Act, World};
+use super::world::{Act, Way, World};
 
 impl World {
     /// What must hold whenever everything that runs by itself has run.
@@ -86,19 +86,23 @@ impl World {
                 .filter(move |request| request.server == at)
         };
         for (at, server) in self.servers.iter().enumerate() {
-            let open = request_of(at)
-                .filter(|request| request.socket.is_some())
-                .count();
+            let open = request_of(at).filter(|request| request.is_open()).count();
             if server.socket.is_none() && open == 0 {
                 continue;
             }
             let running = server.running.as_ref();
             let running =
                 running.map(|one| (one.by.map(|by| by.0), one.cancelled, one.text.len() > 8));
+            let mut lost: Vec<_> = request_of(at)
+                .filter(|request| request.is_lost())
+                .map(|request| request.client)
+                .collect();
+            lost.sort_unstable();
+            let late = request_of(at).any(|request| matches!(request.way, Way::Late));
             let _ = write!(
                 look,
-                "{}{running:?}{}{:?}{:?}{open};",
-                server.greeted, server.status, server.holds, server.lost_cancel_of
+                "{}{running:?}{}{:?}{lost:?}{late}{open};",
+                server.greeted, server.status, server.holds
             );
         }
         let limiter = &self.stage.entry.limiter;

@@ -24,8 +24,6 @@ pub(super) struct Server {
     pub(super) holds: BTreeSet<User>,
     /// Everybody who has ever used it.
     pub(super) ever: BTreeSet<User>,
-    /// The client for which a cancel may still come whose connection was reset.
-    pub(super) lost_cancel_of: Option<usize>,
     inbox: Vec<u8>,
 }
 
@@ -49,7 +47,6 @@ impl Server {
             status: b'I',
             holds: BTreeSet::new(),
             ever: BTreeSet::new(),
-            lost_cancel_of: None,
             inbox: Vec::new(),
         }
     }

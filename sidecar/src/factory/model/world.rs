@@ -51,7 +51,7 @@ pub(super) enum Act {
     Deliver(usize),
     /// A cancel request's connection is reset, and the request is on its way still.
     Reset(usize),
-    /// A request comes whose connection was reset, or given up.
+    /// A request comes whose connection was reset, or given up. It comes once, as each does.
     DeliverLate(usize),
     /// Time passes: more than a statement may take, and more than a server may take to come back.
     Wait,
@@ -71,13 +71,36 @@ pub(super) struct Client {
     pub(super) status: u8,
 }
 
-/// A cancel request that has come.
+/// A cancel request that has been sent.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) socket: Option<UnixStream>,
+    pub(super) way: Way,
     pub(super) server: usize,
     /// Whose statement it was sent for.
     pub(super) client: Option<usize>,
+}
+
+/// Where a cancel request is, and so what is known of it. A server may have several on their way at once, each of which hits it once.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// On its way, and its connection is open.
+    Open(UnixStream),
+    /// On its way, and lost sight of: its connection was reset, or nobody waits for its end any more, and then this is it.
+    Lost(Option<UnixStream>),
+    /// It has come after it was lost sight of, which nobody on the other side can know.
+    Late,
+    /// It has come, and its connection was closed.
+    Over,
+}
+
+impl Request {
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.way, Way::Open(_))
+    }
+
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.way, Way::Lost(_))
+    }
 }
 
 pub(super) struct World {
@@ -169,13 +192,13 @@ impl World {
             acts.push(Act::Die(at));
         }
         for (at, request) in self.requests.iter().enumerate() {
-            if request.socket.is_some() {
-                acts.extend([Act::Deliver(at), Act::Reset(at)]);
-            } else if self.servers[request.server].lost_cancel_of.is_some() {
-                acts.push(Act::DeliverLate(at));
+            match request.way {
+                Way::Open(_) => acts.extend([Act::Deliver(at), Act::Reset(at)]),
+                Way::Lost(_) => acts.push(Act::DeliverLate(at)),
+                Way::Late | Way::Over => {}
             }
         }
-        let open = self.requests.iter().any(|request| request.socket.is_some());
+        let open = self.requests.iter().any(Request::is_open);
         let runs = self.servers.iter().any(|server| server.running.is_some());
         if self.waits < WAITS && (open || runs) {
             acts.push(Act::Wait);
@@ -234,10 +257,11 @@ impl World {
     /// A request hits what its server runs now, and that must be what it was sent for.
     fn deliver(&mut self, at: usize) {
         let request = &mut self.requests[at];
-        let mut socket = request.socket.take().unwrap();
-        // Read to its end, so that closing is no reset.
-        let _ = socket.read(&mut [0; 64]);
         let server = request.server;
+        if let Way::Open(mut socket) = std::mem::replace(&mut request.way, Way::Over) {
+            // Read to its end, so that closing is no reset.
+            let _ = socket.read(&mut [0; 64]);
+        }
         let Some(running) = self.servers[server].running.clone() else {
             return;
         };
@@ -254,10 +278,11 @@ impl World {
     /// Whoever waits for the end of a cancel gives that up, and what runs is sent one.
     async fn wait(&mut self) {
         self.waits += 1;
-        for at in 0..self.requests.len() {
-            if self.requests[at].socket.is_some() {
-                self.reset(at);
-            }
+        for request in &mut self.requests {
+            request.way = match std::mem::replace(&mut request.way, Way::Over) {
+                Way::Open(socket) => Way::Lost(Some(socket)),
+                other => other,
+            };
         }
         for running in self
             .servers
@@ -274,15 +299,16 @@ impl World {
     }
 
     fn reset(&mut self, at: usize) {
-        let request = &mut self.requests[at];
         // What it says has not been read whole, so the other side sees a reset.
-        request.socket = None;
-        self.servers[request.server].lost_cancel_of = request.client.or(Some(usize::MAX));
+        self.requests[at].way = Way::Lost(None);
     }
 
     fn deliver_late(&mut self, at: usize) {
-        let server = self.requests[at].server;
-        self.servers[server].lost_cancel_of = None;
+        let request = &mut self.requests[at];
+        let server = request.server;
+        if let Way::Lost(socket) = std::mem::replace(&mut request.way, Way::Late) {
+            drop(socket);
+        }
         let Some(running) = self.servers[server].running.clone() else {
             return;
         };
