@@ -25,6 +25,7 @@ mod fairness;
 mod faults;
 mod fixed_parameters;
 mod given_addresses;
+mod handing_over;
 mod identity;
 mod in_sql;
 mod isolation;

@@ -9,12 +9,14 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::fairness::Permit;
-use super::lane::{Lane, Wish};
+use super::fairness::{Permit, Turn};
+use super::handover;
+use super::lane::Lane;
 use super::pool::Factory;
 use super::seats::{self, Grant, Seat};
-use super::server::{Owned, Spare};
+use super::server::{Owned, Relinquished, Soiled, Spare};
 use crate::force::DatabaseForce;
+use crate::protocol::postgres::session::baseline::Settings;
 use crate::protocol::postgres::session::restore;
 use crate::telemetry::TimeoutKind;
 use crate::upstream::ConnectError;
@@ -66,6 +68,8 @@ pub struct Checkout<'a> {
     pub entry: &'a Rc<Entry>,
     /// Whose connection it will be.
     pub factory: &'a Rc<Factory>,
+    /// The settings that its work will want: a connection that is cleaned for it is given them at once.
+    pub wanted: Option<&'a Rc<Settings>>,
 }
 
 impl Checkout<'_> {
@@ -85,7 +89,7 @@ impl Checkout<'_> {
                 Grant::Seat(seat) => seat,
             };
             self.may_begin(&force)?;
-            let lane = self.entry.lane(&self.factory.key);
+            let lane = self.entry.lane(&self.factory.key.lane());
             let room = match self.spare(&lane, &force).await {
                 Some(spare) => Room::Spare(spare),
                 None => {
@@ -133,22 +137,22 @@ impl Checkout<'_> {
         Err(acquire_error(force, ahead, limit))
     }
 
-    /// A connection that has no owner: a spare, or in tier `Reset` another user's, cleaned.
+    /// A connection that has no owner: a spare, or in tier `Reset` another user's that is idle, cleaned.
     async fn spare(&self, lane: &Rc<Lane>, force: &DatabaseForce) -> Option<Spare> {
         if let Some(spare) = lane.take_spare(Instant::now(), self.entry.epoch_under(force)) {
             return Some(spare);
         }
-        if force.tier() != Tier::Reset {
-            return None;
-        }
-        while let Some(mut owned) = lane.take_resettable() {
+        // What is idle while somebody waits goes to whose turn it is.
+        while force.tier() == Tier::Reset
+            && !self.entry.limiter.has_waiters()
+            && let Some(mut owned) = lane.take_resettable()
+        {
             let epoch = self.entry.epoch_under(force);
             if owned.is_recalled() || !owned.server.is_usable(epoch) {
                 continue;
             }
-            let limit = Instant::now() + restore::RESTORE_LIMIT;
-            if let Ok(cleansed) = restore::prove_clean(owned, limit).await {
-                return Some(Spare::from(cleansed));
+            if let Ok(spare) = self.clean(owned.disown()).await {
+                return Some(spare);
             }
         }
         None
@@ -166,33 +170,54 @@ impl Checkout<'_> {
         if let Some(permit) = limiter.try_acquire(Some(holder)) {
             return Ok(Room::Permit(permit));
         }
-        let mut ticket = limiter.enqueue(holder);
-        let mut wish = (force.tier() == Tier::Reset).then(|| lane.wish(ticket.number()));
+        let takes = (force.tier() == Tier::Reset).then(|| lane.name.clone());
+        let mut ticket = limiter.enqueue(holder, takes);
         self.worker.reclaim(self.entry, holder);
         let mut handed = self.factory.wait_seated();
-        tokio::select! {
+        let turn = tokio::select! {
             biased;
-            // Ahead of the permit: whoever brings the connection has taken the ticket out of the queue.
-            Some(spare) = granted_wish(&mut wish) => {
+            turn = &mut ticket.turn => {
                 self.refuse(handed);
-                return Ok(Room::Spare(spare));
-            }
-            permit = &mut ticket.permit => {
-                self.refuse(handed);
-                if let Ok(permit) = permit {
-                    return Ok(Room::Permit(permit));
-                }
+                turn.ok()
             }
             grant = &mut handed => {
                 if let Ok(Grant::Connection(owned)) = grant {
                     return Ok(Room::Connection(owned));
                 }
+                None
             }
-            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep_until(deadline) => None,
+        };
+        match turn {
+            Some(Turn::Permit(permit)) => Ok(Room::Permit(permit)),
+            Some(Turn::Connection(given)) => Ok(self.receive(*given).await),
+            None => {
+                let max = force.settings.pool.max_connections.to_string();
+                let limit = force.name_field("pool.maxConnections", &max);
+                Err(acquire_error(force, ticket.ahead, limit))
+            }
         }
-        let max = force.settings.pool.max_connections.to_string();
-        let limit = force.name_field("pool.maxConnections", &max);
-        Err(acquire_error(force, ticket.ahead, limit))
+    }
+
+    /// A connection that another owner has given up, cleaned; or its permit, where it is of no use.
+    async fn receive(&self, given: Relinquished) -> Room {
+        let received = match handover::receive(self.worker, self.entry, given) {
+            Ok(soiled) => self.clean(soiled).await,
+            Err(permit) => Err(permit),
+        };
+        received.map_or_else(Room::Permit, Room::Spare)
+    }
+
+    /// Has a connection cleaned that is for this owner. Where it cannot be proven clean it is closed, and its permit comes back.
+    /// It takes the place of a dial, and has no more time than one.
+    async fn clean(&self, soiled: Soiled) -> Result<Spare, Permit> {
+        let connect = self.entry.force_now().settings.timeouts.connect;
+        let limit = Instant::now() + connect.min(restore::RESTORE_LIMIT);
+        let proven = restore::prove_clean(soiled, self.wanted, limit).await;
+        proven.map(Spare::from).map_err(|(soiled, error)| {
+            tracing::debug!(%error, "a server connection could not be handed over");
+            soiled.close()
+        })
     }
 
     /// Leaves the owner's queue; a connection that was handed over in the same moment goes back.
@@ -230,14 +255,6 @@ enum Room {
     Connection(Owned),
     Spare(Spare),
     Permit(Permit),
-}
-
-/// The connection that was wished for; never, where none was.
-async fn granted_wish(wish: &mut Option<Wish<'_>>) -> Option<Spare> {
-    match wish {
-        Some(wish) => (&mut wish.spare).await.ok(),
-        None => std::future::pending().await,
-    }
 }
 
 fn acquire_error(force: &DatabaseForce, ahead: usize, limit: String) -> CheckoutError {

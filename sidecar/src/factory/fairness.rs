@@ -5,14 +5,15 @@
 //! there two atomic loads say whether anybody waits, and whether more exist than the limit.
 
 mod books;
+mod queue;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
-
-use super::key::Holder;
+use super::key::{Holder, LaneName};
 use books::Books;
+use queue::Waiter;
+pub use queue::{Promise, Ticket, Turn};
 
 /// The limit of one upstream.
 #[derive(Debug)]
@@ -38,31 +39,6 @@ pub enum Need {
     Idle,
     /// Nothing: none of its clients is left.
     None,
-}
-
-/// A place in the queue.
-#[derive(Debug)]
-pub struct Ticket {
-    /// Resolves to the permit.
-    pub permit: oneshot::Receiver<Permit>,
-    /// Waiters of all users that were in the queue before.
-    pub ahead: usize,
-    place: Place,
-}
-
-/// Somebody's turn, taken out of the queue by who will serve it without a new permit.
-#[derive(Debug)]
-pub struct Promise {
-    /// Whose turn it is.
-    pub holder: Holder,
-    sender: oneshot::Sender<Permit>,
-}
-
-#[derive(Debug)]
-struct Place {
-    limiter: Arc<Limiter>,
-    holder: Holder,
-    number: u64,
 }
 
 impl Limiter {
@@ -99,38 +75,31 @@ impl Limiter {
         Some(self.permit(holder.cloned()))
     }
 
-    /// A place at the end of the holder's queue. Dropping the ticket leaves the queue.
+    /// A place at the end of the holder's queue, of one who would as well take another owner's connection of this lane, where one
+    /// is named. Dropping the ticket leaves the queue.
     #[must_use]
-    pub fn enqueue(self: &Arc<Self>, holder: &Holder) -> Ticket {
-        let (sender, permit) = oneshot::channel();
+    pub fn enqueue(self: &Arc<Self>, holder: &Holder, takes: Option<LaneName>) -> Ticket {
+        let (waiter, turn) = Waiter::new(takes);
         let mut books = self.books();
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         let held = books.count(holder);
-        let number = books.turns.enter(holder, held, sender);
+        let number = books.turns.enter(holder, held, waiter);
         drop(books);
         self.grant();
-        Ticket {
-            permit,
-            ahead,
-            place: Place {
-                limiter: Arc::clone(self),
-                holder: holder.clone(),
-                number,
-            },
-        }
+        Ticket::new(turn, ahead, (Arc::clone(self), holder.clone(), number))
     }
 
-    /// Takes the next turn out of the queue, if `serves` says of its number that it will be served with a connection that
-    /// exists already, and if that connection is within the limit.
+    /// Takes the next turn out of the queue, for a connection of this lane that exists already: if it is within the limit, and if
+    /// whose turn it is takes one.
     #[must_use]
-    pub fn promise(&self, serves: impl FnOnce(u64) -> bool) -> Option<Promise> {
+    pub fn promise(&self, lane: &LaneName) -> Option<Promise> {
         let mut books = self.books();
-        if books.in_use > books.capacity || !serves(books.turns.first_number()?) {
+        if books.in_use > books.capacity || !books.turns.first_waiter()?.takes(lane) {
             return None;
         }
-        let (holder, sender) = books.turns.next()?;
+        let (holder, waiter) = books.turns.next()?;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(Promise { holder, sender })
+        Some(Promise { holder, waiter })
     }
 
     /// Whether anybody waits. One atomic load.
@@ -219,20 +188,20 @@ impl Limiter {
     /// Serves waiters while there is room, in turn.
     fn grant(self: &Arc<Self>) {
         loop {
-            let (sender, holder) = {
+            let (waiter, holder) = {
                 let mut books = self.books();
                 if books.in_use >= books.capacity {
                     return;
                 }
-                let Some((holder, sender)) = books.turns.next() else {
+                let Some((holder, waiter)) = books.turns.next() else {
                     return;
                 };
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
                 books.enter(Some(&holder));
-                (sender, holder)
+                (waiter, holder)
             };
             // Where the waiter has gone meanwhile, the permit comes back and is dropped, which serves the next one.
-            drop(sender.send(self.permit(Some(holder))));
+            drop(waiter.serve(Turn::Permit(self.permit(Some(holder)))));
         }
     }
 
@@ -246,24 +215,12 @@ impl Limiter {
     }
 }
 
-impl Ticket {
-    /// Which one; no other ticket of this limiter has the same.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.place.number
-    }
-}
-
-impl Promise {
-    /// Gives the permit of a connection that could not be kept: to whom it was promised, or whoever is next.
-    pub fn pay(self, permit: Permit) {
-        drop(self.sender.send(permit));
-    }
-}
-
 impl Permit {
-    /// Names the user for whom a permit without one is used from now on.
+    /// Names the user for whom the permit is used from now on.
     pub fn assign(&mut self, holder: &Holder) {
+        if self.holder.as_ref() == Some(holder) {
+            return;
+        }
         let mut books = self.limiter.books();
         books.leave(self.holder.as_ref());
         books.enter(Some(holder));
@@ -279,19 +236,6 @@ impl Drop for Permit {
         self.limiter.compare(&books);
         drop(books);
         self.limiter.grant();
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self
-            .limiter
-            .books()
-            .turns
-            .abandon(&self.holder, self.number)
-        {
-            self.limiter.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 

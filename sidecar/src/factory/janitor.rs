@@ -11,6 +11,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::key::LaneName;
 use super::lane::Lane;
 use super::server::Spare;
 use crate::force::DatabaseForce;
@@ -137,7 +138,10 @@ fn refill(worker: &Rc<Worker>, entry: &Rc<Entry>, backoff: &Rc<RefCell<Backoff>>
     else {
         return;
     };
-    let lane = entry.lane_of(&database.as_str().into(), &role.as_str().into());
+    let lane = entry.lane(&LaneName {
+        database: database.as_str().into(),
+        role: role.as_str().into(),
+    });
     let workers = worker.process.workers();
     let warm = force.settings.pool.warm as usize;
     let share = warm / workers + usize::from(worker.index < warm % workers);

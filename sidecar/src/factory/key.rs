@@ -65,6 +65,26 @@ pub struct FactoryKey {
     pub owner: Owner,
 }
 
+/// A database and a role of one upstream: only among connections that have both alike may one take the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LaneName {
+    /// The database.
+    pub database: Arc<str>,
+    /// The role that the server sees.
+    pub role: Arc<str>,
+}
+
+impl FactoryKey {
+    /// The lane of its connections.
+    #[must_use]
+    pub fn lane(&self) -> LaneName {
+        LaneName {
+            database: Arc::clone(&self.database),
+            role: Arc::clone(&self.role),
+        }
+    }
+}
+
 /// An owner on a worker: how the limiter, which spans workers, knows who holds what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {

@@ -2,69 +2,35 @@
 //! connections to be cleaned.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::key::LaneName;
 use super::pool::Factory;
 use super::server::{Owned, Spare};
 
 /// A database and a role of one upstream, on one worker.
 #[derive(Debug)]
 pub struct Lane {
-    /// The database.
-    pub database: Arc<str>,
-    /// The role that the server sees.
-    pub role: Arc<str>,
+    /// Which one.
+    pub name: LaneName,
     /// Spares that are being dialled.
     pub dialling: Cell<u32>,
     spares: RefCell<Vec<Spare>>,
     resettable: RefCell<Vec<Weak<Factory>>>,
-    wishes: RefCell<HashMap<u64, oneshot::Sender<Spare>>>,
-}
-
-/// Somebody who waits for a permit, and in tier `Reset` would as well take a connection of another owner's, cleaned.
-#[derive(Debug)]
-pub struct Wish<'a> {
-    lane: &'a Lane,
-    ticket: u64,
-    /// Resolves to the connection.
-    pub spare: oneshot::Receiver<Spare>,
 }
 
 impl Lane {
     /// An empty lane.
     #[must_use]
-    pub fn new(database: Arc<str>, role: Arc<str>) -> Self {
+    pub fn new(name: LaneName) -> Self {
         Self {
-            database,
-            role,
+            name,
             dialling: Cell::new(0),
             spares: RefCell::default(),
             resettable: RefCell::default(),
-            wishes: RefCell::default(),
         }
-    }
-
-    /// Notes that who waits with this ticket would take a cleaned connection. Dropping the wish takes it back.
-    #[must_use]
-    pub fn wish(&self, ticket: u64) -> Wish<'_> {
-        let (sender, spare) = oneshot::channel();
-        self.wishes.borrow_mut().insert(ticket, sender);
-        Wish {
-            lane: self,
-            ticket,
-            spare,
-        }
-    }
-
-    /// Where to bring the connection for this ticket, if it is waited for here.
-    #[must_use]
-    pub fn take_wish(&self, ticket: u64) -> Option<oneshot::Sender<Spare>> {
-        self.wishes.borrow_mut().remove(&ticket)
     }
 
     /// A spare that may be used; unusable ones on the way are closed.
@@ -146,12 +112,6 @@ impl Lane {
     }
 }
 
-impl Drop for Wish<'_> {
-    fn drop(&mut self) {
-        self.lane.wishes.borrow_mut().remove(&self.ticket);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +119,10 @@ mod tests {
     use crate::worker::fixtures::{Stage, ready, settle};
 
     fn lane() -> Lane {
-        Lane::new("app".into(), "app".into())
+        Lane::new(LaneName {
+            database: "app".into(),
+            role: "app".into(),
+        })
     }
 
     #[tokio::test]

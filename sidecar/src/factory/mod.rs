@@ -4,12 +4,13 @@
 //! Limiter (one an upstream, all workers)     permits, a turn for who has least, who must yield
 //!   └ Lane (one a database and role, a worker)   spares: authenticated, never used
 //!       └ Factory (one a FactoryKey, a worker)   idle connections of one owner, its waiters
-//!           └ Owned ⇄ Spare → Server             a server connection, typed by whose it is
+//!           └ Spare → Owned → Server             a server connection, typed by whose it is
 //! ```
 //!
 //! A [`Spare`](server::Spare) has no owner and cannot run a statement for anybody; claiming it gives an
-//! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another leads through
-//! [`Cleansed`](crate::protocol::postgres::session::restore::Cleansed), which exists for the tier `Reset` alone, and counts.
+//! [`Owned`](server::Owned), whose owner never changes while it lives. The one way from one owner to another, on whatever worker,
+//! leads through [`Soiled`](server::Soiled), which can only be cleaned, and
+//! [`Cleansed`](crate::protocol::postgres::session::restore::Cleansed); it exists for the tier `Reset` alone, and counts.
 
 mod backoff;
 pub mod cancels;

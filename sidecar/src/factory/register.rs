@@ -2,12 +2,11 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use slab::Slab as Slots;
 use tokio::time::Instant;
 
-use super::key::FactoryKey;
+use super::key::{FactoryKey, LaneName};
 use crate::telemetry::ServerState;
 
 /// All that are open.
@@ -17,19 +16,24 @@ pub struct Register(RefCell<Slots<Rc<Face>>>);
 /// What one connection shows of itself.
 #[derive(Debug)]
 pub struct Face {
-    /// The process id that the server has given.
-    pub process_id: Option<i32>,
-    /// The database.
-    pub database: Arc<str>,
-    /// The role that the server sees.
-    pub role: Arc<str>,
-    /// Since when it is open.
-    pub opened: Instant,
-    /// The upstream's settings under which it was opened.
-    pub epoch: u64,
+    /// What it has been since it was opened.
+    pub opened: Opened,
     state: Cell<ServerState>,
     unused_since: Cell<Instant>,
     owner: RefCell<Option<Rc<FactoryKey>>>,
+}
+
+/// What of a connection does not change while it is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// The process id that the server has given.
+    pub process_id: Option<i32>,
+    /// The database, and the role that the server sees.
+    pub lane: LaneName,
+    /// Since when it is open.
+    pub at: Instant,
+    /// The upstream's settings under which it was opened.
+    pub epoch: u64,
 }
 
 /// A connection's place in the register; left when it is dropped.
@@ -41,23 +45,13 @@ pub struct Entered {
 }
 
 impl Register {
-    /// Enters a connection that has just been opened.
+    /// Enters a connection, which nobody uses yet.
     #[must_use]
-    pub fn enter(
-        self: &Rc<Self>,
-        process_id: Option<i32>,
-        (database, role): (&Arc<str>, &Arc<str>),
-        epoch: u64,
-    ) -> Entered {
-        let now = Instant::now();
+    pub fn enter(self: &Rc<Self>, opened: Opened) -> Entered {
         let face = Rc::new(Face {
-            process_id,
-            database: Arc::clone(database),
-            role: Arc::clone(role),
-            opened: now,
-            epoch,
+            opened,
             state: Cell::new(ServerState::Spare),
-            unused_since: Cell::new(now),
+            unused_since: Cell::new(Instant::now()),
             owner: RefCell::default(),
         });
         let slot = self.0.borrow_mut().insert(Rc::clone(&face));
@@ -99,6 +93,10 @@ impl Entered {
     pub(super) fn show(&self, state: ServerState, unused_since: Instant) {
         self.face.state.set(state);
         self.face.unused_since.set(unused_since);
+    }
+
+    pub(super) fn opened_at(&self) -> Instant {
+        self.face.opened.at
     }
 
     /// It has another owner.

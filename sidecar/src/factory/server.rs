@@ -1,8 +1,11 @@
 //! A server connection, typed by whose it is.
 //!
 //! [`Spare`]: authenticated, and no statement of anybody has run on it. [`Owned`]: belongs to one owner from first use to
-//! close. There is no way from `Owned` back to `Spare` but through [`Cleansed`], which only the protocol's verified reset makes
-//! of a connection, and only tier `Reset` asks for that.
+//! close. There is no way from `Owned` back to `Spare` but through [`Soiled`], which has no owner and can only be cleaned, and
+//! [`Cleansed`], which only the protocol's verified reset makes of it. Only tier `Reset` asks for that. On its way to another
+//! worker's user it is [`Relinquished`].
+
+mod relinquished;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use tokio::time::Instant;
 
 use super::cancels::Cancels;
 use super::fairness::Permit;
-use super::key::{FactoryKey, Holder, Owner};
-use super::register::{Entered, Register};
+use super::key::{FactoryKey, Holder, LaneName, Owner};
+use super::register::{Entered, Opened, Register};
 use super::seats::Seat;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
@@ -24,6 +27,8 @@ use crate::stream::Stream;
 use crate::telemetry::{RetirementReason, ServerState, UpstreamMetrics};
 use crate::upstream::Standing;
 use crate::upstream::socket::{USER_TIMEOUT_ALLOWANCE, arm_user_timeout};
+
+pub use relinquished::{Ground, Relinquished, Soiled};
 
 /// A connection to the upstream, with everything that belongs to it. Dropping it closes it and passes its permit on.
 #[derive(Debug)]
@@ -141,9 +146,14 @@ impl Server {
     }
 
     /// Enters it into the list of those that are shown.
-    pub fn enter(&mut self, register: &Rc<Register>, database: &Arc<str>, role: &Arc<str>) {
-        let pid = self.backend.process_id;
-        self.entered = Some(register.enter(pid, (database, role), self.epoch));
+    pub fn enter(&mut self, register: &Rc<Register>, lane: &LaneName, opened: Instant) {
+        let opened = Opened {
+            process_id: self.backend.process_id,
+            lane: lane.clone(),
+            at: opened,
+            epoch: self.epoch,
+        };
+        self.entered = Some(register.enter(opened));
     }
 
     fn show_owner(&self, owner: Option<&Rc<FactoryKey>>) {
@@ -246,11 +256,6 @@ impl Spare {
         &mut self.server
     }
 
-    /// Counts the connection for the user who is about to get it.
-    pub fn promise_to(&mut self, holder: &Holder) {
-        self.server.permit.assign(holder);
-    }
-
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
     pub fn claim(mut self, key: &Rc<FactoryKey>, mut seat: Seat, holder: &Holder) -> Owned {
@@ -282,27 +287,20 @@ impl Owned {
         self.seat.is_recalled()
     }
 
-    /// Counts the connection for the user who gets it once it is clean.
-    pub fn promise_to(&mut self, holder: &Holder) {
-        self.server.permit.assign(holder);
-    }
-
-    /// Closes the connection and keeps its permit, for one that is opened in its place.
+    /// Takes the connection from its owner, who has room for another one from now on.
     #[must_use]
-    pub fn close(self) -> Permit {
-        let Server { permit, .. } = *self.server;
-        permit
+    pub fn disown(self) -> Soiled {
+        Soiled::new(self.server, &self.key)
     }
 }
 
 impl From<Cleansed> for Spare {
     /// The owner is given up: it is proven that nothing of theirs is left on the connection.
     fn from(cleansed: Cleansed) -> Self {
-        let Owned { server, key, .. } = cleansed.into_owned();
-        server.show_owner(None);
+        let (server, last_owner) = cleansed.into_soiled().into_parts();
         Self {
             server,
-            last_owner: Some(key.owner.clone()),
+            last_owner: Some(last_owner),
         }
     }
 }

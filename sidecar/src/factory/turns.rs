@@ -48,10 +48,10 @@ impl<W> Turns<W> {
         self.order.values().next()
     }
 
-    /// The number of the waiter whose turn is next.
-    pub(super) fn first_number(&self) -> Option<u64> {
+    /// The waiter whose turn is next.
+    pub(super) fn first_waiter(&self) -> Option<&W> {
         let waiters = &self.queues.get(self.first()?)?.waiters;
-        waiters.front().map(|(number, _)| *number)
+        waiters.front().map(|(_, waiter)| waiter)
     }
 
     /// A place at the end of the holder's queue; `held` is how many connections the holder has. The number is for

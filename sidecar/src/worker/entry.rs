@@ -15,7 +15,7 @@ use crate::breaker::upstream::{Dial, UpstreamBreaker};
 use crate::breaker::users::UserBreakers;
 use crate::breaker::{Refused, charge, seconds};
 use crate::factory::fairness::{Limiter, Permit};
-use crate::factory::key::{FactoryKey, Owner};
+use crate::factory::key::{LaneName, Owner};
 use crate::factory::lane::Lane;
 use crate::factory::register::Register;
 use crate::factory::server::{Server, Terms};
@@ -105,25 +105,23 @@ impl Entry {
         *self.force.borrow_mut() = force;
     }
 
-    /// The lane of this key's database and role.
+    /// The lane of this name.
     #[must_use]
-    pub fn lane(&self, key: &FactoryKey) -> Rc<Lane> {
-        self.lane_of(&key.database, &key.role)
-    }
-
-    /// The lane of a database and a role.
-    #[must_use]
-    pub fn lane_of(&self, database: &Arc<str>, role: &Arc<str>) -> Rc<Lane> {
+    pub fn lane(&self, name: &LaneName) -> Rc<Lane> {
         let mut lanes = self.lanes.borrow_mut();
-        let known = lanes
-            .iter()
-            .find(|lane| lane.database == *database && lane.role == *role);
-        if let Some(lane) = known {
+        if let Some(lane) = lanes.iter().find(|lane| lane.name == *name) {
             return Rc::clone(lane);
         }
-        let lane = Rc::new(Lane::new(Arc::clone(database), Arc::clone(role)));
+        let lane = Rc::new(Lane::new(name.clone()));
         lanes.push(Rc::clone(&lane));
         lane
+    }
+
+    /// Whether any connection of the upstream's is idle, so far as this worker knows; it always knows of its own.
+    #[must_use]
+    pub fn may_have_idle(&self) -> bool {
+        // The gauge never shows less than what this thread has added to it and not taken off.
+        self.metrics.server_connections(ServerState::Idle).get() > 0
     }
 
     /// All lanes.
@@ -150,8 +148,8 @@ impl Entry {
         let connecting = Connecting::begin(&self.metrics);
         let (start, parameters) = start_parameters(force, owner);
         let request = ConnectRequest {
-            database: &lane.database,
-            role: &lane.role,
+            database: &lane.name.database,
+            role: &lane.name.role,
             parameters: &parameters,
         };
         let began = Instant::now();
@@ -177,10 +175,10 @@ impl Entry {
             Rc::new(start),
             established.parameters,
         );
-        if !self.greetings.knows_plain(&lane.database, &lane.role) {
+        let LaneName { database, role } = &lane.name;
+        if !self.greetings.knows_plain(database, role) {
             let reported = backend.reported().into();
-            self.greetings
-                .keep_plain(&lane.database, &lane.role, reported);
+            self.greetings.keep_plain(database, role, reported);
         }
         let lifetime = force.settings.timeouts.lifetime;
         let terms = Terms {
@@ -198,7 +196,7 @@ impl Entry {
             Arc::clone(&self.metrics),
             terms,
         );
-        server.enter(&self.servers, &lane.database, &lane.role);
+        server.enter(&self.servers, &lane.name, Instant::now());
         Ok(server)
     }
 }
@@ -253,11 +251,11 @@ impl Entry {
 /// Whether a lane's database and role are those that the policy names, where it names any.
 fn is_policys_own(force: &DatabaseForce, lane: &Lane) -> bool {
     let database = force.settings.upstream.database.as_deref();
-    database.is_none_or(|database| *database == *lane.database)
+    database.is_none_or(|database| *database == *lane.name.database)
         && force
             .connector
             .role()
-            .is_none_or(|role| *role == *lane.role)
+            .is_none_or(|role| *role == *lane.name.role)
 }
 
 /// Why a server connection was not opened.

@@ -104,13 +104,36 @@ impl Stage {
         }
     }
 
+    /// Another worker of the same process, on this thread, with the same database.
+    pub(crate) fn neighbour(&self, index: usize) -> (Rc<Worker>, Rc<Entry>) {
+        let worker = Rc::new(Worker::new(index, Arc::clone(&self.process)));
+        let force = self.entry.force();
+        let entry = Rc::new(Entry::new(
+            Arc::clone(&force),
+            self.process.limiter(&force),
+            self.process.breaker(&force),
+            self.process.steering(&force.name),
+            self.process.upstream_metrics(&force),
+        ));
+        worker.add_entry(Rc::clone(&entry));
+        (worker, entry)
+    }
+
     /// The revision after this one, in which the database is as `change` leaves it.
     pub(crate) fn next_force(
         &self,
         change: impl FnOnce(&mut EffectiveDatabase),
     ) -> Arc<DatabaseForce> {
+        self.next_policy(|policy| change(&mut policy.databases[0]))
+    }
+
+    /// The revision after this one, in which the policy is as `change` leaves it.
+    pub(crate) fn next_policy(
+        &self,
+        change: impl FnOnce(&mut EffectivePolicy),
+    ) -> Arc<DatabaseForce> {
         let mut policy = self.policy.clone();
-        change(&mut policy.databases[0]);
+        change(&mut policy);
         let before = Force {
             revision: "1".into(),
             policy: Arc::new(self.policy.clone()),

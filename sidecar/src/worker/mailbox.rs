@@ -102,13 +102,17 @@ pub enum Letter {
     Stop,
 }
 
-/// A request for an idle connection to be closed, and whom to ask, in order.
+/// A request for an idle connection to be given up, and whom to ask, in order.
 #[derive(Debug)]
 pub struct Reclaim {
     /// The database entry.
     pub entry: Arc<str>,
-    /// Workers whose spares yield first.
+    /// Who waits; nobody, where the limit was lowered.
+    pub holder: Option<Holder>,
+    /// Workers whose spares yield first, and then what those who have left keep idle.
     pub spares: VecDeque<usize>,
+    /// Whether one of those that have been asked has anything idle: else there is nobody else to ask.
+    pub idle: bool,
     /// Then owners, those with most connections first.
     pub holders: VecDeque<Holder>,
 }

@@ -186,7 +186,7 @@ impl Worker {
             && entry.limiter.has_waiters()
             && let Some(owned) = factory.take_longest_idle()
         {
-            handover::give_up(entry, owned);
+            handover::give_up(entry, self.index, owned);
         }
         self.release_factory(entry, factory);
     }

@@ -128,7 +128,8 @@ impl Worker {
         let closed = self.close_unused(entry, |of| of != epoch);
         let mut outstanding = 0;
         entry.servers.each(|face| {
-            outstanding += u64::from(face.state() == ServerState::Active && face.epoch != epoch);
+            outstanding +=
+                u64::from(face.state() == ServerState::Active && face.opened.epoch != epoch);
         });
         Tally {
             closed,

@@ -117,9 +117,12 @@ async fn what_a_user_who_has_left_keeps_idle_is_given_to_who_waits() {
         .unwrap();
     let (owned, _peer) = stage.owned(&alice);
     alice.park(owned, tokio::time::Instant::now());
-    let mut ticket = stage.entry.limiter.enqueue(&stage.factory("bob").holder);
+    let mut ticket = stage
+        .entry
+        .limiter
+        .enqueue(&stage.factory("bob").holder, None);
     stage.worker.dismiss(&stage.entry, &alice);
-    assert!(ticket.permit.try_recv().is_ok());
+    assert!(ticket.turn.try_recv().is_ok());
     assert_eq!(stage.entry.metrics.evictions.get(), 1);
 }
 
@@ -278,26 +281,61 @@ async fn a_session_that_leaves_twice_is_counted_once() {
     assert_eq!((stage.worker.sessions(), stage.process.sessions()), (0, 0));
 }
 
+fn ask(spares: &[usize], holders: &[Holder]) -> Reclaim {
+    Reclaim {
+        entry: "main".into(),
+        holder: Some(holder("carol", 0)),
+        spares: spares.iter().copied().collect(),
+        idle: false,
+        holders: holders.iter().cloned().collect(),
+    }
+}
+
 #[tokio::test]
 async fn a_request_for_room_asks_for_spares_first_and_then_the_richest() {
-    let mut stage = Stage::of_workers(2, |_| {});
+    let mut stage = Stage::of_workers(2, |policy| policy.databases[0].pool.max_connections = 4);
     let (alice, bob) = (stage.factory("alice"), stage.factory("bob"));
     let _held = [stage.owned(&alice), stage.owned(&alice), stage.owned(&bob)];
+    let (idle, _peer) = stage.owned(&bob);
+    bob.park(idle, Instant::now());
+    let _waits = stage.entry.limiter.enqueue(&holder("carol", 0), None);
+    bob.client_joins();
     stage.worker.reclaim(&stage.entry, &holder("carol", 0));
     let reclaim = reclaim_in(&mut stage.mailboxes[0]);
     assert_eq!(reclaim.spares, [0, 1]);
-    assert_eq!(reclaim.holders, [alice.holder.clone(), bob.holder.clone()]);
+    stage.worker.answer_reclaim(reclaim);
+    // The other worker has nothing idle; this one said that it has.
+    let mut reclaim = reclaim_in(&mut stage.mailboxes[1]);
+    assert_eq!(
+        (&reclaim.spares, reclaim.idle),
+        (&VecDeque::from([1]), true)
+    );
+    reclaim.spares = VecDeque::from([0]);
+    stage.worker.answer_reclaim(reclaim);
+    let reclaim = reclaim_in(&mut stage.mailboxes[0]);
+    let both = [alice.holder.clone(), bob.holder.clone()];
+    assert!(reclaim.holders.iter().all(|holder| both.contains(holder)));
+    assert_eq!(reclaim.holders.len(), 2);
+    stage.worker.answer_reclaim(reclaim);
+    assert_eq!(bob.idle(), 0);
+}
+
+#[tokio::test]
+async fn where_nothing_is_idle_nobody_is_asked_but_each_worker_once() {
+    let mut stage = Stage::of_workers(2, |policy| policy.databases[0].pool.max_connections = 1);
+    let _held = stage.owned(&stage.factory("alice"));
+    let _waits = stage.entry.limiter.enqueue(&holder("carol", 0), None);
+    stage.worker.answer_reclaim(ask(&[0], &[]));
+    for mailbox in &mut stage.mailboxes {
+        assert!(mailbox.try_recv().is_err());
+    }
 }
 
 #[tokio::test]
 async fn a_worker_without_a_spare_passes_the_request_on() {
     let mut stage = Stage::of_workers(2, |policy| policy.databases[0].pool.max_connections = 0);
-    let _waits = stage.entry.limiter.enqueue(&holder("carol", 0));
-    stage.worker.answer_reclaim(Reclaim {
-        entry: "main".into(),
-        spares: VecDeque::from([0, 1]),
-        holders: VecDeque::new(),
-    });
+    let _waits = stage.entry.limiter.enqueue(&holder("carol", 0), None);
+    stage.worker.answer_reclaim(ask(&[0, 1], &[]));
     assert_eq!(reclaim_in(&mut stage.mailboxes[1]).spares, [1]);
     assert!(stage.mailboxes[0].try_recv().is_err());
 }
@@ -308,25 +346,20 @@ async fn the_richest_closes_what_has_been_idle_longest() {
     let alice = stage.factory("alice");
     let (owned, _peer) = stage.owned(&alice);
     alice.park(owned, Instant::now());
-    let mut waits = stage.entry.limiter.enqueue(&holder("carol", 0));
-    let ask = |holders: &[Holder]| Reclaim {
-        entry: "main".into(),
-        spares: VecDeque::new(),
-        holders: holders.iter().cloned().collect(),
-    };
+    let mut waits = stage.entry.limiter.enqueue(&holder("carol", 0), None);
     // One who has nothing idle passes it on, to the worker of the next.
     stage
         .worker
-        .answer_reclaim(ask(&[holder("bob", 0), holder("dave", 1)]));
+        .answer_reclaim(ask(&[], &[holder("bob", 0), holder("dave", 1)]));
     assert_eq!(
         reclaim_in(&mut stage.mailboxes[1]).holders,
         [holder("dave", 1)]
     );
     stage
         .worker
-        .answer_reclaim(ask(std::slice::from_ref(&alice.holder)));
+        .answer_reclaim(ask(&[], std::slice::from_ref(&alice.holder)));
     assert_eq!(alice.idle(), 0);
-    assert!(waits.permit.try_recv().is_ok());
+    assert!(waits.turn.try_recv().is_ok());
     assert_eq!(stage.entry.metrics.evictions.get(), 1);
 }
 
@@ -342,17 +375,17 @@ async fn who_waits_behind_a_richer_one_is_served_without_the_janitor() {
         peers.push(peer);
     }
     let _busy = [stage.owned(&rich), stage.owned(&rich)];
-    let mut first = stage.entry.limiter.enqueue(&rich.holder);
+    let mut first = stage.entry.limiter.enqueue(&rich.holder, None);
     // When: one who holds none asks.
     let poor = holder("poor", 0);
-    let mut second = stage.entry.limiter.enqueue(&poor);
+    let mut second = stage.entry.limiter.enqueue(&poor, None);
     stage.worker.reclaim(&stage.entry, &poor);
     while let Ok(Letter::Reclaim(reclaim)) = stage.mailboxes[0].try_recv() {
         stage.worker.answer_reclaim(reclaim);
     }
     // Then: both are served.
-    let _first = first.permit.try_recv().unwrap();
-    let _second = second.permit.try_recv().unwrap();
+    let _first = first.turn.try_recv().unwrap();
+    let _second = second.turn.try_recv().unwrap();
     assert_eq!((idles.idle(), stage.entry.metrics.evictions.get()), (0, 2));
 }
 
@@ -362,11 +395,9 @@ async fn a_request_that_comes_when_nobody_waits_any_more_closes_nothing() {
     let alice = stage.factory("alice");
     let (owned, _peer) = stage.owned(&alice);
     alice.park(owned, Instant::now());
-    stage.worker.answer_reclaim(Reclaim {
-        entry: "main".into(),
-        spares: VecDeque::new(),
-        holders: VecDeque::from([alice.holder.clone()]),
-    });
+    stage
+        .worker
+        .answer_reclaim(ask(&[], std::slice::from_ref(&alice.holder)));
     assert_eq!(alice.idle(), 1);
 }
 

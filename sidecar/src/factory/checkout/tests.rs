@@ -13,6 +13,7 @@ fn checkout<'a>(stage: &'a Stage, factory: &'a Rc<Factory>) -> Checkout<'a> {
         worker: &stage.worker,
         entry: &stage.entry,
         factory,
+        wanted: None,
     }
 }
 
@@ -25,7 +26,7 @@ async fn a_spare_is_taken_before_one_is_dialled() {
     let stage = Stage::new(|_| {});
     let alice = stage.factory("alice");
     let (server, _peer) = stage.server();
-    stage.entry.lane(&alice.key).keep(Spare::new(server));
+    stage.entry.lane(&alice.key.lane()).keep(Spare::new(server));
     let owned = within(checkout(&stage, &alice).wait()).await.unwrap();
     assert_eq!(**owned.key(), *alice.key);
     assert_eq!(stage.entry.limiter.in_use(), 1);
@@ -126,7 +127,7 @@ async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_bus
     let (first, _first_peer) = stage.owned(&alice);
     let (_second, _second_peer) = stage.owned(&alice);
     // Given: bob is first in the queue, and a client of alice's waits behind him.
-    let mut bobs = stage.entry.limiter.enqueue(&bob.holder);
+    let mut bobs = stage.entry.limiter.enqueue(&bob.holder, None);
     let polls = Rc::new(Cell::new(0));
     let count = Rc::clone(&polls);
     let (worker, entry, factory) = (
@@ -140,6 +141,7 @@ async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_bus
                 worker: &worker,
                 entry: &entry,
                 factory: &factory,
+                wanted: None,
             };
             let mut waits = pin!(lookout.wait());
             poll_fn(|cx| {
@@ -151,7 +153,7 @@ async fn a_seat_that_is_of_no_use_to_who_waits_for_a_permit_does_not_keep_it_bus
         settle().await;
         // When: a connection of alice's closes, and its permit goes to bob.
         drop(first);
-        let permit = bobs.permit.try_recv();
+        let permit = bobs.turn.try_recv();
         assert!(permit.is_ok());
         settle().await;
         assert!(!client.is_finished(), "there is no room");

@@ -2,18 +2,16 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::oneshot;
-
 use super::super::key::Holder;
 use super::super::turns::Turns;
-use super::Permit;
+use super::queue::Waiter;
 
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) capacity: usize,
     pub(super) in_use: usize,
     pub(super) held: HashMap<Holder, usize>,
-    pub(super) turns: Turns<oneshot::Sender<Permit>>,
+    pub(super) turns: Turns<Waiter>,
 }
 
 impl Books {

@@ -30,25 +30,25 @@ fn waiters_are_served_in_turn_by_user_not_by_arrival() {
     let limiter = Limiter::new(1);
     let (alice, bob) = (holder("alice"), holder("bob"));
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
-    let mut storm: Vec<_> = (0..3).map(|_| limiter.enqueue(&alice)).collect();
-    let mut quiet = limiter.enqueue(&bob);
+    let mut storm: Vec<_> = (0..3).map(|_| limiter.enqueue(&alice, None)).collect();
+    let mut quiet = limiter.enqueue(&bob, None);
     assert_eq!(quiet.ahead, 3);
     drop(held);
-    let first = storm[0].permit.try_recv().unwrap();
+    let first = storm[0].turn.try_recv().unwrap();
     drop(first);
-    assert!(quiet.permit.try_recv().is_ok(), "bob's turn comes second");
-    assert!(storm[1].permit.try_recv().is_ok());
+    assert!(quiet.turn.try_recv().is_ok(), "bob's turn comes second");
+    assert!(storm[1].turn.try_recv().is_ok());
 }
 
 #[test]
 fn a_waiter_that_gives_up_leaves_the_queue() {
     let limiter = Limiter::new(1);
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
-    let gone = limiter.enqueue(&holder("alice"));
-    let mut stays = limiter.enqueue(&holder("bob"));
+    let gone = limiter.enqueue(&holder("alice"), None);
+    let mut stays = limiter.enqueue(&holder("bob"), None);
     drop(gone);
     drop(held);
-    assert!(stays.permit.try_recv().is_ok());
+    assert!(stays.turn.try_recv().is_ok());
     assert!(!limiter.has_waiters());
 }
 
@@ -56,11 +56,11 @@ fn a_waiter_that_gives_up_leaves_the_queue() {
 fn a_permit_that_its_waiter_never_took_is_passed_on() {
     let limiter = Limiter::new(1);
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
-    let granted = limiter.enqueue(&holder("alice"));
-    let mut next = limiter.enqueue(&holder("bob"));
+    let granted = limiter.enqueue(&holder("alice"), None);
+    let mut next = limiter.enqueue(&holder("bob"), None);
     drop(held);
     drop(granted);
-    assert!(next.permit.try_recv().is_ok());
+    assert!(next.turn.try_recv().is_ok());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn who_holds_more_than_the_next_in_turn_yields() {
         limiter.try_acquire(Some(&alice)).unwrap(),
     ];
     assert!(!limiter.should_yield(&alice, Need::Idle), "nobody waits");
-    let _ticket = limiter.enqueue(&bob);
+    let _ticket = limiter.enqueue(&bob, None);
     assert!(limiter.should_yield(&alice, Need::Idle));
     assert_eq!(limiter.richer_than(&bob), vec![alice]);
 }
@@ -85,15 +85,15 @@ fn a_turn_goes_to_who_has_least_and_a_storm_stands_in_nobodys_way() {
         limiter.try_acquire(Some(&alice)).unwrap(),
         limiter.try_acquire(Some(&alice)).unwrap(),
     ];
-    let mut storm = limiter.enqueue(&alice);
-    let mut quiet = limiter.enqueue(&bob);
+    let mut storm = limiter.enqueue(&alice, None);
+    let mut quiet = limiter.enqueue(&bob, None);
     assert!(
         limiter.should_yield(&alice, Need::Waiting),
         "bob has none, and so it is his turn"
     );
     drop(given);
-    let _bobs = quiet.permit.try_recv().unwrap();
-    assert!(storm.permit.try_recv().is_err());
+    let _bobs = quiet.turn.try_recv().unwrap();
+    assert!(storm.turn.try_recv().is_err());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_connection_whose_clients_have_all_gone_is_anybodys() {
         limiter.try_acquire(Some(&alice)).unwrap(),
         limiter.try_acquire(Some(&bob)).unwrap(),
     ];
-    let _ticket = limiter.enqueue(&alice);
+    let _ticket = limiter.enqueue(&alice, None);
     assert!(!limiter.should_yield(&bob, Need::Idle), "alice has as much");
     assert!(limiter.should_yield(&bob, Need::None));
 }
@@ -123,10 +123,10 @@ fn a_spare_that_is_assigned_counts_for_its_user() {
 #[test]
 fn a_raised_limit_serves_waiters_at_once() {
     let limiter = Limiter::new(0);
-    let mut ticket = limiter.enqueue(&holder("alice"));
-    assert!(ticket.permit.try_recv().is_err());
+    let mut ticket = limiter.enqueue(&holder("alice"), None);
+    assert!(ticket.turn.try_recv().is_err());
     limiter.set_capacity(1);
-    assert!(ticket.permit.try_recv().is_ok());
+    assert!(ticket.turn.try_recv().is_ok());
 }
 
 #[test]
@@ -138,15 +138,15 @@ fn a_lowered_limit_closes_nothing_and_replaces_nothing() {
         limiter.try_acquire(Some(&alice)),
     ];
     limiter.set_capacity(1);
-    let mut ticket = limiter.enqueue(&holder("bob"));
+    let mut ticket = limiter.enqueue(&holder("bob"), None);
     let [first, second] = both;
     drop(first);
     assert!(
-        ticket.permit.try_recv().is_err(),
+        ticket.turn.try_recv().is_err(),
         "one is in use, and one is allowed"
     );
     drop(second);
-    assert!(ticket.permit.try_recv().is_ok());
+    assert!(ticket.turn.try_recv().is_ok());
     assert_eq!(
         (limiter.in_use(), limiter.capacity()),
         (0, 1),
@@ -158,7 +158,7 @@ fn a_lowered_limit_closes_nothing_and_replaces_nothing() {
 fn nobody_overtakes_who_waits() {
     let limiter = Limiter::new(1);
     let held = limiter.try_acquire(None).unwrap();
-    let ticket = limiter.enqueue(&holder("alice"));
+    let ticket = limiter.enqueue(&holder("alice"), None);
     drop(held);
     assert!(limiter.try_acquire(None).is_none(), "the permit is alice's");
     drop(ticket);
@@ -216,7 +216,7 @@ impl World {
                     .extend(permit.map(|permit| (permit, Some(user))));
             }
             Act::Enqueue(user) => {
-                let ticket = self.limiter.enqueue(&Self::user(user));
+                let ticket = self.limiter.enqueue(&Self::user(user), None);
                 assert_eq!(ticket.ahead, self.tickets.len());
                 if !self.turns.contains(&user) {
                     self.turns.push_back(user);
@@ -256,7 +256,7 @@ impl World {
                 .iter()
                 .position(|(user, _)| *user == next)
                 .unwrap();
-            let Ok(permit) = self.tickets[oldest].1.permit.try_recv() else {
+            let Ok(Turn::Permit(permit)) = self.tickets[oldest].1.turn.try_recv() else {
                 break;
             };
             drop(self.tickets.remove(oldest));
@@ -281,7 +281,7 @@ impl World {
         assert!(
             self.tickets
                 .iter_mut()
-                .all(|(_, ticket)| ticket.permit.try_recv().is_err()),
+                .all(|(_, ticket)| ticket.turn.try_recv().is_err()),
             "somebody was served out of turn"
         );
         let (in_use, capacity) = (self.limiter.in_use(), self.limiter.capacity());

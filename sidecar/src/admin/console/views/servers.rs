@@ -34,13 +34,13 @@ fn row(worker: &Worker, upstream: &str, face: &Face, epoch: u64) -> Vec<Cell> {
         user,
         kind,
         upstream.into(),
-        (*face.database).into(),
-        (*face.role).into(),
+        (*face.opened.lane.database).into(),
+        (*face.opened.lane.role).into(),
         worker.index.into(),
         face.state().as_str().into(),
-        face.process_id.map(i64::from).into(),
-        face.opened.elapsed().into(),
+        face.opened.process_id.map(i64::from).into(),
+        face.opened.at.elapsed().into(),
         face.unused_since().map(|since| since.elapsed()).into(),
-        (face.epoch != epoch).into(),
+        (face.opened.epoch != epoch).into(),
     ]
 }

@@ -170,6 +170,7 @@ impl Session {
                 worker: &self.worker,
                 entry: &self.entry,
                 factory: &self.factory,
+                wanted: Some(&self.wanted),
             };
             match checkout.wait().await {
                 Ok(owned) if self.entry.steering.is_paused() => {

@@ -48,7 +48,46 @@ pub struct Rest {
     pub forward: bool,
 }
 
+/// What stays of a session that goes to another thread: whose it is on the server, and what RESET goes back to. What clients have
+/// made of it is not known any more.
+#[derive(Debug)]
+pub struct Bare {
+    cancel: Option<Arc<CancelTarget>>,
+    process_id: Option<i32>,
+    start: Settings,
+    reported: Vec<(Box<str>, Box<str>)>,
+}
+
 impl Backend {
+    /// Leaves everything behind that is a thread's own. For a session that owes nothing.
+    #[must_use]
+    pub fn strip(self) -> Bare {
+        drop(self.now);
+        Bare {
+            cancel: self.cancel,
+            process_id: self.process_id,
+            start: Rc::unwrap_or_clone(self.start),
+            reported: self.reported,
+        }
+    }
+
+    /// The session, which must be cleaned before anybody works with it.
+    #[must_use]
+    pub fn dress(bare: Bare) -> Self {
+        Self {
+            cancel: bare.cancel,
+            process_id: bare.process_id,
+            start: Rc::new(bare.start),
+            now: None,
+            statements: ServerStatements::default(),
+            replies: Replies::default(),
+            status: TransactionStatus::Idle,
+            tenure: None,
+            rest: Rest::default(),
+            reported: bare.reported,
+        }
+    }
+
     /// A session that has just begun.
     #[must_use]
     pub fn new(

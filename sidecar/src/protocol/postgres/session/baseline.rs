@@ -3,21 +3,21 @@
 //! A client's baseline is what it sent at start-up and what it has SET since in a form that can be repeated. It is applied
 //! at checkout, by difference: two clients of one user with the same baseline share connections without a word.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A parameter's value, in the form in which it can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// The text itself; given to the server by `set_config`, which reads lists as start-up does.
-    Text(Rc<str>),
+    Text(Arc<str>),
     /// What stood behind `SET name TO`, word for word.
-    Expression(Rc<str>),
+    Expression(Arc<str>),
 }
 
 /// Parameters and their values, ordered by name. Names are lower case, as PostgreSQL compares them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    entries: Vec<(Rc<str>, Value)>,
+    entries: Vec<(Arc<str>, Value)>,
 }
 
 impl Settings {

@@ -150,12 +150,12 @@ pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, mut owned: Owned, n
         return;
     }
     if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.need()) {
-        handover::give_up(entry, owned);
+        handover::give_up(entry, factory.holder.worker, owned);
         return;
     }
     factory.park(owned, now);
     if tier == Tier::Reset && factory.offers_once() {
-        entry.lane(&factory.key).offer(factory);
+        entry.lane(&factory.key.lane()).offer(factory);
     }
 }
 

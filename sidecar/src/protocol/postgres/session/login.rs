@@ -23,7 +23,7 @@ use super::in_sql::InSql;
 use super::statements::ClientStatements;
 use super::{Session, cancel_key, finish, prepare};
 use crate::deadline::LazyTimer;
-use crate::factory::key::{FactoryKey, Owner};
+use crate::factory::key::{FactoryKey, LaneName, Owner};
 use crate::factory::pool::Factory;
 use crate::force::DatabaseForce;
 use crate::relay::{Inbox, Outbox};
@@ -287,12 +287,15 @@ fn factory_of(
     role: String,
 ) -> Result<Rc<Factory>, ErrorResponse> {
     // The lane's own texts, which all of its clients share.
-    let lane = entry.lane_of(&database.into(), &role.into());
+    let lane = entry.lane(&LaneName {
+        database: database.into(),
+        role: role.into(),
+    });
     let key = FactoryKey {
         policy: Arc::clone(&force.policy_key),
         upstream: Arc::clone(&force.name),
-        database: Arc::clone(&lane.database),
-        role: Arc::clone(&lane.role),
+        database: Arc::clone(&lane.name.database),
+        role: Arc::clone(&lane.name.role),
         owner,
     };
     worker.admit(entry, key).map_err(|_| ErrorResponse {

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,10 +13,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::codec::{self, BackendTag, HEADER_LENGTH, ProtocolError};
 use super::super::message::{self, Field, NoticeFields, Query, TransactionStatus};
-use crate::factory::server::{Owned, Server};
+use super::baseline::{self, Settings};
+use crate::factory::server::{Server, Soiled};
 
 /// How long a server may take for a ROLLBACK, a reset, or the end of what was cancelled. Then the connection is closed.
 pub const RESTORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Takes away what a session can carry.
+const DISCARD_ALL: &str = "DISCARD ALL";
 
 /// An error body longer than this is not one that a server of good will sends in answer to statements of ours.
 const ERROR_BODY: usize = 64 * 1024;
@@ -23,12 +28,12 @@ const ERROR_BODY: usize = 64 * 1024;
 /// A connection whose server has answered `DISCARD ALL` outside of any transaction, and which no cancel request can reach any
 /// more. The proof is the connection itself: none can be shown for another one.
 #[derive(Debug)]
-pub struct Cleansed(Owned);
+pub struct Cleansed(Soiled);
 
 impl Cleansed {
-    /// The connection, with its owner until now.
+    /// The connection, as it was taken from its owner.
     #[must_use]
-    pub fn into_owned(self) -> Owned {
+    pub fn into_soiled(self) -> Soiled {
         self.0
     }
 }
@@ -80,12 +85,18 @@ pub async fn run(
     sql: &str,
     deadline: Instant,
 ) -> Result<Outcome, RestoreError> {
+    send(server, sql)?;
+    within(deadline, read_until_ready(server)).await
+}
+
+/// Puts SQL of the sidecar's own behind what is to be sent.
+fn send(server: &mut Server, sql: &str) -> Result<(), RestoreError> {
     let query = Query {
         text: sql.as_bytes(),
     };
     query.write(server.outbox.writer())?;
     server.backend.statements.set_unnamed(None);
-    within(deadline, read_until_ready(server)).await
+    Ok(())
 }
 
 /// Reads and discards until every outstanding answer has come, after a cancel.
@@ -142,36 +153,71 @@ pub async fn rollback(server: &mut Server, deadline: Instant) -> Result<(), Rest
 /// As [`rollback`].
 pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
     rollback(server, deadline).await?;
-    let outcome = run(server, "DISCARD ALL", deadline).await?;
+    let outcome = run(server, DISCARD_ALL, deadline).await?;
     expect_idle(&outcome)?;
     server.backend.forget_session();
     Ok(())
 }
 
-/// The same, for a connection that goes to another owner.
+/// The same, for a connection that goes to another owner: in one flight with what makes it `next`, the settings that they want. Nobody's
+/// work begins before both have been answered. What of the settings is refused is said again by who prepares the connection, where
+/// a client hears of it.
 ///
 /// # Errors
-/// As [`cleanse`], and that a cancel request of its owner's may still come; with the connection, which must be closed.
+/// As [`cleanse`], and that a cancel request of its last owner's may still come; with the connection, which must be closed.
 pub async fn prove_clean(
-    mut owned: Owned,
+    mut soiled: Soiled,
+    next: Option<&Rc<Settings>>,
     deadline: Instant,
-) -> Result<Cleansed, (Owned, RestoreError)> {
-    let server = &mut owned.server;
-    let outcome = if server.cancels.is_empty() {
-        cleanse(server, deadline).await
-    } else {
-        Err(RestoreError::cancel_may_come())
-    };
-    match outcome {
-        Ok(()) => Ok(Cleansed(owned)),
-        Err(error) => Err((owned, error)),
+) -> Result<Cleansed, (Soiled, RestoreError)> {
+    match cleanse_for(soiled.server(), next, deadline).await {
+        Ok(()) => Ok(Cleansed(soiled)),
+        Err(error) => Err((soiled, error)),
     }
+}
+
+async fn cleanse_for(
+    server: &mut Server,
+    next: Option<&Rc<Settings>>,
+    deadline: Instant,
+) -> Result<(), RestoreError> {
+    if !server.cancels.is_empty() {
+        return Err(RestoreError::cancel_may_come());
+    }
+    rollback(server, deadline).await?;
+    send(server, DISCARD_ALL)?;
+    let start = Rc::clone(&server.backend.start);
+    let sql = next.map(|next| baseline::difference(&start, &start, next));
+    let sql = sql.unwrap_or_default();
+    if !sql.is_empty() {
+        send(server, &sql)?;
+    }
+    within(deadline, async {
+        expect_idle(&read_until_ready(server).await?)?;
+        server.backend.forget_session();
+        if let Some(next) = next {
+            let refused = !sql.is_empty() && are_refused(&read_until_ready(server).await?)?;
+            server.backend.now = (!refused).then(|| Rc::clone(next));
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Whether the server has refused settings, which it has answered outside of any transaction.
+fn are_refused(set: &Outcome) -> Result<bool, RestoreError> {
+    expect_no_transaction(set)?;
+    Ok(set.error.is_some())
 }
 
 fn expect_idle(outcome: &Outcome) -> Result<(), RestoreError> {
     if let Some(body) = &outcome.error {
         return Err(RestoreError::Refused(message_of(body)));
     }
+    expect_no_transaction(outcome)
+}
+
+fn expect_no_transaction(outcome: &Outcome) -> Result<(), RestoreError> {
     if outcome.status == TransactionStatus::Idle {
         Ok(())
     } else {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::super::baseline::{Settings, Value};
+use super::super::baseline::Settings;
 use super::super::{Ending, Session, finish};
 use super::naming::Switch;
 use super::portals::Portals;
@@ -26,8 +26,8 @@ pub struct Moving {
     client: Stream,
     unread: Vec<u8>,
     unsent: Vec<u8>,
-    startup: Parameters,
-    baseline: Parameters,
+    startup: Settings,
+    baseline: Settings,
     statements: Vec<(Vec<u8>, Vec<u8>)>,
     cancel: Option<CancelKey>,
     home: Place,
@@ -36,10 +36,6 @@ pub struct Moving {
     begun: Option<Box<[u8]>>,
     counted: bool,
 }
-
-/// Settings that may change threads.
-#[derive(Debug)]
-struct Parameters(Vec<(String, bool, String)>);
 
 impl Moving {
     /// On which worker the user lives.
@@ -68,8 +64,8 @@ impl Session {
             client: std::mem::replace(&mut self.client, Stream::Gone),
             unread,
             unsent,
-            startup: Parameters::of(&self.startup),
-            baseline: Parameters::of(&self.baseline),
+            startup: Settings::clone(&self.startup),
+            baseline: Settings::clone(&self.baseline),
             statements: self.statements.texts(),
             cancel: self.handle.key().cloned(),
             home: self.home,
@@ -97,7 +93,7 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Box<Session>> {
     }
     // Nobody is not limited.
     let factory = worker.admit(&entry, moving.key).ok()?;
-    let startup = Rc::new(moving.startup.into_settings());
+    let startup = Rc::new(moving.startup);
     let session = Session::new(worker, &entry, factory, moving.client, startup);
     let mut session = Box::new(session);
     session.in_sql = Some(Box::new(InSql {
@@ -116,7 +112,7 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Box<Session>> {
     }));
     let texts = moving.statements;
     session.statements.take_texts(texts, &worker.interner);
-    session.set_baseline(moving.baseline.into_settings());
+    session.set_baseline(moving.baseline);
     session.inbox.preload(&moving.unread);
     session.outbox.push(&moving.unsent);
     session.settle_at(moving.home, moving.cancel);
@@ -169,28 +165,5 @@ impl Ending {
             Self::Moves(moving) => Ok(moving),
             other => Err(other),
         }
-    }
-}
-
-impl Parameters {
-    fn of(settings: &Settings) -> Self {
-        let sendable = settings.iter().map(|(name, value)| match value {
-            Value::Text(text) => (name.to_owned(), true, text.to_string()),
-            Value::Expression(text) => (name.to_owned(), false, text.to_string()),
-        });
-        Self(sendable.collect())
-    }
-
-    fn into_settings(self) -> Settings {
-        let mut settings = Settings::new();
-        for (name, is_text, value) in self.0 {
-            let value = if is_text {
-                Value::Text(value.into())
-            } else {
-                Value::Expression(value.into())
-            };
-            settings.set(&name, value);
-        }
-        settings
     }
 }
