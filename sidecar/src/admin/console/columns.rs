@@ -1,6 +1,8 @@
 //! What can be shown: each view with its columns, their types and what they mean. `docs/console.md` says the same, and a test
 //! holds it to that.
 
+mod tables;
+
 use crate::protocol::postgres::message::Type;
 
 /// A column's type.
@@ -147,49 +149,17 @@ impl View {
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {
         match self {
-            Self::Help => HELP,
-            Self::Stats => STATS,
-            Self::Users => USERS,
-            Self::Factories => FACTORIES,
-            Self::Servers => SERVERS,
-            Self::Clients => CLIENTS,
-            Self::Timeouts => TIMEOUTS,
-            Self::Executions => EXECUTIONS,
-            Self::Policy => POLICY,
-            Self::Breakers => BREAKERS,
+            Self::Help => tables::HELP,
+            Self::Stats => tables::STATS,
+            Self::Users => tables::USERS,
+            Self::Factories => tables::FACTORIES,
+            Self::Servers => tables::SERVERS,
+            Self::Clients => tables::CLIENTS,
+            Self::Timeouts => tables::TIMEOUTS,
+            Self::Executions => tables::EXECUTIONS,
+            Self::Policy => tables::POLICY,
+            Self::Breakers => tables::BREAKERS,
         }
-    }
-}
-
-const fn text(name: &'static str, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Text,
-        meaning,
-    }
-}
-
-const fn count(name: &'static str, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Int8,
-        meaning,
-    }
-}
-
-const fn seconds(name: &'static str, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Float8,
-        meaning,
-    }
-}
-
-const fn flag(name: &'static str, meaning: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Bool,
-        meaning,
     }
 }
 
@@ -207,219 +177,6 @@ pub const ACTIONS: [(&str, &str); 4] = [
     (
         "KILL USER 'ID' [ON UPSTREAM]",
         "ends all connections of a user, and what they run",
-    ),
-];
-
-const UPSTREAM: Column = text("upstream", "the entry's name in the policy");
-const USER: Column = text("user_id", "the user; null for work that belongs to no user");
-const OWNER: Column = text(
-    "owner",
-    "`user`, or whose work it is where it belongs to no user: `unattributed`, `shared`, `bootstrap`",
-);
-const WORKER: Column = count("worker", "the worker thread that has it, from 0");
-const TRANSACTIONS: Column = count("transactions", "transactions that have ended");
-const ERRORS: Column = count("errors", "errors that its clients were sent");
-const TIMED_OUT: Column = count("timeouts", "timeouts that have fired");
-const LAST_ACTIVE: Column = seconds(
-    "last_active",
-    "seconds since its last transaction ended, or since it was made",
-);
-
-const HELP: &[Column] = &[
-    text("command", "what to type"),
-    text("meaning", "what it does"),
-];
-
-const STATS: &[Column] = &[
-    UPSTREAM,
-    text("protocol", "`postgresql` or `websocket`"),
-    count("clients", "client connections that are open"),
-    count(
-        "factories",
-        "connection factories that are alive; null for WebSockets, as is all that follows but `timeouts`",
-    ),
-    count("servers_active", "server connections lent to a client"),
-    count("servers_idle", "server connections in a user's pool"),
-    count("servers_spare", "server connections that nobody has used"),
-    count(
-        "servers_connecting",
-        "server connections that are being dialled",
-    ),
-    count(
-        "max_connections",
-        "how many there may be: this pod's part of `pool.maxConnections`",
-    ),
-    count(
-        "statements",
-        "statements, or batches, that the server has answered",
-    ),
-    seconds("statement_seconds", "how long they took together"),
-    count(
-        "acquires",
-        "waits for a server connection that have ended well, those of no length left out",
-    ),
-    seconds("acquire_seconds", "how long they took together"),
-    count("connects", "server connections that were opened"),
-    seconds("connect_seconds", "how long that took together"),
-    count("timeouts", "timeouts that have fired, of all kinds"),
-    count("errors", "errors that users' work has ended with"),
-    count(
-        "evictions",
-        "idle server connections closed for a user who waited",
-    ),
-    count(
-        "handoffs",
-        "server connections given to another user than their last; 0 in tier Dedicated",
-    ),
-    flag("paused", "whether PAUSE holds"),
-];
-
-const USERS: &[Column] = &[
-    USER,
-    OWNER,
-    WORKER,
-    count("clients", "PostgreSQL clients that are connected"),
-    count("sockets", "WebSockets that are open"),
-    count("factories", "connection factories"),
-    count("servers", "server connections, idle ones included"),
-    count("idle", "of those, unused ones"),
-    count(
-        "waiting",
-        "clients that wait for one of the user's own connections",
-    ),
-    TRANSACTIONS,
-    ERRORS,
-    TIMED_OUT,
-    LAST_ACTIVE,
-];
-
-const FACTORIES: &[Column] = &[
-    USER,
-    OWNER,
-    UPSTREAM,
-    text("database", "the database on the server"),
-    text("role", "the role on the server"),
-    WORKER,
-    count("clients", "clients that are connected"),
-    count("servers", "server connections, idle ones included"),
-    count("idle", "of those, unused ones"),
-    count("waiting", "clients that wait for one of these"),
-    count("max", "how many server connections it may have"),
-    TRANSACTIONS,
-    ERRORS,
-    TIMED_OUT,
-    LAST_ACTIVE,
-    text(
-        "applications",
-        "what its clients call themselves, at most 8",
-    ),
-];
-
-const SERVERS: &[Column] = &[
-    text(
-        "user_id",
-        "whose it is; null for work that belongs to no user, and of a spare",
-    ),
-    text(
-        "owner",
-        "`user`, `unattributed`, `shared` or `bootstrap`; null of a spare",
-    ),
-    UPSTREAM,
-    text("database", "the database on the server"),
-    text("role", "the role on the server"),
-    WORKER,
-    text(
-        "state",
-        "`active` (lent to a client), `idle`, or `spare` (nobody has used it)",
-    ),
-    count("pid", "the process id that the server has given"),
-    seconds("age", "seconds since it was opened"),
-    seconds(
-        "unused",
-        "seconds since it was last used; null of one in use",
-    ),
-    flag(
-        "closing",
-        "whether it closes when it is given back: it is older than a RECONNECT, or than a change of the upstream in the policy",
-    ),
-];
-
-const CLIENTS: &[Column] = &[
-    USER,
-    OWNER,
-    text("protocol", "`postgresql` or `websocket`"),
-    UPSTREAM,
-    text(
-        "database",
-        "the database that it works in; null for a WebSocket",
-    ),
-    text(
-        "role",
-        "the role that the server sees; null for a WebSocket",
-    ),
-    text("application", "what it calls itself (`application_name`)"),
-    WORKER,
-    text(
-        "state",
-        "`waiting` (for a server connection), `active` (in a transaction), `holding` (keeps a server connection between transactions), `idle`; `open` for a WebSocket",
-    ),
-    count(
-        "server_pid",
-        "the process id of the server connection that it has",
-    ),
-    seconds("connected", "seconds since it was let in"),
-];
-
-const TIMEOUTS: &[Column] = &[
-    UPSTREAM,
-    text("timeout", "the field below `timeouts`"),
-    seconds("seconds", "its value; null where it is off"),
-    text(
-        "origin",
-        "where the value comes from: `default`, `base` or `environment NAME`",
-    ),
-    count(
-        "fired",
-        "how often it has fired; null where nobody counts that",
-    ),
-];
-
-const EXECUTIONS: &[Column] = &[
-    text(
-        "user_id",
-        "whose it is; null for work that belongs to no user",
-    ),
-    UPSTREAM,
-    text(
-        "run_id",
-        "the application's id of the run; null where it has given none, and of what is under way",
-    ),
-    text(
-        "state",
-        "`pending` (waits for a server connection), `starting`, `running`; or how it ended: `failed`, `timed_out`, `cancelled`, `dead`",
-    ),
-    seconds("age", "for how long it is or was under way"),
-    seconds("ended", "seconds since its end; null of what is under way"),
-];
-
-const POLICY: &[Column] = &[
-    text("field", "the field, as the policy names it"),
-    text("value", "its value, as a policy would write it"),
-    text(
-        "origin",
-        "where the value comes from: `default`, `base` or `environment NAME`",
-    ),
-];
-
-const BREAKERS: &[Column] = &[
-    UPSTREAM,
-    text("scope", "`upstream`, or `user` for a user's own"),
-    text("user_id", "whose it is; null for an upstream's"),
-    text("state", "`closed`, `half_open` or `open`"),
-    count("failures", "failures that a closed one remembers"),
-    seconds(
-        "open_for",
-        "seconds for which it stays open; null where it is not",
     ),
 ];
 
