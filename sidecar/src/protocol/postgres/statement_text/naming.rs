@@ -9,9 +9,12 @@
 //!
 //! Source: PostgreSQL documentation, "SET", "Lexical Structure", "System Administration Functions".
 
+mod closed;
+mod hidden;
+
 use memchr::memchr2_iter;
 
-use super::lexer::{Lexer, Token};
+use super::lexer::Token;
 use super::literal;
 
 /// `bulkhead.context`: the value is a token.
@@ -149,6 +152,7 @@ fn contains(text: &[u8], word: &[u8], rare: usize) -> bool {
     })
 }
 
+/// The names that are reserved under a policy.
 #[derive(Clone, Copy)]
 struct Names<'a> {
     setting: Option<&'a str>,
@@ -168,238 +172,13 @@ impl Names<'_> {
                 .map(|_| Name::Setting)
         }
     }
-
-    /// Whether a reserved name stands anywhere in a string, as a whole word.
-    fn stands_in(self, text: &[u8]) -> bool {
-        let ends = |end: usize| {
-            text.get(end)
-                .is_none_or(|byte| !super::lexer::continues_word(*byte))
-        };
-        [Some(CONTEXT), Some(USER), self.setting]
-            .into_iter()
-            .flatten()
-            .any(|name| {
-                let dot = name.find('.').unwrap_or(0);
-                memchr::memchr_iter(b'.', text).any(|at| {
-                    let start = at.checked_sub(dot);
-                    start.is_some_and(|start| {
-                        let end = start.saturating_add(name.len());
-                        text.get(start..end)
-                            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
-                            && ends(end)
-                    })
-                })
-            })
-    }
-
-    fn closed_form(self, text: &[u8]) -> Option<Naming> {
-        let mut lexer = Lexer::new(text);
-        let first = lexer.next()?;
-        let naming = if first.is("set") {
-            self.set(&mut lexer)?
-        } else if first.is("reset") {
-            let part = lexer.next()?;
-            let name = self.find(&lexer.dotted_name(part)?)?;
-            Naming {
-                name,
-                value: NamingValue::Nobody,
-                lasts: Lasts::Scope,
-                form: Form::Reset,
-            }
-        } else if first.is("select") {
-            self.set_config(&mut lexer)?
-        } else {
-            return None;
-        };
-        lexer.at_end().then_some(naming)
-    }
-
-    /// `[SESSION | LOCAL] name {TO | =} {value | DEFAULT}`.
-    fn set(self, lexer: &mut Lexer<'_>) -> Option<Naming> {
-        let mut part = lexer.next()?;
-        let mut lasts = Lasts::Scope;
-        if part.is("local") || part.is("session") {
-            if part.is("local") {
-                lasts = Lasts::Transaction;
-            }
-            part = lexer.next()?;
-        }
-        let name = self.find(&lexer.dotted_name(part)?)?;
-        if !lexer.eat("to") && lexer.next()? != Token::Symbol(b'=') {
-            return None;
-        }
-        let value = lexer.next()?;
-        let value = if value.is("default") {
-            NamingValue::Nobody
-        } else {
-            NamingValue::Text(constant(value)?)
-        };
-        Some(Naming {
-            name,
-            value,
-            lasts,
-            form: Form::Set,
-        })
-    }
-
-    /// `[pg_catalog.]set_config(name, {value | $1}, {true | false}) [[AS] column]`, with casts to text.
-    fn set_config(self, lexer: &mut Lexer<'_>) -> Option<Naming> {
-        if lexer.eat("pg_catalog") && lexer.next()? != Token::Symbol(b'.') {
-            return None;
-        }
-        let function = lexer.next()?;
-        let is_function = function.name()? == b"set_config";
-        if !is_function || lexer.next()? != Token::Symbol(b'(') {
-            return None;
-        }
-        let name = string(lexer.next()?)?;
-        let name = self.find(&name)?;
-        skip_cast(lexer)?;
-        comma(lexer)?;
-        let value = match lexer.next()? {
-            Token::Symbol(b'$') => {
-                (lexer.next()? == Token::Number(b"1")).then_some(NamingValue::Parameter)?
-            }
-            token if token.is("null") => NamingValue::Nobody,
-            token => NamingValue::Text(string(token)?),
-        };
-        skip_cast(lexer)?;
-        comma(lexer)?;
-        let lasts = truth(lexer.next()?)?;
-        (lexer.next()? == Token::Symbol(b')')).then_some(())?;
-        let named = lexer.eat("as");
-        let column = match lexer.peek() {
-            Some(Token::Word(_) | Token::Quoted(_)) => {
-                let name = lexer.next()?.name()?;
-                String::from_utf8(name).ok()?
-            }
-            _ if named => return None,
-            _ => "set_config".to_owned(),
-        };
-        Some(Naming {
-            name,
-            value,
-            lasts,
-            form: Form::SetConfig(column),
-        })
-    }
-
-    /// Looks for a reserved name anywhere, and for what could hide one.
-    fn search(self, text: &[u8]) -> Mention {
-        let (mut settings, mut updates) = (false, false);
-        let mut lexer = Lexer::new(text);
-        let mut before = Token::Symbol(b';');
-        while let Some(token) = lexer.next() {
-            let hidden = match token {
-                Token::Text(written) => {
-                    let value = literal::lossy(written);
-                    if self.stands_in(&value) {
-                        Some(Hidden::OtherForm)
-                    } else if before.is("do") || before.is("plpgsql") {
-                        self.block(&value)
-                    } else {
-                        None
-                    }
-                }
-                Token::Word(_) | Token::Quoted(_) => {
-                    settings |= token.name().is_some_and(|name| name == b"pg_settings");
-                    updates |= token.is("update") || token.is("merge");
-                    self.identifier(token, &mut lexer)
-                }
-                _ => None,
-            };
-            if let Some(hidden) = hidden {
-                return Mention::Hidden(hidden);
-            }
-            before = token;
-        }
-        if settings && updates {
-            return Mention::Hidden(Hidden::UpdatesSettings);
-        }
-        Mention::Nothing
-    }
-
-    /// The text of a DO block is SQL again.
-    fn block(self, body: &[u8]) -> Option<Hidden> {
-        match self.search(body) {
-            Mention::Hidden(hidden) => Some(hidden),
-            Mention::Nothing | Mention::Names(_) => None,
-        }
-    }
-
-    fn identifier(self, token: Token<'_>, lexer: &mut Lexer<'_>) -> Option<Hidden> {
-        let mut ahead = *lexer;
-        if token.is("u") && ahead.next() == Some(Token::Symbol(b'&')) {
-            let escaped = matches!(ahead.next(), Some(Token::Text(_) | Token::Quoted(_)));
-            return escaped.then_some(Hidden::UnicodeEscape);
-        }
-        let mut ahead = *lexer;
-        let name = ahead.dotted_name(token)?;
-        if self.find(&name).is_some() {
-            return Some(Hidden::OtherForm);
-        }
-        let function = token.name()?;
-        let calls = lexer.peek() == Some(Token::Symbol(b'('));
-        if !calls {
-            return None;
-        }
-        if function == b"set_config" {
-            let mut ahead = *lexer;
-            ahead.next();
-            let is_constant = ahead.next().is_some_and(|name| string(name).is_some())
-                && ahead.next() == Some(Token::Symbol(b','));
-            return (!is_constant).then_some(Hidden::ComputedName);
-        }
-        if function == b"current_setting" {
-            // To read a name is no switch: its string is passed over.
-            let mut ahead = *lexer;
-            ahead.next();
-            if ahead.next().is_some_and(|name| string(name).is_some()) {
-                *lexer = ahead;
-            }
-        }
-        None
-    }
 }
 
-/// A constant that means the same whatever the session's parameters are: a string, a number, or a word as SET takes it.
-fn constant(token: Token<'_>) -> Option<String> {
-    match token {
-        Token::Number(number) => String::from_utf8(number.to_vec()).ok(),
-        Token::Word(_) | Token::Quoted(_) => String::from_utf8(token.name()?).ok(),
-        token => string(token),
-    }
-}
-
+/// What a string constant says, if that is the same whatever the session's parameters are.
 fn string(token: Token<'_>) -> Option<String> {
     match token {
         Token::Text(written) => literal::certain(written),
         _ => None,
-    }
-}
-
-fn comma(lexer: &mut Lexer<'_>) -> Option<()> {
-    (lexer.next()? == Token::Symbol(b',')).then_some(())
-}
-
-/// `::text` and `::varchar`; any other cast is none of the grammar.
-fn skip_cast(lexer: &mut Lexer<'_>) -> Option<()> {
-    if lexer.peek() != Some(Token::Symbol(b':')) {
-        return Some(());
-    }
-    lexer.next();
-    (lexer.next()? == Token::Symbol(b':')).then_some(())?;
-    let kind = lexer.next()?;
-    (kind.is("text") || kind.is("varchar")).then_some(())
-}
-
-fn truth(token: Token<'_>) -> Option<Lasts> {
-    if token.is("true") {
-        Some(Lasts::Transaction)
-    } else if token.is("false") {
-        Some(Lasts::Scope)
-    } else {
-        None
     }
 }
 
