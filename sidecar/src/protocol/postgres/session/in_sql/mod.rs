@@ -15,6 +15,8 @@
 mod answer;
 mod bootstrap;
 mod extended;
+mod judge;
+mod local;
 mod moving;
 mod naming;
 mod portals;
@@ -26,16 +28,14 @@ use std::rc::Rc;
 use bulkhead_crds::kinds::{Mode, SqlScope, Tier};
 
 use super::super::codec::{FrontendTag, HEADER_LENGTH, Header};
-use super::super::error_response::ErrorResponse;
 use super::super::message::{self, TransactionStatus};
-use super::super::statement_text::{Answered, Mention, Naming, answered_statements, read_naming};
-use super::aborted::Local;
 use super::baseline::Settings;
 use super::client::Step;
 use super::statements::Change;
 use super::{Ending, Session};
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
+use judge::Verdict;
 pub use moving::Moving;
 pub(super) use moving::{arrive, depart};
 use naming::Switch;
@@ -80,18 +80,6 @@ enum Who {
         /// Whether it was said in the transaction that is open: a rollback takes it back.
         fresh: bool,
     },
-}
-
-/// What a text is.
-enum Verdict {
-    /// It names a user, or takes the name back.
-    Names(Naming),
-    /// It can be answered here; its statements.
-    Answered(Vec<Answered>),
-    /// It needs a server, and may have one.
-    Work,
-    /// It is refused.
-    Refused(ErrorResponse),
 }
 
 impl InSql {
@@ -229,34 +217,6 @@ impl Session {
         }
     }
 
-    /// What a text is, under who the client is now.
-    fn judge(&self, text: &[u8]) -> Verdict {
-        let setting = self
-            .in_sql
-            .as_deref()
-            .and_then(|in_sql| in_sql.setting.as_deref());
-        match read_naming(text, setting) {
-            Mention::Names(naming) => return Verdict::Names(naming),
-            Mention::Hidden(hidden) => return Verdict::Refused(self.hidden_error(hidden)),
-            Mention::Nothing => {}
-        }
-        if self.is_free()
-            && let Some(known) = answered_statements(text)
-            && (self.server.is_none() || !known.iter().any(Answered::resets))
-        {
-            return Verdict::Answered(known);
-        }
-        if self.is_refused(text) {
-            return Verdict::Refused(self.nobody_error());
-        }
-        Verdict::Work
-    }
-
-    /// Whether this is work, and the client has to say first who it is for.
-    fn is_refused(&self, text: &[u8]) -> bool {
-        self.is_unidentified() && !bootstrap::allows(text, |name| self.may_be_baseline(name))
-    }
-
     /// Whether no server has anything of the client's under way: a user may be named.
     fn is_free(&self) -> bool {
         self.server.as_ref().is_none_or(|owned| {
@@ -316,64 +276,6 @@ impl Session {
                 .replies
                 .push(super::replies::Expect::Own);
             owned.server.backend.statements.set_unnamed(None);
-        }
-    }
-
-    /// Answers a message with an error: at its place in the pipeline where a server is at work, else at once.
-    pub(super) fn complain(&mut self, header: Header, error: ErrorResponse, simple: bool) -> Step {
-        if self.is_free() {
-            self.discard(header);
-            self.fail_locally(&error, simple);
-            return Step::Done;
-        }
-        self.refuse(header, error);
-        if simple && let Some(server) = self.server_mut() {
-            message::sync(server.outbox.writer());
-            server.backend.replies.push_sync();
-            self.hold.until_answered();
-        }
-        Step::Done
-    }
-
-    /// An error of the sidecar's own, with no server at work: a transaction that has begun here has failed, and a batch is passed over.
-    pub(super) fn fail_locally(&mut self, error: &ErrorResponse, simple: bool) {
-        self.say(error);
-        let open = self.in_sql.as_deref_mut().is_some_and(|in_sql| {
-            in_sql.portals.clear();
-            in_sql.begun.take().is_some()
-        });
-        if simple {
-            let status = if open {
-                TransactionStatus::Failed
-            } else {
-                TransactionStatus::Idle
-            };
-            message::ready_for_query(status, self.outbox.writer());
-        }
-        self.local = match (open, simple) {
-            (true, simple) => Local::lost(error.clone(), !simple),
-            (false, false) => Local::Skipping,
-            (false, true) => Local::Normal,
-        };
-    }
-
-    fn sync_locally(&mut self) {
-        let status = self.local_status();
-        if let Some(in_sql) = self.in_sql.as_deref_mut()
-            && in_sql.begun.is_none()
-        {
-            in_sql.portals.clear();
-        }
-        message::ready_for_query(status, self.outbox.writer());
-    }
-
-    /// What the client believes of its transaction, while no server knows of it.
-    fn local_status(&self) -> TransactionStatus {
-        let in_sql = self.in_sql.as_deref();
-        if in_sql.is_some_and(|in_sql| in_sql.begun.is_some()) {
-            TransactionStatus::InTransaction
-        } else {
-            TransactionStatus::Idle
         }
     }
 
