@@ -24,8 +24,8 @@ use kube::api::PostParams;
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 
+use super::in_force::InForce;
 use super::judge::Verdict;
-use super::pass::InForce;
 use super::{Context, View};
 use crate::index::{Index, PodFacts};
 use crate::metrics::Evicted;

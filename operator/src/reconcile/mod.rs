@@ -15,6 +15,7 @@
 
 mod evict;
 mod fleet;
+mod in_force;
 mod namespace;
 mod pass;
 mod tell;

@@ -3,27 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::conditions::AcceptedReason;
-use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, PortClosing, Selector};
-use bulkhead_crds::names::objects;
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus};
 use bulkhead_crds::resolve;
-use bulkhead_crds::wire::{self, Snapshot};
 use kube::ResourceExt as _;
 
-use super::closing::{self, Wish};
 use super::credentials::{Needs, SeenTo};
 use super::dereference::{self, SecretFacts, Secrets, named};
 use super::error::Error;
 use super::evict::Evictions;
+use super::in_force::{InForce, divisor, keep_or_withdraw, put_in_force};
 use super::judge::{Circumstances, Verdict, environment, judge};
-use super::programmed::Force;
-use super::publish::{self, Publication};
 use super::share::{self, Divisor};
 use super::sidecars::{Expected, Sidecars};
-use super::{Context, View, evict, tell};
+use super::{Context, View, evict, publish, tell};
 use crate::build;
-use crate::index::{Index, PodFacts};
+use crate::index::Index;
 use crate::metrics::Reconciled;
 
 /// How long what is known of a Secret is believed: when all is well, and when one was missing or did not allow the policy.
@@ -38,7 +33,8 @@ pub(super) struct Memory {
     /// Its sidecars.
     pub(super) sidecars: Sidecars,
     credentials: SeenTo,
-    divisors: BTreeMap<String, Divisor>,
+    /// What the limits of each policy are divided by.
+    pub(super) divisors: BTreeMap<String, Divisor>,
     /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
     /// brought it back yet.
     pub(super) told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
@@ -59,42 +55,6 @@ pub(super) struct Passed {
     pub(super) leftovers: bool,
     /// When to pass again although nothing has happened.
     pub(super) again: Option<Duration>,
-}
-
-/// A policy that is in force: what it comes to, and for which pods.
-pub(super) struct InForce {
-    pub(super) effective: EffectivePolicy,
-    pub(super) selector: Selector,
-    pub(super) excluding: Vec<Selector>,
-    /// The template's hash.
-    pub(super) template: String,
-    pub(super) revision: String,
-    /// What its limits are divided by.
-    pub(super) pods: u32,
-    /// Why the application's own port could not be closed to the network, where that was wanted.
-    pub(super) unclosed: Option<String>,
-}
-
-impl InForce {
-    /// What its pods are measured by.
-    pub(super) fn force<'a>(
-        &'a self,
-        verdict: &Verdict,
-        policy: &'a str,
-        namespace: &'a str,
-    ) -> Force<'a> {
-        let created = verdict.policy.creation_timestamp();
-        Force {
-            policy,
-            namespace,
-            selector: &self.selector,
-            excluding: &self.excluding,
-            created: created.map_or(0, |at| at.0.as_second()),
-            opt_out: self.effective.opt_out,
-            template: &self.template,
-            revision: &self.revision,
-        }
-    }
 }
 
 /// Passes over a namespace. Not cancel safe in the sense that a part may have been written; the next pass goes on from there.
@@ -271,128 +231,6 @@ fn rendered(
             (name, template)
         })
         .collect()
-}
-
-/// Publishes an accepted policy.
-async fn put_in_force(
-    context: &Context,
-    index: &Index,
-    verdict: &Verdict,
-    (effective, template): (&EffectivePolicy, InjectionTemplate),
-    pods: u32,
-    passed: &mut Passed,
-) -> Result<InForce, Error> {
-    let wish = wish(index, verdict, effective);
-    let plan = closing::plan(&verdict.name(), wish, index);
-    let closed = publish::close(&context.client, &effective.namespace, &plan).await?;
-    passed.written |= closed.written;
-    let mut told = share::divide(effective, pods);
-    let cluster = &context.settings.cluster_name;
-    told.cluster = (!cluster.is_empty()).then(|| cluster.clone());
-    let (snapshot, revision) = publish::snapshot(told)?;
-    let publication = Publication {
-        snapshot,
-        revision,
-        template,
-    };
-    passed.written |= publish::publish(&context.client, index, &publication).await?;
-    Ok(InForce {
-        effective: effective.clone(),
-        selector: verdict.policy.spec.selector.clone(),
-        excluding: verdict.excluding.clone(),
-        template: publication.template.spec.hash,
-        revision: publication.revision,
-        pods,
-        unclosed: closed.refused,
-    })
-}
-
-/// What an accepted policy wants of its application's own ports. Where it has no pods yet, one that it will have bears what it asks for.
-fn wish<'a>(index: &'a Index, verdict: &'a Verdict, effective: &EffectivePolicy) -> Wish<'a> {
-    let serves = build::Serves::THIS_RELEASE;
-    if !build::closes(effective, serves) {
-        return Wish::Open;
-    }
-    let mut pods: Vec<_> = selected(index, verdict).map(|pod| &pod.labels).collect();
-    if pods.is_empty() {
-        pods.extend(&verdict.policy.spec.selector.match_labels);
-    }
-    Wish::Closed {
-        current: build::network_policy(effective, serves),
-        pods,
-    }
-}
-
-/// The pods that have not ended and are a policy's, by their labels.
-fn selected<'a>(index: &'a Index, verdict: &'a Verdict) -> impl Iterator<Item = &'a PodFacts> {
-    let selector = &verdict.policy.spec.selector;
-    index
-        .pods
-        .values()
-        .filter(move |pod| pod.is_living && selector.claims(&pod.labels, &verdict.excluding))
-}
-
-/// Leaves what is in force of a policy whose edit is refused, and withdraws every other that is not accepted.
-async fn keep_or_withdraw(
-    context: &Context,
-    view: &View,
-    index: &Index,
-    memory: &mut Memory,
-    verdict: &Verdict,
-    passed: &mut Passed,
-) -> Result<Option<InForce>, Error> {
-    if verdict.keeps() {
-        let plan = closing::plan(&verdict.name(), Wish::Kept, index);
-        let closed = publish::close(&context.client, &view.namespace, &plan).await?;
-        passed.written |= closed.written;
-        return Ok(kept(index, verdict));
-    }
-    let name = verdict.name();
-    memory.divisors.remove(&name);
-    let gone = publish::withdraw(&context.client, &view.namespace, index, &name).await?;
-    passed.leftovers |= !gone;
-    Ok(None)
-}
-
-/// What was published before, read back: the last good policy.
-fn kept(index: &Index, verdict: &Verdict) -> Option<InForce> {
-    let name = verdict.name();
-    let template = index.templates.get(&name)?;
-    let map = index.snapshots.get(&objects::snapshot(&name))?;
-    let text = map
-        .data
-        .as_ref()?
-        .get(&objects::snapshot_key(wire::VERSION))?;
-    let snapshot = Snapshot::from_json(text).ok()?;
-    let mut effective = snapshot.policy().clone();
-    // Not in the snapshot, for it is nothing to sidecars.
-    let is_closed = closing::of(&name, index).next().is_some();
-    effective.network_policy = is_closed.then_some(PortClosing::Generate);
-    Some(InForce {
-        effective,
-        selector: template.spec.selector.clone(),
-        excluding: template.spec.excluding.clone().unwrap_or_default(),
-        template: template.spec.hash.clone(),
-        revision: snapshot.revision().to_owned(),
-        pods: 1,
-        unclosed: None,
-    })
-}
-
-/// By how many pods the policy's limits are divided now.
-fn divisor(index: &Index, memory: &mut Memory, verdict: &Verdict, now: Duration) -> u32 {
-    let (mut ready, mut living) = (0, 0);
-    for pod in selected(index, verdict) {
-        living += 1;
-        ready += u32::from(pod.is_ready && !pod.is_deleting);
-    }
-    let wanted = share::wanted(ready, living);
-    let divisor = memory
-        .divisors
-        .get(&verdict.name())
-        .map_or(Divisor::of(wanted), |before| before.next(wanted, now));
-    memory.divisors.insert(verdict.name(), divisor);
-    divisor.pods
 }
 
 /// Takes away what was made for policies that are gone.

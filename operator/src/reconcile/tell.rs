@@ -9,8 +9,9 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::error::Error;
 use super::evict::Evictions;
+use super::in_force::InForce;
 use super::judge::Verdict;
-use super::pass::{InForce, Memory};
+use super::pass::Memory;
 use super::programmed::{Force, Tally};
 use super::status::{self, Finding, Observed};
 use super::{Context, View, degraded, events, share};
