@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 
 use crate::PATIENCE;
+use crate::metrics::Metrics;
 
 /// The status and body of a GET; none when nobody answers.
 #[must_use]
@@ -26,4 +27,15 @@ pub fn get_from(address: IpAddr, port: u16, path: &str) -> Option<(u16, String)>
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
+}
+
+/// The metrics of this moment.
+///
+/// # Panics
+/// When they are not served.
+#[must_use]
+pub fn metrics(port: u16) -> Metrics {
+    let (status, body) = get(port, "/metrics").expect("an answer from /metrics");
+    assert_eq!(status, 200, "{body}");
+    Metrics::read(body)
 }

@@ -213,9 +213,7 @@ impl Sidecar {
     /// When they are not served.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let (status, body) = self.get("/metrics").expect("an answer from /metrics");
-        assert_eq!(status, 200, "{body}");
-        Metrics::read(body)
+        admin::metrics(self.admin)
     }
 
     /// The sum of the samples called `name` that have all of `labels`.
