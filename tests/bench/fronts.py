@@ -4,18 +4,14 @@ import base64
 import hmac
 import json
 import os
-import pathlib
-import resource
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import process
-from servers import LOOPBACK, TIED, Process, free_port
+from stage import LOOPBACK, TIED, Process, Stage, free_port, program
 
 # Users who have a token; sockets beyond are theirs too.
 USERS = 5000
@@ -28,32 +24,19 @@ PATHS = {
 }
 
 
-class Stage:
-    """A folder, an application that echoes, and makers of what stands in front of it."""
+class Fronts(Stage):
+    """An application that echoes, and makers of what stands in front of it."""
 
     def __init__(self, sidecar, ends, workers):
+        super().__init__()
         self.sidecar_path, self.ends = sidecar, ends
         self.workers = workers or min(4, os.cpu_count())
-        self.running = []
         self.clients_on = set(os.sched_getaffinity(0))
 
-    def __enter__(self):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (65536 if hard == resource.RLIM_INFINITY else min(hard, 65536), hard))
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-bench-"))
-        try:
-            self.tokens = self.write_tokens()
-            self.port = free_port()
-            self.application = self.start("the application", [self.ends, "echo", str(self.port)], self.port)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.running):
-            process.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def set_up(self):
+        self.tokens = self.write_tokens()
+        self.port = free_port()
+        self.application = self.start("the application", [self.ends, "echo", str(self.port)], self.port)
 
     def write_tokens(self):
         """A key set with one shared secret in the folder of secrets, and a token of each user in a file."""
@@ -72,25 +55,17 @@ class Stage:
         tokens.write_text("".join(lines))
         return tokens
 
-    def start(self, name, command, port):
-        """A process that is ready when its port accepts; it ends with the stage whatever happens."""
-        process = Process(name, [*TIED, *command], port, self.folder / f"{name.replace(' ', '-')}-{port}.log")
-        self.running.append(process)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection((LOOPBACK, port), timeout=5).close()
-                return process
-            except OSError as error:
-                if process.child.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"{name} does not start ({error}): {process.log_path.read_text(errors='replace')[-2000:]}")
-                time.sleep(0.005)
+    def start(self, name, command, port, ends_by=signal.SIGINT):
+        """A process that is ready when its port accepts."""
+        log = self.folder / f"{name.replace(' ', '-')}-{port}.log"
+        process = self.keep(Process(name, [*TIED, *command], port, log, ends_by=ends_by))
+        process.wait(lambda: socket.create_connection((LOOPBACK, port), timeout=5).close(), pause=0.005)
+        return process
 
     def drop(self, process):
-        """Ends a process before the stage does."""
+        """Ends what stands in front, if anything does."""
         if process:
-            process.stop(signal.SIGTERM if process.name == "nginx" else signal.SIGINT)
-            self.running.remove(process)
+            super().drop(process)
 
     def make(self, path):
         """A fresh proxy of this path; nothing where clients go direct."""
@@ -111,7 +86,7 @@ class Stage:
         home.mkdir()
         config = home / "nginx.conf"
         config.write_text(NGINX.format(port=port, upstream=self.port, workers=self.workers, home=home))
-        return self.start("nginx", [program("nginx"), "-e", home / "error.log", "-p", home, "-c", config], port)
+        return self.start("nginx", [program("nginx"), "-e", home / "error.log", "-p", home, "-c", config], port, signal.SIGTERM)
 
     def sidecar(self):
         """The sidecar, whose clients bring tokens of an identity provider; a user each."""
@@ -163,11 +138,6 @@ def hold(proxy, processors):
 def in_base64(data):
     """As tokens have it: for addresses, without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def program(name):
-    """Where a daemon is."""
-    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin") or sys.exit(f"{name} is missing; run: tests/setup/ensure {name}")
 
 
 def versions():

@@ -1,38 +1,19 @@
-"""The processes under measurement: a PostgreSQL in a temporary folder, PgBouncer, and the sidecar, each started and ended by its id."""
+"""PostgreSQL and what stands before it: PgBouncer, and the sidecar."""
 
 import os
 import pathlib
 import pwd
-import resource
 import shutil
-import socket
 import subprocess
-import sys
-import tempfile
-import time
 
 import wire
+from stage import LOOPBACK, TIED, Process, Stage, free_port, program
 
 HERE = pathlib.Path(__file__).resolve().parent
 SCALE = 5
 DATABASE = "bench"
 ROLE = "bench"
 MAX_CONNECTIONS = 1200
-
-
-# Where clients find whatever does not have them come by a Unix socket: the host of an address, or the socket's folder.
-LOOPBACK = "127.0.0.1"
-
-
-def free_port():
-    """A port that the kernel has just had free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-# The kernel stops a process of ours when the benchmark dies without a word.
-TIED = ["setpriv", "--pdeathsig", "INT"]
 
 
 def as_server_user():
@@ -45,67 +26,32 @@ def as_server_user():
     return [*TIED, f"--reuid={user}", f"--regid={group}", "--clear-groups"]
 
 
-class Process:
-    """A process of ours with a port, its log in the bench's folder."""
+class Server(Process):
+    """A process that speaks PostgreSQL's protocol."""
 
-    def __init__(self, name, command, port, log, host=LOOPBACK):
-        self.name, self.port, self.host = name, port, host
-        self.log_path = log
-        self.started = time.monotonic()
-        with open(log, "ab") as sink:
-            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
-        self.pid = self.child.pid
-
-    def wait_ready(self, user, seconds=20, asks=True):
+    def wait_ready(self, user, asks=True, database=DATABASE, seconds=20):
         """Waits for the first query to be answered, or only for the first login, and returns the seconds from the process's start until then."""
-        while True:
-            try:
-                with wire.Client(self.port, user, DATABASE) as client:
-                    if asks:
-                        client.query("SELECT 1")
-                return time.monotonic() - self.started
-            except (OSError, wire.Refused) as error:
-                if self.child.poll() is not None or time.monotonic() - self.started > seconds:
-                    tail = pathlib.Path(self.log_path).read_text(errors="replace")[-2000:]
-                    sys.exit(f"{self.name} does not answer ({error}); its log ends with:\n{tail}")
-                time.sleep(0.001)
 
-    def stop(self, how=2):
-        """Ends the process (SIGINT by default: quick for all three of them) and waits for it."""
-        if self.child.poll() is None:
-            self.child.send_signal(how)
-            try:
-                self.child.wait(10)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
+        def ask():
+            with wire.Client(self.port, user, database) as client:
+                if asks:
+                    client.query("SELECT 1")
+
+        return self.wait(ask, (OSError, wire.Refused), seconds)
 
 
-class Bench:
-    """The folder, the PostgreSQL in it, and the makers of proxies in front of it."""
+class Bench(Stage):
+    """A PostgreSQL, and the makers of proxies in front of it."""
 
     def __init__(self, sidecar, workers):
+        super().__init__()
         self.sidecar_path, self.workers = sidecar, workers
-        self.running = []
 
-    def __enter__(self):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-bench-"))
-        try:
-            self.folder.chmod(0o755)
-            self.binaries = pathlib.Path(subprocess.check_output([HERE.parent / "setup/postgres-bin"], text=True).strip())
-            self.pgbench = shutil.which("pgbench") or str(self.binaries / "pgbench")
-            self.start_postgres()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.running):
-            process.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def set_up(self):
+        self.folder.chmod(0o755)
+        self.binaries = pathlib.Path(subprocess.check_output([HERE.parent / "setup/postgres-bin"], text=True).strip())
+        self.pgbench = shutil.which("pgbench") or str(self.binaries / "pgbench")
+        self.start_postgres()
 
     def start_postgres(self):
         """A cluster tuned to stay out of the way: data in memory, nothing synced, nothing vacuumed in the middle of a run."""
@@ -123,33 +69,12 @@ class Bench:
         command = [*as_server_user(), self.binaries / "postgres", "-D", data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        self.postgres = self.keep(Process("PostgreSQL", command, self.port, self.folder / "postgres.log"))
-        self.wait_for_server()
+        self.postgres = self.keep(Server("PostgreSQL", command, self.port, self.folder / "postgres.log"))
+        # The database of the benchmark is not there yet, so the server is asked for its own.
+        self.postgres.wait_ready(ROLE, database="postgres", seconds=30)
         with wire.Client(self.port, ROLE, "postgres") as client:
             client.query(f"CREATE DATABASE {DATABASE}")
         subprocess.run([self.pgbench, "-q", "-i", "-s", str(SCALE), *self.target(self.port, ROLE)], stderr=subprocess.DEVNULL, **quiet)
-
-    def wait_for_server(self):
-        """The database of the benchmark is not there yet, so the server is asked for its own."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                wire.Client(self.port, ROLE, "postgres").close()
-                return
-            except (OSError, wire.Refused) as error:
-                if self.postgres.child.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"PostgreSQL does not start ({error}): {(self.folder / 'postgres.log').read_text()[-2000:]}")
-                time.sleep(0.05)
-
-    def keep(self, process):
-        """Remembers a process, so that it ends with the bench whatever happens."""
-        self.running.append(process)
-        return process
-
-    def drop(self, process):
-        """Ends a process before the bench does."""
-        process.stop()
-        self.running.remove(process)
 
     @staticmethod
     def target(port, user, host=LOOPBACK):
@@ -168,9 +93,8 @@ class Bench:
             f"pool_mode = {pool_mode}\ndefault_pool_size = {size}\nmax_client_conn = 6000\n"
             "log_connections = 0\nlog_disconnections = 0\nignore_startup_parameters = extra_float_digits\n"
         )
-        program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-        process = Process("PgBouncer", [*as_server_user(), program, "-q", config], port, self.folder / f"pgbouncer-{port}.log")
-        return self.keep(process)
+        command = [*as_server_user(), program("pgbouncer"), "-q", config]
+        return self.keep(Server("PgBouncer", command, port, self.folder / f"pgbouncer-{port}.log"))
 
     def sidecar(self, tier, pool_mode, size, per_user, by_socket=False, in_sql=False, workers=None, tls=False):
         """The sidecar with `size` server connections in all and `per_user` for one user, who is named by `role+ID`, or in SQL at each checkout."""
@@ -188,8 +112,7 @@ class Bench:
         workers = workers or self.workers
         if workers:
             command += ["--workers", str(workers)]
-        return self.keep(Process("the sidecar", command, port, self.folder / f"sidecar-{port}.log", str(self.folder) if by_socket else LOOPBACK))
-
+        return self.keep(Server("the sidecar", command, port, self.folder / f"sidecar-{port}.log", str(self.folder) if by_socket else LOOPBACK))
 
     def certificate(self):
         """The folder of a Secret with a certificate, as the sidecar and PgBouncer show it to clients, which do not look at it."""

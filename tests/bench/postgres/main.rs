@@ -18,9 +18,12 @@ mod switch;
 mod tally;
 #[path = "../window.rs"]
 mod window;
+#[path = "../words.rs"]
+mod words;
 
 use std::process::ExitCode;
-use std::str::FromStr;
+
+use words::{explained, given, number};
 
 const USAGE: &str = "\
 bulkhead-bench-postgres many PORT WHO USERS SERVER PIDS WARM SECONDS     a client for each of so many users, all at work, and a quiet one
@@ -33,28 +36,17 @@ PIDS: the processes whose time is measured, with commas.";
 /// All clients on one thread, so that they take no more of the machine than they must.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let [what, port, who, count, other, pids, warm, seconds] = arguments.as_slice() else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let [what, port, who, count, other, pids, warm, seconds] = &given()[..] else {
+        return explained(USAGE);
     };
     let way = client::Way::new(number(port), who);
     let window = window::Window::new(pids, number(warm), number(seconds));
-    let seen = match *what {
+    let seen = match what.as_str() {
         "many" => many::measure(way, number(count), number(other), window).await,
         "switch" => switch::measure(way, number(count), number(other), window).await,
         "fetch" => fetch::measure(way, number(count), number(other), window).await,
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        _ => return explained(USAGE),
     };
     println!("{seen}");
     ExitCode::SUCCESS
-}
-
-fn number<T: FromStr>(text: &str) -> T {
-    text.parse()
-        .unwrap_or_else(|_| panic!("{text:?} is no such number\n{USAGE}"))
 }

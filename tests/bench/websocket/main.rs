@@ -18,9 +18,12 @@ mod open;
 mod talk;
 #[path = "../window.rs"]
 mod window;
+#[path = "../words.rs"]
+mod words;
 
 use std::process::ExitCode;
-use std::str::FromStr;
+
+use words::{explained, given, number};
 
 const USAGE: &str = "\
 bulkhead-bench-websocket echo PORT                                          an application that echoes
@@ -34,9 +37,9 @@ TOKENS: a file with a bearer token a line. PIDS: the processes whose time is mea
 /// Clients on one thread, so that they take no more of the machine than they must.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
+    let given = given();
+    let words: Vec<&str> = given.iter().map(String::as_str).collect();
+    match words.as_slice() {
         ["echo", port] => echo::serve(number(port)).await,
         [
             "talk",
@@ -67,15 +70,7 @@ async fn main() -> ExitCode {
         ["hold", port, tokens, sockets] => {
             hold::hold(client::Way::new(number(port), tokens), number(sockets)).await;
         }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        _ => return explained(USAGE),
     }
     ExitCode::SUCCESS
-}
-
-fn number<T: FromStr>(text: &str) -> T {
-    text.parse()
-        .unwrap_or_else(|_| panic!("{text:?} is no such number\n{USAGE}"))
 }
