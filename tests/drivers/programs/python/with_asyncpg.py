@@ -1,25 +1,20 @@
-"""What an application does with asyncpg and its pool, each check on its own; the test reads the lines "ok NAME".
-
-The environment has libpq's PGHOST, PGPORT, PGUSER and PGDATABASE, and CONTEXTS: a JSON object from a user to their context token.
-"""
+"""What an application does with asyncpg and its pool."""
 
 import asyncio
 import contextlib
 import datetime
 import decimal
 import io
-import json
-import os
 import uuid
 
 import asyncpg
 
-CONTEXTS = json.loads(os.environ["CONTEXTS"])
+from checks import CONTEXTS, carry_out, options
 
 
 def settings(user):
     """asyncpg has no `options`: its server settings are start-up parameters, and `options` is one of them."""
-    return {"options": f"-c bulkhead.context={CONTEXTS[user]}"}
+    return {"options": options(user)}
 
 
 @contextlib.asynccontextmanager
@@ -214,26 +209,4 @@ async def pool():
     await asyncio.gather(*[work(user) for user in CONTEXTS])
 
 
-CHECKS = {
-    "connect": connects,
-    "queries": queries,
-    "prepared": prepared,
-    "transactions": transactions,
-    "pipeline": pipeline,
-    "copy": copies,
-    "listen": listens,
-    "cancel": cancels,
-    "errors": errors,
-    "binary": binary,
-    "big rows": big_rows,
-    "pool": pool,
-}
-
-
-async def main():
-    for name, check in CHECKS.items():
-        await check()
-        print("ok", name, flush=True)
-
-
-asyncio.run(main())
+carry_out(globals())

@@ -1,13 +1,8 @@
-"""What an application does with psycopg 3 and its pool, each check on its own; the test reads the lines "ok NAME".
-
-The environment has libpq's PGHOST, PGPORT, PGUSER and PGDATABASE, and CONTEXTS: a JSON object from a user to their context token.
-"""
+"""What an application does with psycopg 3 and its pool."""
 
 import asyncio
 import datetime
 import decimal
-import json
-import os
 import threading
 import time
 import uuid
@@ -15,24 +10,11 @@ import uuid
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-CONTEXTS = json.loads(os.environ["CONTEXTS"])
-
-
-def options(user):
-    """The start-up options that say who is calling."""
-    return f"-c bulkhead.context={CONTEXTS[user]}"
+from checks import CONTEXTS, carry_out, fails, options
 
 
 def connect(user="alice", **more):
     return psycopg.connect("", options=options(user), **more)
-
-
-def fails(error, work, *arguments):
-    try:
-        work(*arguments)
-    except error as caught:
-        return caught
-    raise AssertionError(f"{error} was expected")
 
 
 def value(conn, sql, *parameters):
@@ -255,21 +237,4 @@ async def async_pool():
     await asyncio.gather(*[work(user) for user in CONTEXTS])
 
 
-CHECKS = {
-    "connect": connects,
-    "queries": queries,
-    "prepared": prepared,
-    "transactions": transactions,
-    "pipeline": pipeline,
-    "copy": copies,
-    "listen": listens,
-    "cancel": cancels,
-    "errors": errors,
-    "binary": binary,
-    "big rows": big_rows,
-    "pool": pool,
-}
-
-for name, check in CHECKS.items():
-    check()
-    print("ok", name, flush=True)
+carry_out(globals())

@@ -1,14 +1,9 @@
-"""What an application does with SQLAlchemy: an engine with a pool over psycopg, and asyncio over psycopg and over asyncpg.
-
-Each check is on its own; the test reads the lines "ok NAME". The environment has libpq's PGHOST, PGPORT, PGUSER and PGDATABASE, and
-CONTEXTS: a JSON object from a user to their context token.
-"""
+"""What an application does with SQLAlchemy: an engine with a pool over psycopg, and asyncio over psycopg and over asyncpg."""
 
 import asyncio
 import datetime
 import decimal
 import functools
-import json
 import os
 import threading
 import uuid
@@ -18,7 +13,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-CONTEXTS = json.loads(os.environ["CONTEXTS"])
+from checks import CONTEXTS, carry_out, fails, options
+
 E = os.environ
 
 
@@ -43,11 +39,6 @@ def url(driver):
     return sa.URL.create(f"postgresql+{driver}", E["PGUSER"], host=E["PGHOST"], port=int(E["PGPORT"]), database=E["PGDATABASE"])
 
 
-def options(user):
-    """The start-up options that say who is calling."""
-    return f"-c bulkhead.context={CONTEXTS[user]}"
-
-
 @functools.cache
 def engine(user="alice", **more):
     return sa.create_engine(url("psycopg"), connect_args={"options": options(user), **more}, pool_size=3, pool_pre_ping=True)
@@ -56,14 +47,6 @@ def engine(user="alice", **more):
 def async_engine(driver, user):
     how = {"options": options(user)} if driver == "psycopg" else {"server_settings": {"options": options(user)}, "ssl": False}
     return create_async_engine(url(driver), connect_args=how, pool_size=3, pool_pre_ping=True)
-
-
-def fails(error, work):
-    try:
-        work()
-    except error as caught:
-        return caught
-    raise AssertionError(f"{error} was expected")
 
 
 def connects():
@@ -253,21 +236,4 @@ async def async_pools(driver):
     await asyncio.gather(*[work(user) for user in CONTEXTS])
 
 
-CHECKS = {
-    "connect": connects,
-    "queries": queries,
-    "prepared": prepared,
-    "transactions": transactions,
-    "pipeline": pipeline,
-    "copy": copies,
-    "listen": listens,
-    "cancel": cancels,
-    "errors": errors,
-    "binary": binary,
-    "big rows": big_rows,
-    "pool": pool,
-}
-
-for name, check in CHECKS.items():
-    check()
-    print("ok", name, flush=True)
+carry_out(globals())
