@@ -135,7 +135,7 @@ fn checkout(criterion: &mut Criterion) {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let permit = entry.limiter.try_acquire(None).unwrap();
     let server = Server::new(
-        Stream::Unix(ours),
+        Stream::unix(ours).unwrap(),
         Inbox::new(worker.slab.clone()),
         Backend::new(None, None, Rc::new(Settings::new()), Vec::new()),
         permit,

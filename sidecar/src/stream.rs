@@ -2,6 +2,8 @@
 //!
 //! Both sides of the sidecar use it, so that the relay is written once and dispatches by an enum, never by a trait object.
 
+mod unix;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -11,13 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
+pub use unix::UnixSocket;
+
 /// A connected byte stream.
 #[derive(Debug)]
 pub enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
     /// A Unix socket.
-    Unix(UnixStream),
+    Unix(UnixSocket),
     /// TLS, with the sidecar as the server (a client connection).
     TlsServer(Box<server::TlsStream<TcpStream>>),
     /// TLS, with the sidecar as the client (an upstream connection).
@@ -27,6 +31,14 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// A Unix socket that the runtime has accepted or connected.
+    ///
+    /// # Errors
+    /// What the system says, where it cannot be registered anew.
+    pub fn unix(socket: UnixStream) -> io::Result<Self> {
+        UnixSocket::take_over(socket).map(Self::Unix)
+    }
+
     /// The TCP socket underneath, where there is one.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
@@ -50,7 +62,7 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         let ready = match self {
             Self::Tcp(tcp) => tcp.try_io(Interest::READABLE, || Ok(())),
-            Self::Unix(unix) => unix.try_io(Interest::READABLE, || Ok(())),
+            Self::Unix(unix) => return unix.is_quiet(),
             Self::TlsServer(_) | Self::TlsClient(_) | Self::Gone => return false,
         };
         ready.is_err()
@@ -64,12 +76,7 @@ impl Stream {
     pub fn settle_here(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(tcp) => settle_tcp(tcp),
-            Self::Unix(unix) => {
-                let socket: std::os::unix::net::UnixStream =
-                    unix.as_fd().try_clone_to_owned()?.into();
-                *unix = UnixStream::from_std(socket)?;
-                Ok(())
-            }
+            Self::Unix(unix) => unix.settle_here(),
             Self::TlsServer(tls) => settle_tcp(tls.get_mut().0),
             Self::TlsClient(tls) => settle_tcp(tls.get_mut().0),
             Self::Gone => Ok(()),
@@ -91,7 +98,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Unix(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Unix(io) => io.poll_read(cx, buf),
             Self::TlsServer(io) => Pin::new(io).poll_read(cx, buf),
             Self::TlsClient(io) => Pin::new(io).poll_read(cx, buf),
             Self::Gone => Poll::Ready(Ok(())),
@@ -107,7 +114,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Unix(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Unix(io) => io.poll_write(cx, buf),
             Self::TlsServer(io) => Pin::new(io).poll_write(cx, buf),
             Self::TlsClient(io) => Pin::new(io).poll_write(cx, buf),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -121,7 +128,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Unix(io) => io.poll_write_vectored(cx, bufs),
             Self::TlsServer(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::TlsClient(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -131,7 +138,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
-            Self::Unix(io) => io.is_write_vectored(),
+            Self::Unix(_) => true,
             Self::TlsServer(io) => io.is_write_vectored(),
             Self::TlsClient(io) => io.is_write_vectored(),
             Self::Gone => false,
@@ -141,17 +148,16 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
-            Self::Unix(io) => Pin::new(io).poll_flush(cx),
             Self::TlsServer(io) => Pin::new(io).poll_flush(cx),
             Self::TlsClient(io) => Pin::new(io).poll_flush(cx),
-            Self::Gone => Poll::Ready(Ok(())),
+            Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Poll::Ready(io.shutdown()),
             Self::TlsServer(io) => Pin::new(io).poll_shutdown(cx),
             Self::TlsClient(io) => Pin::new(io).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),

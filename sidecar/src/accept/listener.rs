@@ -273,7 +273,7 @@ impl Accepting {
     pub(super) async fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(socket) => Ok(Stream::Tcp(socket.accept().await?.0)),
-            Self::Unix(socket) => Ok(Stream::Unix(socket.accept().await?.0)),
+            Self::Unix(socket) => Stream::unix(socket.accept().await?.0),
         }
     }
 }

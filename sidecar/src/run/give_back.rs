@@ -4,7 +4,7 @@
 //! it all, with what lies around it, and counts it as resident until somebody asks for the memory. This asks once, when the start is over: what is
 //! used again comes back from the page cache, without reading a disk, at a fraction of a microsecond a page.
 //!
-//! This is the one file with `unsafe`: the standard library has no word for "I do not need these pages", and every crate that has one marks it so,
+//! It is done with `unsafe`: the standard library has no word for "I do not need these pages", and every crate that has one marks it so,
 //! because pages that somebody has written to would lose what was written. [`clean_pages`] therefore takes only mappings of files that this process
 //! may not write to, and of which the kernel says that no page is the process's own. Nothing can write to them afterwards either: a
 //! mapping is made writable only by `mprotect`, which the dynamic linker has done with before `main`.

@@ -98,7 +98,7 @@ mod tests {
             // What has been left unread makes it a reset.
             drop(theirs);
         };
-        tokio::join!(target.send(Stream::Unix(ours)), served).0
+        tokio::join!(target.send(Stream::unix(ours).unwrap()), served).0
     }
 
     #[tokio::test]

@@ -279,7 +279,7 @@ impl Host {
     pub(super) async fn unix(&self, path: &Path) -> Result<Stream, ConnectError> {
         let stream = UnixStream::connect(path).await;
         stream
-            .map(Stream::Unix)
+            .and_then(Stream::unix)
             .map_err(|e| self.unreachable(path.display().to_string(), &e))
     }
 

@@ -81,6 +81,6 @@ mod tests {
     #[tokio::test]
     async fn a_unix_socket_has_none() {
         let (one, _other) = UnixStream::pair().unwrap();
-        arm_user_timeout(&Stream::Unix(one), Some(Duration::from_secs(1))).unwrap();
+        arm_user_timeout(&Stream::unix(one).unwrap(), Some(Duration::from_secs(1))).unwrap();
     }
 }

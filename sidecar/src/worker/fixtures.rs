@@ -173,7 +173,7 @@ impl Stage {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let start = Rc::new(Settings::new());
         let server = Server::new(
-            Stream::Unix(ours),
+            Stream::unix(ours).unwrap(),
             Inbox::new(self.worker.slab.clone()),
             Backend::new(None, None, start, Vec::new()),
             permit,
@@ -239,7 +239,7 @@ impl Stage {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let admitted = Box::new(Admitted {
             entry: Arc::clone(&self.entry.force().name),
-            login: login(Stream::Unix(ours)),
+            login: login(Stream::unix(ours).unwrap()),
             database: "app".to_owned(),
             owner: owner(user),
             context,

@@ -22,7 +22,7 @@ fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
 
 fn unix() -> (UnixStream, Stream) {
     let (client, server) = UnixStream::pair().unwrap();
-    (client, Stream::Unix(server))
+    (client, Stream::unix(server).unwrap())
 }
 
 async fn tcp() -> (TcpStream, Stream) {

@@ -87,7 +87,7 @@ impl Stage {
         self.worker.take_returned(Box::new(Returned {
             session: token.session,
             context: context.unwrap(),
-            stream: Stream::Unix(stream),
+            stream: Stream::unix(stream).unwrap(),
             early: bytes::Bytes::new(),
             count,
         }));
