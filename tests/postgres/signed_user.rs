@@ -4,4 +4,5 @@ mod attacks;
 mod claims;
 mod installed;
 mod sessions;
+mod standby;
 mod world;

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::rule::{Complaint, Complaints, complain, database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy, Origin};
-use crate::kinds::{AuthMode, IdentitySource, Jwks, RowLevelSecurity, SqlScope, Tier};
+use crate::kinds::{
+    AuthMode, IdentitySource, Jwks, RowLevelSecurity, SqlScope, TargetSessionAttrs, Tier,
+};
 
 /// Names that the sidecar keeps for itself: no such parameter ever reaches the server.
 const RESERVED: &str = "bulkhead.";
@@ -212,6 +214,24 @@ pub(super) fn signed_in_shared(policy: &EffectivePolicy) -> Complaints {
         .filter(|_| shared)
         .map(|one| complain(database(&one.name, "session.rowLevelSecurity"), message))
         .collect()
+}
+
+/// A proof begins with a write, which a standby refuses.
+pub(super) fn signed_on_standby(policy: &EffectivePolicy) -> Complaints {
+    use TargetSessionAttrs as T;
+    let complaints = signed(policy).filter_map(|one| {
+        let upstream = &one.upstream;
+        let several = upstream.hosts().nth(1).is_some();
+        let leads = match upstream.target_session_attrs {
+            T::Primary | T::ReadWrite => return None,
+            T::Any if !several => return None,
+            T::Any => "Any takes the first host that answers, which may be a standby".to_owned(),
+            wanted => format!("{wanted} leads to a standby"),
+        };
+        let message = format!("{leads}, and there rowLevelSecurity Signed can prove nobody, for it writes when a session begins: write Primary or ReadWrite, or rowLevelSecurity Parameter");
+        Some(complain(database(&one.name, "upstream.targetSessionAttrs"), message))
+    });
+    complaints.collect()
 }
 
 pub(super) fn signing_key_missing(policy: &EffectivePolicy) -> Complaints {

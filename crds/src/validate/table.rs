@@ -42,6 +42,11 @@ pub static RULES: &[Rule] = &[
         Effective(identity::signed_in_shared),
     ),
     rule(
+        "SignedOnStandby",
+        Error,
+        Effective(identity::signed_on_standby),
+    ),
+    rule(
         "SigningKeyMissing",
         Error,
         Effective(identity::signing_key_missing),

@@ -129,7 +129,9 @@ impl Judge<'_> {
             upstream.target_session_attrs,
             T::ReadOnly | T::Standby | T::PreferStandby
         );
-        (self.report.server.standby && !meant).then(|| {
+        // Where a user is to be proven it is an error, of its own.
+        let told = meant || self.report.signed.is_some();
+        (self.report.server.standby && !told).then(|| {
             self.warning(
                 upstream.host_field(),
                 "Standby",

@@ -310,11 +310,7 @@ async fn ask_of_signed(connection: &mut PgConnection) -> Result<SignedFacts, sql
         may_create = row.try_get("may_create")?;
     }
     let owned_tables = names(connection, OWNED_TABLES).await?;
-    // It writes, and the role's transactions may be set to read only.
-    connection.execute("BEGIN READ WRITE").await?;
-    let hello = sqlx::query_scalar("SELECT bulkhead.hello()")
-        .fetch_one(&mut *connection)
-        .await;
+    let hello = hello(connection).await;
     connection.execute("ROLLBACK").await?;
     let hello = match hello {
         Ok(answer) => Ok(answer),
@@ -327,6 +323,14 @@ async fn ask_of_signed(connection: &mut PgConnection) -> Result<SignedFacts, sql
         may_create,
         owned_tables,
     })
+}
+
+/// Leaves its transaction open.
+async fn hello(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    // It writes, and the role's transactions may be set to read only.
+    connection.execute("BEGIN READ WRITE").await?;
+    let hello = sqlx::query_scalar("SELECT bulkhead.hello()");
+    hello.fetch_one(connection).await
 }
 
 async fn names(

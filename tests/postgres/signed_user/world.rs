@@ -7,11 +7,11 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_tests::policy::{ENVIRONMENT, Policy};
-use bulkhead_tests::postgres::{APP_ROLE, Place};
+use bulkhead_tests::postgres::{APP_ROLE, Place, Server};
 use bulkhead_tests::programs;
 use bulkhead_tests::refusal::Refusal;
 use bulkhead_tests::session::Session;
-use bulkhead_tests::stage::Stage;
+use bulkhead_tests::stage::{Setting, Stage};
 use bulkhead_tests::tokens::{Signer, key_set};
 use jsonwebtoken::Algorithm;
 
@@ -87,14 +87,18 @@ impl World {
 
     /// A database in which nobody has installed anything.
     pub(super) async fn bare(change: impl FnOnce(Policy) -> Policy) -> Self {
+        Self::of(Stage::with(change(policy()))).await
+    }
+
+    /// A sidecar before a standby of `primary`, in whose databases nobody has installed anything.
+    pub(super) async fn before(standby: &Server, primary: &Server) -> Self {
+        let setting = Stage::on(primary, policy()).upstream(standby.place().port);
+        Self::of(setting.unready()).await
+    }
+
+    async fn of(setting: Setting<'_>) -> Self {
         let (signer, key) = (Signer::new("issuer", Algorithm::EdDSA), Key::new("first"));
-        let policy = Policy::jwt(
-            "{issuer: 'https://issuer.test', audiences: [chat], jwks: {secretRef: {name: keys}}}",
-        )
-        .database(
-            "{session: {rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}, breaker: {failures: 1000}}",
-        );
-        let stage = Stage::with(change(policy))
+        let stage = setting
             .secret("keys/jwks.json", &key_set(&[&signer]))
             .secret("signing/signing-keys", &key.line())
             // A connection is handed over within a worker.
@@ -187,6 +191,15 @@ impl World {
     pub(super) fn owner(&self) -> String {
         format!("bulkhead_{}", self.stage.database)
     }
+}
+
+fn policy() -> Policy {
+    Policy::jwt(
+        "{issuer: 'https://issuer.test', audiences: [chat], jwks: {secretRef: {name: keys}}}",
+    )
+    .database(
+        "{session: {rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}, breaker: {failures: 1000}}",
+    )
 }
 
 /// The bodies that a session sees, in order.

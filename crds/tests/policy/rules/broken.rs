@@ -142,6 +142,38 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
+        "SignedOnStandby",
+        &[
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
+            ("databases/0/upstream/targetSessionAttrs", "Standby"),
+        ],
+    ),
+    (
+        "SignedOnStandby",
+        &[
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
+            ("databases/0/upstream/targetSessionAttrs", "PreferStandby"),
+        ],
+    ),
+    (
+        "SignedOnStandby",
+        &[
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
+            ("databases/0/upstream/targetSessionAttrs", "ReadOnly"),
+        ],
+    ),
+    (
+        "SignedOnStandby",
+        &[
+            ("databases/0/session/rowLevelSecurity", "Signed"),
+            ("databases/0/session/signingKeySecretRef/name", "signing"),
+            ("databases/0/upstream", HOSTS),
+        ],
+    ),
+    (
         "SigningKeyMissing",
         &[("databases/0/session/rowLevelSecurity", "Signed")],
     ),

@@ -26,6 +26,15 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
             "{rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}",
         ),
     ],
+    // A signed user needs a primary, which is found among several servers where the policy asks for one.
+    &[
+        (
+            "databases/0/session",
+            "{rowLevelSecurity: Signed, signingKeySecretRef: {name: signing}}",
+        ),
+        ("databases/0/upstream", HOSTS),
+        ("databases/0/upstream/targetSessionAttrs", "ReadWrite"),
+    ],
     &[(
         "selector",
         "{matchExpressions: [{key: app, operator: Exists}]}",

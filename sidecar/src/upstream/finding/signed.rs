@@ -26,6 +26,11 @@ pub(super) fn findings(
     let error = |field, reason, message| told(Severity::Error, field, reason, message);
     let role = &report.role;
     let mut found = Vec::new();
+    if report.server.standby {
+        // Whatever else it says follows.
+        found.push(error("rowLevelSecurity", "SignedOnStandby", "the server is a standby, and Signed writes when a session begins: it can prove nobody there\nname the primary, or set upstream.targetSessionAttrs to Primary or ReadWrite where several servers may be it; where only reading is meant, an entry of its own with rowLevelSecurity Parameter".to_owned()));
+        return found;
+    }
     match facts
         .hello
         .as_deref()
@@ -130,7 +135,15 @@ mod tests {
     #[test]
     fn whatever_sets_the_proof_aside_is_an_error() {
         type Change = fn(&mut ProbeReport);
-        let cases: [(Change, &str, &str); 10] = [
+        let cases: [(Change, &str, &str); 11] = [
+            (
+                |r| {
+                    r.server.standby = true;
+                    signed(r).hello = Err("cannot set transaction read-write mode".to_owned());
+                },
+                "SignedOnStandby",
+                "Primary",
+            ),
             (|r| r.role.superuser = true, "Superuser", "CREATE ROLE"),
             (|r| r.role.bypasses_rls = true, "BypassRls", "NOBYPASSRLS"),
             (

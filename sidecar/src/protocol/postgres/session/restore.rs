@@ -341,6 +341,15 @@ pub fn message_of(body: &[u8]) -> String {
     String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
 }
 
+/// The SQLSTATE of an error's body; empty where it has none.
+#[must_use]
+pub fn code_of(body: &[u8]) -> &[u8] {
+    let fields = NoticeFields::read(body).ok();
+    fields
+        .and_then(|fields| fields.get(Field::Code))
+        .unwrap_or_default()
+}
+
 /// Reads once; writes what is due meanwhile.
 async fn fill(server: &mut Server) -> Result<(), RestoreError> {
     let Server {

@@ -20,6 +20,9 @@ use crate::signed::{ASSERT, HELLO, SigningKeys, Tenure, TenureError};
 /// What an administrator is told to do.
 const INSTALL: &str = "An administrator installs what it needs once in each database: bulkhead-sidecar sql signed-user | psql -v app=ROLE -d DATABASE, then bulkhead.add_key(). See docs/row-level-security.md.";
 
+/// The same where the server can have no tenures, whatever is installed.
+const PRIMARY: &str = "Name the primary, or set upstream.targetSessionAttrs to Primary where several servers may be it. See docs/row-level-security.md.";
+
 impl Session {
     /// Whether a claim cannot be made for a connection before it has been asked.
     pub(super) fn lacks_tenure(&self, server: &Server) -> bool {
@@ -49,7 +52,7 @@ impl Session {
         }
         begin_tenure(server)
             .await
-            .map_err(|error| self.unsigned(error))?;
+            .map_err(|error| self.untenured(&error))?;
         let tenure = server.backend.tenure.as_ref();
         let shared = tenure.map_or(Ok(()), |tenure| tenure.check(keys));
         shared.map_err(|error| self.unsigned(error))
@@ -89,11 +92,22 @@ impl Session {
         Some((keys, self.factory.key.owner.user()?))
     }
 
+    fn untenured(&self, why: &NoTenure) -> Box<ErrorResponse> {
+        match why {
+            NoTenure::Standby => self.unproven(why, PRIMARY),
+            _ => self.unproven(why, INSTALL),
+        }
+    }
+
     fn unsigned(&self, why: impl std::fmt::Display) -> Box<ErrorResponse> {
+        self.unproven(why, INSTALL)
+    }
+
+    fn unproven(&self, why: impl std::fmt::Display, hint: &'static str) -> Box<ErrorResponse> {
         let setting = self.force.name_field("session.rowLevelSecurity", "Signed");
         let message =
             format!("the session's user could not be proven to the server: {why}: {setting}");
-        Box::new(ErrorResponse::error(SqlState::CONNECTION_FAILURE, message).with_hint(INSTALL))
+        Box::new(ErrorResponse::error(SqlState::CONNECTION_FAILURE, message).with_hint(hint))
     }
 }
 
@@ -103,6 +117,9 @@ pub enum NoTenure {
     /// It did not answer.
     #[error(transparent)]
     Asked(#[from] RestoreError),
+    /// The server takes no writes.
+    #[error("the server is a standby, where no session can begin a tenure")]
+    Standby,
     /// The server refused.
     #[error("the server said: {0}")]
     Refused(String),
@@ -110,6 +127,9 @@ pub enum NoTenure {
     #[error(transparent)]
     Answer(#[from] TenureError),
 }
+
+/// What a standby says to the BEGIN READ WRITE of [`HELLO`], and nothing else in that: `feature_not_supported`.
+const NO_WRITES: &[u8] = b"0A000";
 
 /// Asks a connection what a claim for it must say, whoever's it will be. Takes at most [`restore::RESTORE_LIMIT`].
 ///
@@ -121,6 +141,9 @@ pub async fn begin_tenure(server: &mut Server) -> Result<(), NoTenure> {
     let deadline = Instant::now() + restore::RESTORE_LIMIT;
     let outcome = restore::run(server, HELLO, deadline).await?;
     if let Some(body) = outcome.error {
+        if restore::code_of(&body) == NO_WRITES {
+            return Err(NoTenure::Standby);
+        }
         return Err(NoTenure::Refused(restore::message_of(&body)));
     }
     let answer = outcome.answer.unwrap_or_default();
