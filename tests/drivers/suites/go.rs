@@ -22,9 +22,13 @@ pub fn pgx(target: &Target) -> (Command, Reader) {
         "./multitracer",
     ];
     let mut command = suite(&of_the_programs("github.com/jackc/pgx/v5"), &packages);
-    // It ends its connection's server by the process id in the cancel key, which is none here, and waits for that without end.
+    // The first ends its connection's server by the process id in the cancel key, which is none here, and waits for that without end.
+    // The second takes two connections of one id for the same; the sidecar gives an id again at once, and to whom is chance.
     command
-        .args(["-skip", "TestConnCopyFromConnectionTerminated"])
+        .args([
+            "-skip",
+            "TestConnCopyFromConnectionTerminated|TestConnReleaseClosesConnInTransaction",
+        ])
         .env(
             "PGX_TEST_DATABASE",
             format!(
