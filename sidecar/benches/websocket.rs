@@ -253,6 +253,7 @@ async fn of_users(worker: &Rc<Worker>, count: u64) -> Duration {
                 entry: "chat".into(),
                 seat: Some(seat),
                 context: None,
+                presented: worker.process.kills.now(),
                 client: Stream::unix(ours).unwrap(),
                 client_early: Default::default(),
                 application: Stream::unix(theirs).unwrap(),

@@ -25,6 +25,7 @@ use crate::protocol::websocket::http;
 use crate::session::{Admitted, Refusal, admit, application_name, named_role, send_fatal};
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
+use crate::worker::kills::Moment;
 use crate::worker::mailbox::Letter;
 use crate::worker::{Entry, Worker};
 
@@ -131,6 +132,7 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
         }
         Some(Arrival::Login(login)) => login,
     };
+    let presented = worker.process.kills.now();
     let Some(entry) = entry_of(&entries, &login) else {
         Box::pin(refuse_database(first, *login)).await;
         return;
@@ -143,7 +145,7 @@ async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
     let force = entry.force();
     let proven = Box::pin(prove(&force, login));
     if let Some(login) = in_time(entry, deadline, proven).await {
-        Box::pin(admit_client(&worker, entry, &force, *login)).await;
+        Box::pin(admit_client(&worker, entry, &force, *login, presented)).await;
     }
 }
 
@@ -264,9 +266,10 @@ async fn admit_client(
     entry: &Rc<Entry>,
     force: &Arc<DatabaseForce>,
     login: Login,
+    presented: Moment,
 ) {
     let metrics = &worker.process.metrics;
-    match admit(force, login, &worker.process.live).await {
+    match admit(force, login, &worker.process.live, presented).await {
         Ok((admitted, rejection)) => {
             if let Some(rejection) = rejection {
                 metrics.identity_rejection(rejection.reason);

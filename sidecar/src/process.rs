@@ -17,6 +17,7 @@ use crate::force::{DatabaseForce, Force};
 use crate::identity::{Issuer, LiveSockets};
 use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::worker::kills::Kills;
 use crate::worker::mailbox::{Letter, Sender};
 
 /// The shared part. Few atomics, and a lock that only start-up takes.
@@ -26,6 +27,8 @@ pub struct Process {
     pub metrics: Arc<Metrics>,
     /// The sockets that are open.
     pub live: LiveSockets,
+    /// Whom operators have ended.
+    pub kills: Kills,
     /// Signs context tokens, where the policy has any.
     issuer: ArcSwapOption<Issuer>,
     mailboxes: Vec<Sender>,
@@ -48,6 +51,7 @@ impl Process {
         Self {
             metrics,
             live: LiveSockets::default(),
+            kills: Kills::default(),
             issuer: ArcSwapOption::empty(),
             mailboxes,
             limiters: Mutex::default(),

@@ -15,6 +15,7 @@ use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
 use crate::protocol::postgres::session::in_sql::InSql;
 use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
+use crate::worker::kills::Moment;
 
 /// A client that is served.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Admitted {
     pub context: Option<UserContext>,
     /// The role that the server sees.
     pub role: String,
+    /// When it said who it is.
+    pub presented: Moment,
 }
 
 /// Why a client is not served.
@@ -63,7 +66,8 @@ pub fn application_name(login: &Login) -> &str {
     named.map_or("", |(_, value)| value)
 }
 
-/// Decides whose client this is, and under which role it works; `live` are the sockets that it may work for.
+/// Decides whose client this is, and under which role it works; `live` are the sockets that it may work for, and `presented` is when it
+/// said who it is.
 ///
 /// # Errors
 /// Why it is not served. In mode `Audit` a client without a valid context is served as `unattributed`; the rejection comes
@@ -72,6 +76,7 @@ pub async fn admit(
     force: &DatabaseForce,
     login: Login,
     live: &LiveSockets,
+    presented: Moment,
 ) -> Result<(Admitted, Option<Rejection>), Box<(Login, Refusal)>> {
     let (role, suffix) = named_role(force, &login.user);
     let identified = identify(force, &login, suffix.as_deref(), live).await;
@@ -95,6 +100,7 @@ pub async fn admit(
                 owner: identified.owner,
                 context: identified.context,
                 role,
+                presented,
             };
             Ok((admitted, identified.rejection))
         }

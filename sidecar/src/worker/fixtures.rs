@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
+use super::kills::Moment;
 use super::mailbox::Receiver;
 use super::{Entry, Worker};
 use crate::factory::fairness::Permit;
@@ -236,6 +237,16 @@ impl Stage {
     }
 
     fn client_with(&self, user: &str, context: Option<UserContext>) -> (Peer, JoinHandle<()>) {
+        self.client_since(user, context, self.worker.process.kills.now())
+    }
+
+    /// A client that has said who it is at this moment, and comes to the user's worker now.
+    pub(crate) fn client_since(
+        &self,
+        user: &str,
+        context: Option<UserContext>,
+        presented: Moment,
+    ) -> (Peer, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let admitted = Box::new(Admitted {
             entry: Arc::clone(&self.entry.force().name),
@@ -244,6 +255,7 @@ impl Stage {
             owner: owner(user),
             context,
             role: "app".to_owned(),
+            presented,
         });
         let task = spawn_local(session::serve(Rc::clone(&self.worker), admitted));
         (Peer(theirs), task)

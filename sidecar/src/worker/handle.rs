@@ -155,22 +155,31 @@ impl Handle {
         }
     }
 
-    /// Ready when the session is told something that ends a wait: to end now, which it stays told, or that its statement ends, which is taken.
-    /// A drain waits.
-    pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
+    /// Ready when the session is told to end now, which it stays told. A drain waits.
+    pub fn poll_ended(&self, cx: &Context<'_>) -> Poll<Signal> {
         let pending = self.signals.get();
         for signal in [Signal::Stop, Signal::Killed, Signal::Lost] {
             if pending & signal as u16 != 0 {
                 return Poll::Ready(signal);
             }
         }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ready when the session is told something that ends a wait: to end now, or that its statement ends, which is taken.
+    pub fn poll_interrupted(&self, cx: &Context<'_>) -> Poll<Signal> {
+        let ended = self.poll_ended(cx);
+        if ended.is_ready() {
+            return ended;
+        }
+        let pending = self.signals.get();
         for signal in [Signal::Cancel, Signal::RunOver] {
             if pending & signal as u16 != 0 {
                 self.signals.set(pending & !(signal as u16));
                 return Poll::Ready(signal);
             }
         }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending
     }
 }

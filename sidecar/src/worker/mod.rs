@@ -10,6 +10,7 @@ pub mod errands;
 pub(crate) mod fixtures;
 mod guesses;
 pub mod handle;
+pub mod kills;
 mod live;
 pub mod mailbox;
 pub mod orders;

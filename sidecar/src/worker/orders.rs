@@ -13,7 +13,8 @@ use crate::telemetry::ServerState;
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Every client of a user ends now, and what is kept for them is closed.
+    /// Every client of a user ends now, and what is kept for them is closed. Told to [`Kills`](super::kills::Kills) before, which reaches who
+    /// is in no list yet.
     Kill {
         /// Whose.
         user: UserId,
@@ -107,6 +108,13 @@ impl Worker {
             }
             handle.send(Signal::Killed);
         });
+        for entry in self.socket_entries() {
+            if concerns(&entry.force_now().name)
+                && let Some(sockets) = entry.known(user)
+            {
+                tally.sockets += sockets.turn_back();
+            }
+        }
         for entry in self.entries() {
             let name = Arc::clone(&entry.force_now().name);
             if !concerns(&name) {

@@ -1,6 +1,7 @@
 //! What changes something: whom it concerns, whom it leaves alone, and what is left in the log.
 
 use bulkhead_tests::policy::Policy;
+use bulkhead_tests::refusal::Refusal;
 use bulkhead_tests::session::Session;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wait;
@@ -106,6 +107,29 @@ async fn a_client_that_waits_for_a_connection_is_killed_there() {
     .await;
     console.run("KILL USER 'alice' ON main").await;
     assert_eq!(waits.await.unwrap().code, "57P01");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_let_in_is_killed_there_and_may_come_again() {
+    let stage = Stage::start(Policy::trusted()).await;
+    let console = console(&stage).await;
+    // Given alice at her login, which waits for a server,
+    console.run("PAUSE main").await;
+    let login = stage.try_options("-c bulkhead.user=alice");
+    let killed = async {
+        wait::until("alice to wait at her login", || async {
+            let users = table(&console, "USERS").await;
+            users.iter().any(|row| row.first() == "alice")
+        })
+        .await;
+        console.run("KILL USER 'alice'").await;
+    };
+    let (login, ()) = tokio::join!(login, killed);
+    let refusal = Refusal::from(login.map(drop).unwrap_err());
+    assert_eq!(refusal.code, "57P01", "{refusal:?}");
+    assert!(refusal.says("KILL USER"), "{refusal:?}");
+    console.run("RESUME main").await;
+    stage.user("alice").await.run("SELECT 1").await;
 }
 
 #[tokio::test]

@@ -49,13 +49,14 @@ pub(super) async fn perform(
     Ok(())
 }
 
-/// Ends every client of a user's, on the worker where the user lives.
+/// Ends every client of a user's: on the worker where the user lives, and on its way there.
 async fn kill(console: &Console, user: &str, upstream: Option<&str>) -> Result<Done, ConsoleError> {
     let user = UserId::parse(user).map_err(ConsoleError::NoUser)?;
     let upstream = match upstream {
         Some(name) => Some(any_entry(console, name)?),
         None => None,
     };
+    console.process.kills.tell(&user, upstream.as_ref());
     let home = user.home(console.process.workers());
     let tally = order(console, home, Order::Kill { user, upstream }).await?;
     let ended = tally.clients + tally.sockets;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::user::Place;
+use super::user::{Ousted, Place};
 use crate::identity::UserId;
 use crate::process::Process;
 use crate::worker::mailbox::Letter;
@@ -64,11 +64,12 @@ impl Seat {
         self.socket.as_deref()
     }
 
-    /// Ready when a newer socket of the user has taken the place.
-    pub async fn given_up(&mut self) {
-        if (&mut self.place.taken).await.is_err() {
+    /// Ready when the place is this one's no more. Cancel safe.
+    pub async fn ousted(&mut self) -> Ousted {
+        match (&mut self.place.taken).await {
+            Ok(why) => why,
             // Nobody is left who could take it.
-            std::future::pending::<()>().await;
+            Err(_) => std::future::pending().await,
         }
     }
 

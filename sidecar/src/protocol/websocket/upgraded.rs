@@ -9,6 +9,7 @@ use super::seat::Seat;
 use crate::identity::UserContext;
 use crate::stream::Stream;
 use crate::worker::Lost;
+use crate::worker::kills::Moment;
 
 /// Two sides that speak WebSocket from here on.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Upgraded {
     pub seat: Option<Seat>,
     /// The verified context.
     pub context: Option<UserContext>,
+    /// When the client said who it is.
+    pub presented: Moment,
     /// The client.
     pub client: Stream,
     /// What the client has sent behind its request.

@@ -37,8 +37,8 @@ struct Open {
 #[derive(Debug)]
 struct Coming {
     number: u64,
-    /// Tells its handshake that a newer one has taken the place.
-    gives_way: oneshot::Sender<()>,
+    /// Tells its handshake that the place is another's.
+    gives_way: oneshot::Sender<Ousted>,
 }
 
 /// The place of one on its way.
@@ -46,8 +46,17 @@ struct Coming {
 pub struct Place {
     /// Which one of the user's.
     pub number: u64,
-    /// Told when a newer one takes it.
-    pub taken: oneshot::Receiver<()>,
+    /// Told when it is this one's no more.
+    pub taken: oneshot::Receiver<Ousted>,
+}
+
+/// Why a socket on its way has no place any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ousted {
+    /// A newer one has taken it.
+    ByNewer,
+    /// An operator has ended the connections of the user.
+    Killed,
 }
 
 /// `limits.connectionsPerUser` is reached.
@@ -71,7 +80,7 @@ impl UserSockets {
             if open.is_empty() {
                 let oldest = coming.pop_front().ok_or(Full)?;
                 // A handshake that is over meanwhile finds its place gone when it arrives.
-                let _ = oldest.gives_way.send(());
+                let _ = oldest.gives_way.send(Ousted::ByNewer);
             } else {
                 open.remove(0).handle.send(Signal::GiveWay);
             }
@@ -104,6 +113,17 @@ impl UserSockets {
         credentials
             .filter(|credential| credential.renew(fresh).is_ok())
             .count()
+    }
+
+    /// Nobody comes who is on their way: how many those are.
+    pub fn turn_back(&self) -> u64 {
+        let coming = std::mem::take(&mut *self.coming.borrow_mut());
+        let mut told = 0;
+        for one in coming {
+            // A handshake that is over meanwhile is told when it arrives.
+            told += u64::from(one.gives_way.send(Ousted::Killed).is_ok());
+        }
+        told
     }
 
     /// A seat that was kept is not needed any more. Whether it was still this one's.
@@ -185,7 +205,7 @@ mod tests {
         assert!(first.taken.try_recv().is_err());
         // and where nothing is open, the oldest on its way does.
         let third = sockets.reserve(2, WhenFull::CloseOldest).unwrap();
-        assert_eq!(first.taken.try_recv(), Ok(()));
+        assert_eq!(first.taken.try_recv(), Ok(Ousted::ByNewer));
         assert!(second.taken.try_recv().is_err());
         // It has arrived all the same, between two looks: its place is another's.
         let (late, newer) = (Rc::<Handle>::default(), Rc::<Handle>::default());
@@ -207,6 +227,19 @@ mod tests {
         sockets.give_back(place.number);
         assert!(sockets.is_unused());
         assert_eq!(told(&handles[0]), None);
+    }
+
+    #[test]
+    fn who_is_on_their_way_is_turned_back_and_leaves_no_place() {
+        let (sockets, handles) = sockets(1);
+        let mut place = sockets.reserve(2, WhenFull::Reject).unwrap();
+        let gone = sockets.reserve(3, WhenFull::Reject).unwrap();
+        drop(gone);
+        assert_eq!(sockets.turn_back(), 1);
+        assert_eq!(place.taken.try_recv(), Ok(Ousted::Killed));
+        assert!(!sockets.give_back(place.number));
+        assert_eq!(told(&handles[0]), None, "that is the worker's to say");
+        assert!(sockets.reserve(2, WhenFull::Reject).is_ok());
     }
 
     #[test]

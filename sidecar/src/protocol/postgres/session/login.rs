@@ -3,6 +3,7 @@
 //! In Transaction mode a login needs no server connection once one client with the same parameters has been greeted: what
 //! the server said then is said again.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ use super::greetings::Reported;
 use super::hold::Hold;
 use super::in_sql::InSql;
 use super::statements::ClientStatements;
-use super::{Session, cancel_key, finish, prepare};
+use super::{Ending, Session, cancel_key, finish, prepare};
 use crate::deadline::LazyTimer;
+use crate::execution::ExecutionState;
 use crate::factory::key::{FactoryKey, LaneName, Owner};
 use crate::factory::pool::Factory;
 use crate::force::DatabaseForce;
@@ -32,6 +34,7 @@ use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 use crate::work::Work;
 use crate::worker::badge::Who;
+use crate::worker::kills::Moment;
 use crate::worker::{Entry, Handle, Place, Worker};
 
 /// Finishes the login of an admitted client. `None` where it was refused; it has been told then.
@@ -43,14 +46,14 @@ pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Optio
         Ok(session) => {
             metrics.clients.connections.inc();
             let mut session = Box::new(session.register());
-            match session.greet().await {
+            match session.begin().await {
                 Ok(()) => {
                     metrics.connection(outcome);
                     Some(session)
                 }
-                Err(error) => {
+                Err(ending) => {
                     metrics.connection(ConnectionOutcome::Limited);
-                    finish::finish(session, super::Ending::Fatal(error)).await;
+                    finish::finish(session, ending).await;
                     None
                 }
             }
@@ -73,6 +76,7 @@ struct Refused {
 struct Unregistered {
     session: Session,
     protocol: message::ProtocolVersion,
+    presented: Moment,
 }
 
 fn open(
@@ -87,6 +91,7 @@ fn open(
         context,
         database,
         role,
+        presented,
         ..
     } = admitted;
     let baseline = match baseline_of(entry, &force, &login) {
@@ -102,7 +107,11 @@ fn open(
     let mut session = Session::new(worker, entry, factory, login.stream, Rc::new(baseline));
     session.context = context;
     session.in_sql = InSql::new(&force, identified, &session.baseline);
-    Ok(Unregistered { protocol, session })
+    Ok(Unregistered {
+        session,
+        protocol,
+        presented,
+    })
 }
 
 impl Session {
@@ -172,6 +181,7 @@ impl Unregistered {
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
         session.home.slot = session.slot;
+        worker.end_if_killed(&session.handle, &self.presented);
         let context = session.context.as_ref();
         session.socket = context.and_then(|context| worker.join_socket(context, &session.handle));
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
@@ -182,6 +192,22 @@ impl Unregistered {
 }
 
 impl Session {
+    /// Greets the client, unless the session is told to end before that.
+    ///
+    /// # Errors
+    /// The session's end.
+    async fn begin(&mut self) -> Result<(), Ending> {
+        let handle = Rc::clone(&self.handle);
+        let ended = poll_fn(|cx| handle.poll_ended(cx));
+        let signal = tokio::select! {
+            biased;
+            signal = ended => signal,
+            greeted = self.greet() => return greeted.map_err(Ending::Fatal),
+        };
+        self.work.end(ExecutionState::Cancelled);
+        Err(self.ended_by(signal))
+    }
+
     /// Tells the client what a server would have told it.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod hold;
+mod killed;
 mod lost;
 mod overdue;
 mod parameters;

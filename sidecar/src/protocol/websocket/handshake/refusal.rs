@@ -30,6 +30,8 @@ pub enum Refusal {
     Sockets(String),
     /// A newer socket of the same user has taken the place of this one, which was not there yet.
     GaveWay(String),
+    /// An operator has ended the connections of the user.
+    Killed,
     /// One user more than `limits.maxUsers`.
     Users,
     /// The sidecar is going.
@@ -63,7 +65,7 @@ impl Refusal {
             Self::Sockets(_) | Self::GaveWay(_) => StatusCode::TOO_MANY_REQUESTS,
             // RFC 9110, section 15.5.20.
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
+            Self::Killed | Self::Users | Self::Draining | Self::Starting(_) | Self::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Silent(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -79,7 +81,9 @@ impl Refusal {
                 ConnectionOutcome::ProtocolError
             }
             Self::Identity(_) | Self::Origin => ConnectionOutcome::Rejected,
-            Self::Sockets(_) | Self::GaveWay(_) | Self::Users => ConnectionOutcome::Limited,
+            Self::Sockets(_) | Self::GaveWay(_) | Self::Killed | Self::Users => {
+                ConnectionOutcome::Limited
+            }
             Self::Draining => ConnectionOutcome::Draining,
             Self::Starting(_) | Self::Unreachable | Self::Silent(_) | Self::BadAnswer(_) => {
                 ConnectionOutcome::Unavailable
@@ -117,6 +121,9 @@ impl Refusal {
             ),
             Self::GaveWay(field) => {
                 format!("a newer connection of the same user took this place; {field}")
+            }
+            Self::Killed => {
+                "an administrator has ended all connections of this user; connect again".into()
             }
             Self::Users => "limits.maxUsers is reached; come again".into(),
             Self::Draining => {
@@ -203,6 +210,7 @@ mod tests {
             (Refusal::Method, 405, None),
             (Refusal::Sockets("x".into()), 429, Some("10")),
             (Refusal::GaveWay("x".into()), 429, None),
+            (Refusal::Killed, 503, None),
             (Refusal::Users, 503, Some("10")),
             (Refusal::Draining, 503, Some("1")),
             (Refusal::Starting("x".into()), 503, Some("1")),

@@ -9,6 +9,7 @@ use super::super::seat::{NoSeat, Seat};
 use super::front::Front;
 use crate::force::WebSocketForce;
 use crate::identity::{Rejection, RejectionReason, UserContext, UserId};
+use crate::worker::kills::Moment;
 use crate::worker::mailbox::Letter;
 
 /// For whom a request is, if for anybody, and why not.
@@ -127,14 +128,16 @@ impl Caller {
     }
 }
 
-/// Keeps a seat for one more socket of a user, on the worker where they live.
+/// Keeps a seat for one more socket of a user, on the worker where they live. From here on that worker tells it of a kill; of one before,
+/// since the client has said who it is, it hears now.
 ///
 /// # Errors
-/// A limit of the policy is reached.
+/// A limit of the policy is reached, or the user has been killed.
 pub(super) async fn keep_seat(
     front: &Front,
     force: &WebSocketForce,
     user: &UserId,
+    presented: &Moment,
 ) -> Result<Seat, Refusal> {
     let home = user.home(front.worker.process.workers());
     let kept = front.ask(
@@ -148,9 +151,13 @@ pub(super) async fn keep_seat(
         },
     );
     let kept = kept.await.unwrap_or(Err(NoSeat::Gone));
-    kept.map_err(|none| match none {
+    let seat = kept.map_err(|none| match none {
         NoSeat::Sockets => Refusal::Sockets(force.name_setting("limits.connectionsPerUser")),
         NoSeat::Users => Refusal::Users,
         NoSeat::Gone => Refusal::Draining,
-    })
+    })?;
+    if presented.is_over_for(user, &force.name) {
+        return Err(Refusal::Killed);
+    }
+    Ok(seat)
 }

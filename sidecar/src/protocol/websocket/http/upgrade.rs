@@ -21,6 +21,7 @@ use super::super::handshake::{
 };
 use super::super::seat::Seat;
 use super::super::upgraded::{Resumes, Upgraded};
+use super::super::user::Ousted;
 use super::body::{Body, Passed};
 use super::caller::{Caller, caller, keep_seat};
 use super::front::Front;
@@ -31,6 +32,7 @@ use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
+use crate::worker::kills::Moment;
 use crate::worker::mailbox::Letter;
 
 /// What the application is asked, and what its answer is checked against.
@@ -54,6 +56,7 @@ pub(super) async fn upgrade(
     let (mut parts, _) = request.into_parts();
     refuse_while_leaving(front)?;
     check_path(&force, &parts.uri)?;
+    let presented = front.worker.process.kills.now();
     let offer = Offer::of(&parts.headers, force.settings.offers_resume());
     let token = offer.as_ref().ok();
     let token = token.and_then(|offer| returning::asked_for(&force, offer));
@@ -73,7 +76,7 @@ pub(super) async fn upgrade(
         }
     }
     let mut seat = match &caller.context {
-        Some(context) => Some(keep_seat(front, &force, context.user_id()).await?),
+        Some(context) => Some(keep_seat(front, &force, context.user_id(), &presented).await?),
         None => None,
     };
     let socket = seat.as_ref().and_then(Seat::socket);
@@ -82,7 +85,7 @@ pub(super) async fn upgrade(
         let stream = reached(front, &force).await?;
         asked(front, &force, stream, question).await
     };
-    let (mut answer, accepted) = match unless_given_up(seat.as_mut(), &force, answered).await? {
+    let (mut answer, accepted) = match unless_ousted(seat.as_mut(), &force, answered).await? {
         (answer, Some(accepted)) => (answer, accepted),
         // The application's own refusal is the client's answer.
         (answer, None) => return Ok(answer.map(Passed).map(Either::Left)),
@@ -91,6 +94,7 @@ pub(super) async fn upgrade(
     let response = told(&answer, &accepted);
     let told = accepted.choice.told().filter(|_| accepted.choice.resumes);
     let ends = Ends {
+        presented,
         client,
         application,
         deflates: accepted.compressed.0,
@@ -103,8 +107,8 @@ pub(super) async fn upgrade(
     Ok(response)
 }
 
-/// What `work` comes to, unless a newer socket of the user takes the place meanwhile.
-async fn unless_given_up<T>(
+/// What `work` comes to, unless the socket loses its place meanwhile.
+async fn unless_ousted<T>(
     seat: Option<&mut Seat>,
     force: &WebSocketForce,
     work: impl Future<Output = Result<T, Refusal>>,
@@ -115,10 +119,10 @@ async fn unless_given_up<T>(
     tokio::select! {
         biased;
         done = work => done,
-        () = seat.given_up() => {
-            let field = force.name_setting("limits.connectionsPerUser");
-            Err(Refusal::GaveWay(field))
-        }
+        why = seat.ousted() => Err(match why {
+            Ousted::ByNewer => Refusal::GaveWay(force.name_setting("limits.connectionsPerUser")),
+            Ousted::Killed => Refusal::Killed,
+        }),
     }
 }
 
@@ -266,6 +270,8 @@ pub(super) fn switching(of: &HeaderMap) -> Response<Body> {
 
 /// Both ends of a WebSocket in the making.
 struct Ends {
+    /// When the client said who it is.
+    presented: Moment,
     client: OnUpgrade,
     application: OnUpgrade,
     deflates: bool,
@@ -307,6 +313,7 @@ async fn hand_over(
         entry: force.name.clone(),
         seat,
         context: caller.context,
+        presented: ends.presented,
         client: client.io.into_inner(),
         client_early: client.read_buf,
         application: Stream::Tcp(application.io.into_inner()),

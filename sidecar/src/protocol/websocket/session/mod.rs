@@ -148,6 +148,7 @@ impl Session {
         let credential = upgraded.context.as_ref().map(Credential::of).map(Rc::new);
         user.arrive(number, Rc::clone(&handle), credential.clone());
         let slot = worker.enter_session(Rc::clone(&handle));
+        worker.end_if_killed(&handle, &upgraded.presented);
         entry.metrics.clients.connections.inc();
         let now = Instant::now();
         let mut clocks = Clocks::started(now);

@@ -88,23 +88,7 @@ fn stage_with(text: &str, resumes: Option<Resumes>) -> Stage {
         metrics.socket("chat"),
     ));
     worker.add_socket_entry(Rc::clone(&entry));
-    let (client, ours) = UnixStream::pair().unwrap();
-    let (application, theirs) = UnixStream::pair().unwrap();
-    let upgraded = Upgraded {
-        entry: "chat".into(),
-        seat: Some(
-            worker
-                .keep_seat(&"chat".into(), UserId::parse("alice").unwrap())
-                .unwrap(),
-        ),
-        context: None,
-        client: Stream::unix(ours).unwrap(),
-        client_early: bytes::Bytes::new(),
-        application: Stream::unix(theirs).unwrap(),
-        application_early: bytes::Bytes::new(),
-        deflates: false,
-        resumes,
-    };
+    let (upgraded, client, application) = upgraded(&worker, resumes);
     let session = spawn_local(serve(
         Rc::clone(&worker),
         Rc::clone(&entry),
@@ -118,6 +102,26 @@ fn stage_with(text: &str, resumes: Option<Resumes>) -> Stage {
         application,
         session,
     }
+}
+
+/// A socket of alice's that is about to come, and its two peers.
+fn upgraded(worker: &Worker, resumes: Option<Resumes>) -> (Upgraded, UnixStream, UnixStream) {
+    let (client, ours) = UnixStream::pair().unwrap();
+    let (application, theirs) = UnixStream::pair().unwrap();
+    let seat = worker.keep_seat(&"chat".into(), UserId::parse("alice").unwrap());
+    let upgraded = Upgraded {
+        entry: "chat".into(),
+        seat: Some(seat.unwrap()),
+        context: None,
+        presented: worker.process.kills.now(),
+        client: Stream::unix(ours).unwrap(),
+        client_early: bytes::Bytes::new(),
+        application: Stream::unix(theirs).unwrap(),
+        application_early: bytes::Bytes::new(),
+        deflates: false,
+        resumes,
+    };
+    (upgraded, client, application)
 }
 
 /// A frame as its sender writes it.
@@ -237,6 +241,25 @@ async fn a_close_goes_through_and_both_streams_end_after_the_answer() {
     assert!(Stage::end_of(&mut stage.application).await.is_empty());
     within(&mut stage.session).await.unwrap();
     assert!(stage.is_left());
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_socket_that_was_on_its_way_when_its_user_was_killed_ends_when_it_comes() {
+    let stage = stage();
+    let (killed, mut hers, _application) = upgraded(&stage.worker, None);
+    let alice = UserId::parse("alice").unwrap();
+    stage.worker.process.kills.tell(&alice, None);
+    let (welcome, mut again, mut application) = upgraded(&stage.worker, None);
+    stage.worker.take_socket(Box::new(killed));
+    stage.worker.take_socket(Box::new(welcome));
+    let (code, reason) = closed(&mut hers).await;
+    assert_eq!(code, 1008);
+    assert!(reason.contains("an administrator"), "{reason}");
+    let said = text(true, "here");
+    again.write_all(&said).await.unwrap();
+    let mut got = vec![0; said.len()];
+    within(application.read_exact(&mut got)).await.unwrap();
+    assert_eq!(got, said);
 }
 
 #[tokio::test(flavor = "local")]

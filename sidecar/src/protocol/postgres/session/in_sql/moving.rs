@@ -12,6 +12,7 @@ use crate::factory::key::FactoryKey;
 use crate::identity::UserContext;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::stream::Stream;
+use crate::worker::kills::Moment;
 use crate::worker::mailbox::Letter;
 use crate::worker::{Handle, Place, Worker};
 
@@ -22,6 +23,8 @@ pub struct Moving {
     /// The factory of nobody's that it leaves; the one that it joins differs by the owner alone.
     key: FactoryKey,
     context: UserContext,
+    /// When it has named the user.
+    presented: Moment,
     switch: Box<Switch>,
     client: Stream,
     unread: Vec<u8>,
@@ -47,7 +50,12 @@ impl Moving {
 
 impl Session {
     /// Takes out of a session, which has no server, what goes with the client.
-    pub(super) fn pack(&mut self, context: UserContext, switch: Box<Switch>) -> Moving {
+    pub(super) fn pack(
+        &mut self,
+        context: UserContext,
+        switch: Box<Switch>,
+        presented: Moment,
+    ) -> Moving {
         let in_sql = self.in_sql.as_deref_mut();
         let (begun, setting, strict, counted) = in_sql.map_or_else(Default::default, |it| {
             (it.begun.take(), it.setting.take(), it.strict, it.counted)
@@ -60,6 +68,7 @@ impl Session {
             entry: Arc::clone(&self.force.name),
             key: FactoryKey::clone(&self.factory.key),
             context,
+            presented,
             switch,
             client: std::mem::replace(&mut self.client, Stream::Gone),
             unread,
@@ -117,7 +126,7 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Box<Session>> {
     session.outbox.push(&moving.unsent);
     session.settle_at(moving.home, moving.cancel);
     entry.metrics.clients.connections.inc();
-    session.take_user(moving.context, &moving.switch);
+    session.take_user(moving.context, &moving.switch, &moving.presented);
     session.hold.until_taken();
     Some(session)
 }

@@ -15,6 +15,7 @@ use super::{InSql, Who};
 use crate::factory::key::{FactoryKey, Owner};
 use crate::identity::{Presented, Rejection, UserContext};
 use crate::telemetry::SwitchOutcome;
+use crate::worker::kills::Moment;
 use crate::worker::{Signal, TooManyUsers};
 
 impl Session {
@@ -32,6 +33,7 @@ impl Session {
             self.refuse_switch(&switch, self.not_in_sql_error());
             return Ok(());
         }
+        let presented = self.worker.process.kills.now();
         let handle = Rc::clone(&self.handle);
         let interrupted = std::future::poll_fn(|cx| handle.poll_interrupted(cx));
         let verified = tokio::select! {
@@ -46,7 +48,7 @@ impl Session {
             },
         };
         match verified {
-            Ok(context) => self.go_to(context, switch),
+            Ok(context) => self.go_to(context, switch, presented),
             Err(rejection) => {
                 let metrics = &self.worker.process.metrics;
                 metrics.identity_rejection(rejection.reason);
@@ -80,21 +82,28 @@ impl Session {
         self.fail_locally(&error, switch.reply.is_simple());
     }
 
-    fn go_to(&mut self, context: UserContext, switch: Box<Switch>) -> Result<(), Ending> {
+    fn go_to(
+        &mut self,
+        context: UserContext,
+        switch: Box<Switch>,
+        presented: Moment,
+    ) -> Result<(), Ending> {
         let workers = self.worker.process.workers();
         let owner = Owner::User(context.user_id().clone());
         if owner.home(workers, self.worker.index) == self.worker.index {
             self.count_switch(SwitchOutcome::Here);
-            self.take_user(context, &switch);
+            self.take_user(context, &switch, &presented);
             return Ok(());
         }
         self.count_switch(SwitchOutcome::Moved);
         self.become_nobody();
-        Err(Ending::Moves(Box::new(self.pack(context, switch))))
+        Err(Ending::Moves(Box::new(
+            self.pack(context, switch, presented),
+        )))
     }
 
-    /// The client works for this user from here on.
-    pub(super) fn take_user(&mut self, context: UserContext, switch: &Switch) {
+    /// The client works for this user from here on, which it has said at the moment `presented`.
+    pub(super) fn take_user(&mut self, context: UserContext, switch: &Switch, presented: &Moment) {
         let owner = Owner::User(context.user_id().clone());
         if self.factory.key.owner != owner {
             self.become_nobody();
@@ -108,6 +117,7 @@ impl Session {
             }
             self.set_baseline(Settings::clone(&self.baseline));
         }
+        self.worker.end_if_killed(&self.handle, presented);
         self.socket = self.worker.join_socket(&context, &self.handle);
         self.context = Some(context);
         let scope = self.force.in_sql().unwrap_or(SqlScope::Transaction);
