@@ -97,6 +97,11 @@ impl Endpoint {
         })
     }
 
+    /// Nobody listens for this entry, but one that listened where it dials would be refused.
+    const fn any_other_port(&self) -> u16 {
+        if self.port == 1 { 2 } else { 1 }
+    }
+
     /// The endpoint as an entry of a policy, which is what is dialled.
     fn way(&self) -> Result<EffectiveDatabase, EndpointError> {
         let policy = json!({
@@ -109,7 +114,7 @@ impl Endpoint {
                 "databases": [{
                     "name": "endpoint",
                     "protocol": "PostgreSQL",
-                    "listen": {"port": 1, "auth": {"mode": "Trust"}},
+                    "listen": {"port": self.any_other_port(), "auth": {"mode": "Trust"}},
                     "upstream": {"host": self.host, "port": self.port, "tls": {"mode": "Disable"}},
                 }],
             },
@@ -146,17 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_dialled_like_an_upstream() {
-        let endpoint = Endpoint {
+    fn it_is_dialled_like_an_upstream_whatever_its_port() {
+        for port in [1, 2, 6432] {
+            let doors = at(port).doors(&Resolver::system()).unwrap();
+            assert!(doors.roomy.is_none() && !doors.rests_on_reset, "{port}");
+        }
+    }
+
+    fn at(port: u16) -> Endpoint {
+        Endpoint {
             host: "127.0.0.1".to_owned(),
-            port: 6432,
+            port,
             database: "chat".to_owned(),
             a: ("app".to_owned(), String::new()),
             b: ("app".to_owned(), String::new()),
             password: None,
             patience: Duration::from_secs(1),
-        };
-        let doors = endpoint.doors(&Resolver::system()).unwrap();
-        assert!(doors.roomy.is_none() && !doors.rests_on_reset);
+        }
     }
 }
