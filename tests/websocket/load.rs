@@ -209,9 +209,9 @@ async fn sockets_that_come_and_go_leave_no_memory_behind() {
         clients.join_all().await;
     };
     come_and_go(MANY / 2).await;
-    let before = stage.sidecar.memory("VmRSS");
+    let before = stage.sidecar.memory("RssAnon");
     come_and_go(MANY).await;
-    let after = stage.sidecar.memory("VmRSS");
+    let after = stage.sidecar.memory("RssAnon");
     assert!(after < before + GROWTH, "{before} and then {after}");
     echo.abort();
 }

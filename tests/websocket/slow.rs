@@ -15,7 +15,7 @@ async fn a_slow_reader_is_waited_for_and_others_are_not_slowed_down() {
     let stage = SocketStage::start(policy, application.port()).await;
     let (mut slow, mut slow_peer) = tokio::join!(stage.open("slow"), application.opened());
     let (mut fast, mut fast_peer) = tokio::join!(stage.open("fast"), application.opened());
-    let before = stage.sidecar.memory("VmRSS");
+    let before = stage.sidecar.memory("RssAnon");
     let flood = tokio::spawn(async move {
         for number in 0..MESSAGES {
             let byte = u8::try_from(number % 251).unwrap();
@@ -33,7 +33,7 @@ async fn a_slow_reader_is_waited_for_and_others_are_not_slowed_down() {
     }
     assert!(!flood.is_finished());
     // the sidecar holds no more than it held,
-    let grown = stage.sidecar.memory("VmRSS").saturating_sub(before);
+    let grown = stage.sidecar.memory("RssAnon").saturating_sub(before);
     assert!(grown < 8 << 20, "{grown} bytes");
     // and when the client reads at last, it is all there.
     for number in 0..MESSAGES {

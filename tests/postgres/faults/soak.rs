@@ -135,7 +135,7 @@ async fn memory_and_descriptors_are_flat_over_a_long_soak() {
             start.elapsed() >= until
         })
         .await;
-        (stage.sidecar.memory("VmRSS"), stage.sidecar.descriptors())
+        (stage.sidecar.memory("RssAnon"), stage.sidecar.descriptors())
     };
     let first = look(length / 3).await;
     let last = look(length).await;
