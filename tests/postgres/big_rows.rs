@@ -12,7 +12,7 @@ async fn a_field_of_64_mb_streams_through_bounded_memory() {
     let stage = Stage::start(Policy::trusted()).await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("SELECT 1").await;
-    let before = stage.sidecar.memory("RssAnon");
+    let before = stage.sidecar.memory("VmRSS");
 
     wire.send(send::query("SELECT repeat('x', 64 * 1024 * 1024)"))
         .await;
@@ -32,7 +32,7 @@ async fn a_slow_reader_of_a_big_row_costs_no_more_memory_than_a_quick_one() {
     let admin = stage.admin().await;
     let mut wire = stage.wire_of("alice").await;
     wire.query("SELECT 1").await;
-    let before = stage.sidecar.memory("RssAnon");
+    let before = stage.sidecar.memory("VmRSS");
     wire.send(send::query("SELECT repeat('y', 64 * 1024 * 1024)"))
         .await;
     stage.until_stuck_in_write(&admin).await;
@@ -49,7 +49,7 @@ async fn a_query_and_a_parameter_of_16_mb_reach_the_server() {
     let stage = Stage::start(Policy::trusted().spec("limits: {memoryPerUser: 1Mi}")).await;
     let alice = stage.user("alice").await;
     alice.run("SELECT 1").await;
-    let before = stage.sidecar.memory("RssAnon");
+    let before = stage.sidecar.memory("VmRSS");
     let big = "z".repeat(16 << 20);
     let length = alice.text(&format!("SELECT length('{big}')")).await;
     assert_eq!(length.as_deref(), Some("16777216"));

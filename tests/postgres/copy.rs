@@ -175,7 +175,7 @@ async fn a_large_copy_passes_without_being_kept() {
     let stage = Stage::start(Policy::trusted()).await;
     let alice = stage.user("alice").await;
     alice.run("SELECT 1").await;
-    let before = stage.sidecar.memory("RssAnon");
+    let before = stage.sidecar.memory("VmRSS");
     let row = format!("{}\n", "y".repeat(1023));
     let chunk = Bytes::from(row.repeat(64));
     alice.run("BEGIN").await;

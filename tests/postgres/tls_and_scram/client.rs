@@ -217,7 +217,7 @@ async fn a_big_row_passes_two_layers_of_tls() {
         .unwrap();
     let mut wire = handshake(&stage, &authority, stream, true).await;
     assert_eq!(wire.query(ENCRYPTED).await.value().as_deref(), Some("t"));
-    let before = stage.sidecar.memory("RssAnon");
+    let before = stage.sidecar.memory("VmRSS");
     let answer = wire.query("SELECT repeat('t', 20000000)").await;
     assert_eq!(answer.value().unwrap().len(), 20_000_000);
     let grown = stage.sidecar.memory("VmHWM").saturating_sub(before);
