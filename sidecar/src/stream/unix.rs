@@ -10,7 +10,6 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
 
@@ -38,15 +37,14 @@ struct Room {
 }
 
 impl UnixSocket {
-    /// Registers a socket with the runtime that this is called in.
+    /// Registers a socket, which does not block, with the runtime that this is called in.
     ///
     /// # Errors
     /// What the system says, where it cannot be registered.
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub fn new(socket: UnixStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
+    fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self {
             socket: register(socket, Interest::READABLE)?,
             room: None,
@@ -56,7 +54,10 @@ impl UnixSocket {
     /// Takes over what the runtime has accepted or connected.
     ///
     /// # Errors
-    /// As [`UnixSocket::new`].
+    /// What the system says, where it cannot be registered.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn take_over(socket: tokio::net::UnixStream) -> io::Result<Self> {
         Self::new(socket.into_std()?)
     }
@@ -185,12 +186,6 @@ impl UnixSocket {
                 self.room = None;
             }
         }
-    }
-}
-
-impl AsFd for UnixSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.get_ref().as_fd()
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 
 fn pair() -> (UnixSocket, tokio::net::UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let theirs = tokio::net::UnixStream::from_std(theirs).unwrap();
     (UnixSocket::new(ours).unwrap(), theirs)
@@ -42,6 +43,7 @@ const ANSWERS: usize = 40;
 #[tokio::test]
 async fn a_peer_that_reads_does_not_wake_the_worker() {
     let (ours, mut peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
     let mut socket = UnixSocket::new(ours).unwrap();
     for _ in 0..ANSWERS {
         write(&mut socket, b"x").await;
