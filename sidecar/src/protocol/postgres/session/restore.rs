@@ -152,11 +152,7 @@ pub async fn rollback(server: &mut Server, deadline: Instant) -> Result<(), Rest
 /// # Errors
 /// As [`rollback`].
 pub async fn cleanse(server: &mut Server, deadline: Instant) -> Result<(), RestoreError> {
-    rollback(server, deadline).await?;
-    let outcome = run(server, DISCARD_ALL, deadline).await?;
-    expect_idle(&outcome)?;
-    server.backend.forget_session();
-    Ok(())
+    cleanse_for(server, None, deadline).await
 }
 
 /// The same, for a connection that goes to another owner: in one flight with what makes it `next`, the settings that they want. Nobody's
@@ -170,7 +166,13 @@ pub async fn prove_clean(
     next: Option<&Rc<Settings>>,
     deadline: Instant,
 ) -> Result<Cleansed, (Soiled, RestoreError)> {
-    match cleanse_for(soiled.server(), next, deadline).await {
+    let server = soiled.server();
+    let outcome = if server.cancels.is_empty() {
+        cleanse_for(server, next, deadline).await
+    } else {
+        Err(RestoreError::cancel_may_come())
+    };
+    match outcome {
         Ok(()) => Ok(Cleansed(soiled)),
         Err(error) => Err((soiled, error)),
     }
@@ -181,9 +183,6 @@ async fn cleanse_for(
     next: Option<&Rc<Settings>>,
     deadline: Instant,
 ) -> Result<(), RestoreError> {
-    if !server.cancels.is_empty() {
-        return Err(RestoreError::cancel_may_come());
-    }
     rollback(server, deadline).await?;
     send(server, DISCARD_ALL)?;
     let start = Rc::clone(&server.backend.start);
