@@ -1,37 +1,26 @@
 //! Where clients come in: a listener an entry (or several databases at one address), accepted from by every worker.
 //!
-//! A client's start-up is read on the worker that accepted it; then the client moves, once, to the worker of its user.
+//! What a client says first is read on the worker that accepted it, by the protocol of its entry; then it moves to the worker of its user.
 
+mod allowed;
 mod listener;
 mod socket;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use bulkhead_crds::kinds::Protocol;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout_at};
 
+pub(crate) use allowed::{PeerUid, lets_in, peer_uid, uid_refused};
 use listener::{Accepting, Traffic};
 pub use listener::{ListenError, Listener, Listeners, PeerListenError};
 pub use socket::SocketFile;
 
-use crate::force::DatabaseForce;
-use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
-use crate::protocol::postgres::handshake::{Arrival, HandshakeError, Login, authenticate, receive};
-use crate::protocol::postgres::session::{self, cancel_key};
+use crate::protocol::postgres::arrival;
 use crate::protocol::websocket::http;
-use crate::session::{Admitted, Refusal, admit, application_name, named_role, send_fatal};
 use crate::stream::Stream;
-use crate::telemetry::{ConnectionOutcome, TimeoutKind};
-use crate::worker::kills::Moment;
-use crate::worker::mailbox::Letter;
 use crate::worker::{Entry, Worker};
-
-/// How long a client may take from its first byte to its last password message. PostgreSQL's own `authentication_timeout`
-/// is 60 s; the sidecar's peer is on the same host.
-const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a worker waits when the operating system gives no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(50);
@@ -49,12 +38,12 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
         }
     };
     match traffic {
-        Traffic::Database => {
+        Traffic::Database(protocol) => {
             let named = names.iter().filter_map(|name| worker.entry(name));
             let entries: Rc<[Rc<Entry>]> = named.collect();
             let mut draining = worker.draining.subscribe();
             let accepting = accept(&socket, &upstream, |stream| {
-                spawn_local(welcome(Rc::clone(&worker), Rc::clone(&entries), stream));
+                welcome(protocol, &worker, &entries, stream);
             });
             tokio::select! {
                 biased;
@@ -83,6 +72,18 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
     }
 }
 
+/// Has a client of a database served by the protocol of its listener's entries.
+fn welcome(protocol: Protocol, worker: &Rc<Worker>, entries: &Rc<[Rc<Entry>]>, stream: Stream) {
+    let (worker, entries) = (Rc::clone(worker), Rc::clone(entries));
+    match protocol {
+        Protocol::PostgreSQL => {
+            spawn_local(arrival::welcome(worker, entries, stream));
+        }
+        // Not served yet: no listener is opened for them.
+        Protocol::Redis | Protocol::ClickHouse => {}
+    }
+}
+
 async fn accept(socket: &Accepting, upstream: &str, welcome: impl Fn(Stream)) {
     loop {
         match socket.accept().await {
@@ -92,244 +93,5 @@ async fn accept(socket: &Accepting, upstream: &str, welcome: impl Fn(Stream)) {
                 tokio::time::sleep(OUT_OF_SOCKETS).await;
             }
         }
-    }
-}
-
-/// Reads a client's start-up and sends it where it belongs. Until it has said which database it wants, it is the first
-/// entry's.
-async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Stream) {
-    let Some(first) = entries.first() else {
-        return;
-    };
-    if let Stream::Tcp(tcp) = &stream
-        && let Err(error) = tcp.set_nodelay(true)
-    {
-        tracing::debug!(%error, "a client's socket has gone");
-        return;
-    }
-    let peer = socket::peer_uid(&stream);
-    let deadline = Instant::now() + LOGIN_LIMIT;
-    let certificate = entries
-        .iter()
-        .find_map(|entry| entry.force_now().tls.clone());
-    let arrival = Box::pin(receive(stream, certificate.as_ref()));
-    let login = match in_time(first, deadline, arrival).await {
-        None => return,
-        // Whoever may not come in may not end what others do either.
-        Some(Arrival::Cancel(..)) if !entries.iter().any(|entry| lets_in(entry, peer)) => {
-            first.metrics.connection(ConnectionOutcome::Unauthenticated);
-            return;
-        }
-        Some(Arrival::Cancel(key, stream)) => {
-            first.metrics.connection(ConnectionOutcome::Cancel);
-            let target = cancel_key::worker(key.process_id());
-            let (canceller, dealt_with) = oneshot::channel();
-            worker.process.send(target, Letter::Cancel(key, canceller));
-            // Who waits for the end of this connection sends the next statement after it, which must not be hit.
-            let _ = timeout_at(deadline, dealt_with).await;
-            drop(stream);
-            return;
-        }
-        Some(Arrival::Login(login)) => login,
-    };
-    let presented = worker.process.kills.now();
-    let Some(entry) = entry_of(&entries, &login) else {
-        Box::pin(refuse_database(first, *login)).await;
-        return;
-    };
-    if !lets_in(entry, peer) {
-        Box::pin(refuse_uid(entry, peer, *login)).await;
-        return;
-    }
-    entry.metrics.clients.seen();
-    let force = entry.force();
-    let proven = Box::pin(prove(&force, login));
-    if let Some(login) = in_time(entry, deadline, proven).await {
-        Box::pin(admit_client(&worker, entry, &force, *login, presented)).await;
-    }
-}
-
-/// The outcome of a step of a start-up; none where it has failed, or took too long, which is counted and told.
-async fn in_time<T>(
-    entry: &Entry,
-    deadline: Instant,
-    step: impl Future<Output = Result<T, HandshakeError>>,
-) -> Option<T> {
-    match timeout_at(deadline, step).await {
-        Ok(Ok(outcome)) => Some(outcome),
-        Ok(Err(error)) => {
-            turn_away(entry, &error);
-            None
-        }
-        Err(_) => {
-            entry.metrics.timeout(TimeoutKind::Handshake);
-            entry.metrics.connection(ConnectionOutcome::Abandoned);
-            None
-        }
-    }
-}
-
-/// The entry that a client wants, of those that share the listener: the one for its database, else the one that names no
-/// database and takes the rest. An entry that has its listener for itself takes every database.
-fn entry_of<'a>(entries: &'a [Rc<Entry>], login: &Login) -> Option<&'a Rc<Entry>> {
-    if let [only] = entries {
-        return Some(only);
-    }
-    let first = entries.first()?.force();
-    let (role, _) = named_role(&first, &login.user);
-    let database = login.database_for(&role);
-    let is_for = |entry: &&Rc<Entry>, wanted: Option<&str>| {
-        entry.force_now().settings.upstream.database.as_deref() == wanted
-    };
-    let named = entries.iter().find(|entry| is_for(entry, Some(database)));
-    named.or_else(|| entries.iter().find(|entry| is_for(entry, None)))
-}
-
-/// Whether a client of this user id may connect: by TCP, which knows none, everybody may.
-fn lets_in(entry: &Entry, peer: Option<Result<u32, std::io::ErrorKind>>) -> bool {
-    let force = entry.force_now();
-    let allowed = &force.settings.listen.allowed_uids;
-    match peer {
-        None => true,
-        Some(_) if allowed.is_empty() => true,
-        Some(Ok(uid)) => allowed.contains(&uid),
-        Some(Err(_)) => false,
-    }
-}
-
-/// The client's user id is none of those that the policy lets in.
-async fn refuse_uid(entry: &Entry, peer: Option<Result<u32, std::io::ErrorKind>>, login: Login) {
-    entry.metrics.connection(ConnectionOutcome::Unauthenticated);
-    let who = match peer {
-        Some(Ok(uid)) => format!("user id {uid}"),
-        _ => "a client whose user id is not known".to_owned(),
-    };
-    entry.metrics.clients.notice("uid", |upstream, left_out| {
-        tracing::warn!(
-            upstream,
-            who,
-            left_out,
-            "a client is refused: listen.allowedUids does not let it in"
-        );
-    });
-    let force = entry.force();
-    let allowed = &force.settings.listen.allowed_uids;
-    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-    let field = force.name_field("listen.allowedUids", &allowed.join(", "));
-    let error = ErrorResponse::fatal(
-        SqlState::INVALID_AUTHORIZATION,
-        format!("{who} may not connect by this socket: {field}"),
-    );
-    send_fatal(login.stream, &error).await;
-}
-
-/// No entry of the listener is for the client's database.
-async fn refuse_database(first: &Entry, login: Login) {
-    first.metrics.connection(ConnectionOutcome::Rejected);
-    first.metrics.clients.notice("database", |upstream, left_out| {
-        tracing::warn!(
-            upstream,
-            left_out,
-            "a client is refused: no database entry at this address is for the database that it names"
-        );
-    });
-    let error = ErrorResponse::fatal(
-        SqlState::INVALID_CATALOG_NAME,
-        format!("database \"{}\" is not served at this address", login.database),
-    )
-    .with_hint("Name a database that the policy has an entry for; an entry without upstream.database takes every other one.");
-    send_fatal(login.stream, &error).await;
-}
-
-async fn prove(force: &DatabaseForce, mut login: Box<Login>) -> Result<Box<Login>, HandshakeError> {
-    let end_point = login.end_point.clone();
-    authenticate(&mut login.stream, &force.auth, end_point.as_deref()).await?;
-    Ok(login)
-}
-
-/// Counts a start-up that has failed, and tells of it. Health checks and port scanners that only went away are no news.
-fn turn_away(entry: &Entry, error: &HandshakeError) {
-    let outcome = outcome_of(error);
-    entry.metrics.connection(outcome);
-    if outcome != ConnectionOutcome::Abandoned {
-        entry
-            .metrics
-            .clients
-            .notice(outcome.as_str(), |upstream, left_out| {
-                tracing::warn!(upstream, %error, left_out, "a client's start-up has failed");
-            });
-    }
-}
-
-async fn admit_client(
-    worker: &Rc<Worker>,
-    entry: &Rc<Entry>,
-    force: &Arc<DatabaseForce>,
-    login: Login,
-    presented: Moment,
-) {
-    let metrics = &worker.process.metrics;
-    match admit(force, login, &worker.process.live, presented).await {
-        Ok((admitted, rejection)) => {
-            if let Some(rejection) = rejection {
-                metrics.identity_rejection(rejection.reason);
-                let name = application_name(&admitted.login);
-                metrics.unattributed(force.settings.protocol, name);
-            }
-            dispatch(worker, admitted);
-        }
-        Err(refused) => {
-            let (login, refusal) = *refused;
-            let error = match refusal {
-                Refusal::Identity(rejection) => {
-                    metrics.identity_rejection(rejection.reason);
-                    let reason = rejection.reason.as_str();
-                    // The reason alone: the message may hold what the client sent.
-                    entry.metrics.clients.notice(reason, |upstream, left_out| {
-                        tracing::warn!(
-                            upstream,
-                            reason,
-                            left_out,
-                            "a client is refused: no valid user context"
-                        );
-                    });
-                    ErrorResponse::fatal(SqlState::INVALID_AUTHORIZATION, rejection.message)
-                        .with_hint(rejection.hint)
-                }
-                Refusal::Role(error) => {
-                    entry.metrics.clients.notice("role", |upstream, left_out| {
-                        tracing::warn!(
-                            upstream,
-                            left_out,
-                            "a client is refused: it names a role that the sidecar has no credentials for"
-                        );
-                    });
-                    error
-                }
-            };
-            entry.metrics.connection(ConnectionOutcome::Rejected);
-            send_fatal(login.stream, &error).await;
-        }
-    }
-}
-
-/// Sends an admitted client to the worker of its user: here, or by letter.
-fn dispatch(worker: &Rc<Worker>, admitted: Admitted) {
-    let home = admitted.owner.home(worker.process.workers(), worker.index);
-    if home == worker.index {
-        spawn_local(session::serve(Rc::clone(worker), Box::new(admitted)));
-    } else {
-        worker
-            .process
-            .send(home, Letter::Client(Box::new(admitted)));
-    }
-}
-
-/// How a start-up that failed is counted.
-const fn outcome_of(error: &HandshakeError) -> ConnectionOutcome {
-    match error {
-        HandshakeError::Closed | HandshakeError::Io(_) => ConnectionOutcome::Abandoned,
-        HandshakeError::Scram(_) => ConnectionOutcome::Unauthenticated,
-        _ => ConnectionOutcome::ProtocolError,
     }
 }

@@ -11,9 +11,10 @@ mod web_socket;
 use std::sync::Arc;
 
 use bulkhead_crds::effective::EffectivePolicy;
-use bulkhead_crds::kinds::{Protocol, TlsMode};
+use bulkhead_crds::kinds::TlsMode;
 
 use crate::identity::{Issuer, Verifier};
+use crate::policy::is_served;
 use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::PeerTls;
 use crate::protocol::websocket::resume::ResumeKeys;
@@ -65,7 +66,7 @@ impl Force {
         let policy_key: Arc<str> = format!("{}/{}", policy.namespace, policy.name).into();
         let mut databases = Vec::new();
         for settings in &policy.databases {
-            if settings.protocol != Protocol::PostgreSQL {
+            if !is_served(settings.protocol) {
                 continue;
             }
             let before = previous.and_then(|force| force.database(&settings.name));

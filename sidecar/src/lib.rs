@@ -4,11 +4,12 @@
 //! The rooms, in the order in which a query walks through them:
 //!
 //! ```text
-//! accept → protocol/postgres/handshake → identity → policy → session → factory/checkout → upstream/connect → relay
+//! accept → protocol/postgres/{arrival, handshake} → identity → admission → protocol/postgres/session → factory/checkout → upstream/connect → relay
 //! ```
 
 pub mod accept;
 pub mod admin;
+pub mod admission;
 pub mod breaker;
 pub mod cli;
 pub mod deadline;
@@ -28,7 +29,6 @@ pub mod random;
 pub mod relay;
 pub mod run;
 pub mod secrets;
-pub mod session;
 pub mod signed;
 pub mod stream;
 pub mod telemetry;

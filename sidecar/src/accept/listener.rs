@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::effective::EffectiveListen;
+use bulkhead_crds::kinds::Protocol;
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
@@ -41,8 +42,8 @@ pub struct Listener {
 /// What comes to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Traffic {
-    /// The application, on its way to a database.
-    Database,
+    /// The application, on its way to a database of this protocol.
+    Database(Protocol),
     /// Clients, on their way to the application.
     WebSocket,
     /// Other pods, on behalf of clients whose sessions live here.
@@ -179,7 +180,7 @@ impl Listeners {
             }
         };
         let port = self.port_of(database).map_err(failed(folder))?;
-        let path = folder.join(format!(".s.PGSQL.{port}"));
+        let path = folder.join(socket_name(database.settings.protocol, port));
         let shared = |listener: &Listener| matches!(&listener.socket, Socket::Unix(_, known) if *known == path);
         if self.join(database, shared) {
             return Ok(());
@@ -206,10 +207,11 @@ impl Listeners {
 
     /// Whether there is such a listener already; the entry shares it then.
     fn join(&mut self, database: &DatabaseForce, is_it: impl Fn(&Listener) -> bool) -> bool {
+        let traffic = Traffic::Database(database.settings.protocol);
         let mut databases = self
             .all
             .iter_mut()
-            .filter(|listener| listener.traffic == Traffic::Database);
+            .filter(|listener| listener.traffic == traffic);
         let known = databases.find(|listener| is_it(listener));
         known.is_some_and(|listener| {
             listener.entries.push(Arc::clone(&database.name));
@@ -220,7 +222,7 @@ impl Listeners {
     fn add(&mut self, database: &DatabaseForce, socket: Socket) {
         self.all.push(Listener {
             entries: vec![Arc::clone(&database.name)],
-            traffic: Traffic::Database,
+            traffic: Traffic::Database(database.settings.protocol),
             socket,
         });
     }
@@ -288,6 +290,15 @@ fn watch_clients(socket: &StdTcpListener) -> io::Result<()> {
             .with_interval(CLIENT_PROBES)
             .with_retries(3),
     )
+}
+
+/// The name of a Unix socket in its folder: where clients of PostgreSQL look for it, and for the others one that says whose it is.
+fn socket_name(protocol: Protocol, port: u16) -> String {
+    match protocol {
+        Protocol::PostgreSQL => format!(".s.PGSQL.{port}"),
+        Protocol::Redis => format!("redis.{port}.sock"),
+        Protocol::ClickHouse => format!("clickhouse.{port}.sock"),
+    }
 }
 
 fn advice_for_tcp(error: &io::Error) -> &'static str {

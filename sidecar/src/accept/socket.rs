@@ -7,7 +7,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::listener::BACKLOG;
-use crate::stream::Stream;
 
 /// Whoever may enter the folder may connect, as PostgreSQL has it (`unix_socket_permissions`): in a pod the application runs
 /// as another user than the sidecar, and the folder is a volume of the two.
@@ -55,15 +54,6 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         inode: inode(path),
     };
     Ok((socket.into(), file))
-}
-
-/// The user id of who connected by a Unix socket, as the kernel knows it (SO_PEERCRED); `None` for TCP. The process id beside it
-/// says nothing: it may be another process's by now.
-pub(super) fn peer_uid(stream: &Stream) -> Option<Result<u32, io::ErrorKind>> {
-    match stream {
-        Stream::Unix(unix) => Some(unix.peer_uid().map_err(|e| e.kind())),
-        _ => None,
-    }
 }
 
 /// What to do about a socket that cannot be opened.

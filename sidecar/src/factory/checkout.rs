@@ -20,7 +20,7 @@ use crate::protocol::postgres::session::baseline::Settings;
 use crate::protocol::postgres::session::restore;
 use crate::telemetry::TimeoutKind;
 use crate::upstream::ConnectError;
-use crate::worker::entry::{Broken, DialError};
+use crate::worker::dial::{Broken, DialError};
 use crate::worker::{Entry, Worker};
 
 /// Why a client's work did not get a server connection.

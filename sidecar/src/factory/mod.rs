@@ -22,6 +22,7 @@ pub mod key;
 pub mod lane;
 #[cfg(test)]
 mod model;
+pub mod parking;
 pub mod pool;
 pub mod register;
 pub mod seats;

@@ -39,7 +39,7 @@ pub struct Server {
     pub inbox: Inbox,
     /// What the server has not been given yet.
     pub outbox: Outbox,
-    /// What the protocol knows of the session on the other side.
+    /// What is known of the session on the other side, where it is PostgreSQL's.
     pub backend: Backend,
     /// Cancel requests under way: while there is one the connection must not be reused.
     pub cancels: Cancels,
@@ -56,6 +56,7 @@ pub struct Server {
     /// Whether the server said at the login that it is a standby.
     standby: Option<bool>,
     wanted: TargetSessionAttrs,
+    unasked: Unasked,
     permit: Permit,
     gauge: Gauge,
     /// Its place among the connections that are shown.
@@ -77,6 +78,18 @@ pub struct Terms {
     pub standby: Option<bool>,
     /// Which servers will do.
     pub wanted: TargetSessionAttrs,
+    /// What the server may say while nobody has asked it anything.
+    pub unasked: Unasked,
+}
+
+/// What a server may say to an idle client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unasked {
+    /// PostgreSQL's notices, notifications and parameter changes, which are taken in.
+    #[default]
+    Messages,
+    /// Nothing: whatever it says ends the connection's usefulness.
+    Nothing,
 }
 
 /// Authenticated and never used by anybody (or proven clean, in tier `Reset`).
@@ -127,6 +140,7 @@ impl Server {
             doubted: false,
             standby: terms.standby,
             wanted: terms.wanted,
+            unasked: terms.unasked,
             permit,
             gauge: Gauge {
                 metrics,
@@ -231,7 +245,9 @@ impl Server {
             match self.inbox.poll_fill(&mut self.stream, &mut cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(count)) if count > 0 => {
-                    if !self.backend.take_idle_messages(&mut self.inbox) {
+                    let taken_in = self.unasked == Unasked::Messages
+                        && self.backend.take_idle_messages(&mut self.inbox);
+                    if !taken_in {
                         return true;
                     }
                 }

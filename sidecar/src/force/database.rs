@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{IdentitySource, Mode, SqlScope, Tier};
+use bulkhead_crds::kinds::{IdentitySource, Mode, Protocol, SqlScope, Tier};
 
 use crate::identity::Verifier;
 use crate::protocol::postgres::handshake::{ClientAuth, ListenTls};
@@ -41,10 +41,14 @@ pub struct DatabaseForce {
 }
 
 impl DatabaseForce {
-    /// How strictly connections are kept apart.
+    /// How strictly connections are kept apart. Only a PostgreSQL session can be proven clean for another user, so for the other protocols
+    /// `Reset` is `Dedicated`: stricter than what is asked.
     #[must_use]
     pub fn tier(&self) -> Tier {
-        self.policy.isolation.tier
+        match (self.policy.isolation.tier, self.settings.protocol) {
+            (Tier::Reset, Protocol::Redis | Protocol::ClickHouse) => Tier::Dedicated,
+            (tier, _) => tier,
+        }
     }
 
     /// Whether violations are refused.

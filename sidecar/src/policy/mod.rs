@@ -23,4 +23,5 @@ pub use secret_marks::NotedSecrets;
 pub use snapshot::READS;
 pub use source::{PolicySource, judge};
 pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver, Trial};
+pub(crate) use unserved::is_served;
 pub use watch::{PolicyWatch, Timing};

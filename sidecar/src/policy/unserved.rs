@@ -32,10 +32,19 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
     found
 }
 
+/// Whether listeners are opened for a protocol.
+#[must_use]
+pub const fn is_served(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::PostgreSQL => true,
+        Protocol::Redis | Protocol::ClickHouse => false,
+    }
+}
+
 fn of_database(database: &EffectiveDatabase) -> Vec<(Severity, &'static str, &'static str)> {
     let mut found = Vec::new();
-    if database.protocol != Protocol::PostgreSQL {
-        let what = "asks for a protocol other than PostgreSQL, whose listener is not opened";
+    if !is_served(database.protocol) {
+        let what = "asks for a protocol whose listener is not opened";
         found.push((Severity::Warning, ".protocol", what));
     }
     found

@@ -19,7 +19,7 @@ use super::dial::{self, Address};
 use super::error::{ConnectError, Endpoint, Stage, UpstreamError};
 use super::fitness;
 use super::health::Health;
-use super::host::{Host, Route};
+use super::host::{Host, Opening, Route};
 use super::resolve::Resolver;
 use super::scram::KeyCache;
 use super::server_error::ErrorFields;
@@ -59,7 +59,8 @@ pub struct ConnectRequest<'a> {
     pub parameters: &'a [(String, String)],
 }
 
-/// A connection that is ready for queries, outside any transaction.
+/// A connection that is ready for queries, outside any transaction; of another protocol than PostgreSQL's, one on which nothing has been
+/// said.
 #[derive(Debug)]
 pub struct Established {
     /// The bytes from here on.
@@ -79,6 +80,19 @@ pub struct Established {
 }
 
 impl Established {
+    /// A connection on which nothing has been said.
+    pub(super) const fn silent(stream: Stream, standing: Standing) -> Self {
+        Self {
+            stream,
+            parameters: Vec::new(),
+            cancel: None,
+            pid: None,
+            notices: Vec::new(),
+            leftover: Vec::new(),
+            standing,
+        }
+    }
+
     /// Whether the server says that it is a standby; `None` where it says nothing of it (before PostgreSQL 14).
     #[must_use]
     pub fn in_hot_standby(&self) -> Option<bool> {
@@ -162,11 +176,35 @@ impl Connector {
     ) -> Result<Established, ConnectError> {
         let inner = &*self.0;
         let outcome = inner.connect(request, inner.clock(deadline)).await;
-        match &outcome {
-            Ok(_) => inner.health.succeeded(&inner.at.entry),
+        self.note_outcome(outcome.as_ref().map(drop));
+        outcome
+    }
+
+    /// Opens a connection for another protocol than PostgreSQL's: DNS, socket and TLS, and nothing is said on it. Dropping the future closes
+    /// what was opened.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open(&self, deadline: Instant) -> Result<Established, ConnectError> {
+        let inner = &*self.0;
+        inner.open(Opening::Silence, inner.clock(deadline)).await
+    }
+
+    /// Keeps in mind how a dial has ended whose login the caller has made, so that trouble that goes on is told once.
+    pub fn note_outcome(&self, outcome: Result<(), &ConnectError>) {
+        let inner = &*self.0;
+        match outcome {
+            Ok(()) => inner.health.succeeded(&inner.at.entry),
             Err(error) => inner.health.failed(&inner.at.entry, error),
         }
-        outcome
+    }
+
+    /// The password of `upstream.credentialsSecretRef` as the file has it now; `None` where the policy names no Secret.
+    ///
+    /// # Errors
+    /// The key is missing or unusable; the text names secret, key and file.
+    pub fn password(&self) -> Result<Option<SecretText>, SecretError> {
+        self.0.credentials.password()
     }
 
     /// Asks the server to cancel the query of `target`; returns when the server has closed that socket.

@@ -23,6 +23,8 @@ pub struct Endpoint {
     pub port: u16,
     /// Whether it is one of `upstream.hosts`.
     pub listed: bool,
+    /// What sort of server is expected there: `PostgreSQL`.
+    pub server: &'static str,
 }
 
 impl Endpoint {
@@ -209,7 +211,7 @@ pub enum ConnectError {
         fields: ErrorFields,
     },
     /// What answers does not speak the protocol, or closed the connection in the middle of it.
-    #[error("{at}: protocol error while {stage}: {reason}; check that {} and {} name a PostgreSQL server", at.host_field(), at.field("upstream.port"))]
+    #[error("{at}: protocol error while {stage}: {reason}; check that {} and {} name a {} server", at.host_field(), at.field("upstream.port"), at.server)]
     Protocol {
         /// The upstream.
         at: Arc<Endpoint>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectiveHost};
-use bulkhead_crds::kinds::TlsMode;
+use bulkhead_crds::kinds::{Protocol, TlsMode};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::authenticate::{Authentication, Channel};
@@ -43,12 +43,17 @@ pub(super) enum Route {
     Unix { path: PathBuf },
 }
 
-/// What a session is opened with.
+/// What is said on a socket that has been opened.
 #[derive(Clone, Copy)]
-pub(super) struct Opening<'a> {
-    pub(super) role: &'a str,
-    /// The startup message.
-    pub(super) message: &'a [u8],
+pub(super) enum Opening<'a> {
+    /// PostgreSQL's start-up and authentication.
+    Session {
+        role: &'a str,
+        /// The startup message.
+        message: &'a [u8],
+    },
+    /// Nothing: the caller's protocol begins.
+    Silence,
 }
 
 /// A session that is ready for queries, and whether its server will do.
@@ -65,6 +70,23 @@ struct Leading {
     channel: Channel,
 }
 
+const fn name_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::PostgreSQL => "PostgreSQL",
+        Protocol::Redis => "Redis",
+        Protocol::ClickHouse => "ClickHouse",
+    }
+}
+
+/// PostgreSQL's clients name the folder of a socket; of the other protocols' sockets the file is named.
+fn socket_path(protocol: Protocol, host: &EffectiveHost) -> PathBuf {
+    let named = PathBuf::from(&host.host);
+    match protocol {
+        Protocol::PostgreSQL => named.join(format!(".s.PGSQL.{}", host.port)),
+        Protocol::Redis | Protocol::ClickHouse => named,
+    }
+}
+
 impl Host {
     pub(super) fn new(
         index: usize,
@@ -78,16 +100,17 @@ impl Host {
             host: host.host.clone(),
             port: host.port,
             listed: !upstream.other_hosts.is_empty(),
+            server: name_of(database.protocol),
         });
         let route = if host.host.starts_with('/') {
-            let file = format!(".s.PGSQL.{}", host.port);
-            let path = PathBuf::from(&host.host).join(file);
-            Route::Unix { path }
+            Route::Unix {
+                path: socket_path(database.protocol, host),
+            }
         } else if upstream.tls_mode == TlsMode::Disable {
             Route::Tcp { tls: None }
         } else {
             let ca = upstream.tls_ca_secret_ref.as_ref();
-            let tls = Tls::new(&at, upstream.tls_mode, ca, secrets)?;
+            let tls = Tls::new(&at, database.protocol, upstream.tls_mode, ca, secrets)?;
             Route::Tcp { tls: Some(tls) }
         };
         Ok(Self {
@@ -206,17 +229,18 @@ impl Host {
         leading: Leading,
         stream: Stream,
     ) -> Result<Opened, ConnectError> {
+        let Opening::Session { role, message } = opening else {
+            return Ok(Opened {
+                established: Established::silent(stream, leading.standing),
+                unfit: None,
+            });
+        };
         let tls = stream.is_tls();
         let mut wire = Wire::new(stream);
         let startup = Startup::new(&self.at, &mut wire);
-        let authentication = Authentication::new(
-            &self.at,
-            opening.role,
-            &of.credentials,
-            &of.keys,
-            leading.channel,
-        );
-        let run = startup.run(opening.message, authentication);
+        let authentication =
+            Authentication::new(&self.at, role, &of.credentials, &of.keys, leading.channel);
+        let run = startup.run(message, authentication);
         let greeting = clock.within(Stage::Authenticate, run).await;
         let greeting = greeting.inspect_err(|error| {
             // Whoever is connected to it still will not be for long.

@@ -42,10 +42,19 @@ impl Inner {
     ) -> Result<Established, ConnectError> {
         let (database, role) = (request.database, request.role);
         let message = startup::message(self.at(), database, role, request.parameters)?;
-        let opening = Opening {
+        let opening = Opening::Session {
             role,
             message: &message,
         };
+        self.open(opening, clock).await
+    }
+
+    /// Until one of the hosts will do, or time is up.
+    pub(super) async fn open(
+        &self,
+        opening: Opening<'_>,
+        clock: Clock<'_>,
+    ) -> Result<Established, ConnectError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.round(clock, opening).await {

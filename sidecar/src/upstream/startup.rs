@@ -257,6 +257,7 @@ mod tests {
             host: "db.internal".to_owned(),
             port: 5432,
             listed: false,
+            server: "PostgreSQL",
         })
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bulkhead_crds::kinds::{SecretRef, TlsMode};
+use bulkhead_crds::kinds::{Protocol, SecretRef, TlsMode};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -24,13 +24,17 @@ use crate::secrets::{SecretBytes, Secrets};
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// The application protocol that PostgreSQL 17 and later select.
-const ALPN: &[u8] = b"postgresql";
+const ALPN_POSTGRESQL: &[u8] = b"postgresql";
+
+/// RFC 7301's registry: HTTP/1.1.
+const ALPN_HTTP: &[u8] = b"http/1.1";
 
 const CA_KEY: &str = "ca.crt";
 
 /// TLS as one upstream's policy wants it.
 pub(super) struct Tls {
     at: Arc<Endpoint>,
+    protocol: Protocol,
     mode: TlsMode,
     name: ServerName<'static>,
     secrets: Arc<Secrets>,
@@ -49,6 +53,7 @@ impl Tls {
     /// Checks what can be checked before a connection: the mode's needs, the name, and the authorities as they are now.
     pub(super) fn new(
         at: &Arc<Endpoint>,
+        protocol: Protocol,
         mode: TlsMode,
         ca: Option<&SecretRef>,
         secrets: &Arc<Secrets>,
@@ -58,6 +63,7 @@ impl Tls {
         }
         let tls = Self {
             at: Arc::clone(at),
+            protocol,
             mode,
             name: server_name(at)?,
             secrets: Arc::clone(secrets),
@@ -69,13 +75,15 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Asks for TLS on a fresh connection, and shakes hands. Not cancel-safe: the connection is useless then.
+    /// Asks for TLS on a fresh connection where the protocol wants to be asked, and shakes hands. Not cancel-safe: the connection is useless then.
     pub(super) async fn negotiate(
         &self,
         mut tcp: TcpStream,
     ) -> Result<TlsStream<TcpStream>, ConnectError> {
         let config = self.config().map_err(|e| self.failed(e.to_string()))?;
-        self.request(&mut tcp).await?;
+        if self.protocol == Protocol::PostgreSQL {
+            self.request(&mut tcp).await?;
+        }
         TlsConnector::from(config)
             .connect(self.name.clone(), tcp)
             .await
@@ -157,7 +165,11 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = match self.protocol {
+            Protocol::PostgreSQL => vec![ALPN_POSTGRESQL.to_vec()],
+            Protocol::ClickHouse => vec![ALPN_HTTP.to_vec()],
+            Protocol::Redis => Vec::new(),
+        };
         Ok(config)
     }
 

@@ -10,10 +10,10 @@ use crate::admin::console::Look;
 use crate::factory::key::Holder;
 use crate::force::Force;
 use crate::identity::{UserContext, UserId};
+use crate::protocol::postgres::admission::Admitted;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::in_sql::Moving;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
-use crate::session::Admitted;
 use crate::worker::orders::Ordered;
 use crate::worker::{Claim, Lost, Place, Returned};
 

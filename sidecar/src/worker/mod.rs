@@ -4,6 +4,7 @@
 //! upstream's limit ([`crate::factory::fairness`]) and the letters of [`mailbox`].
 
 pub mod badge;
+pub mod dial;
 pub mod entry;
 pub mod errands;
 #[cfg(test)]

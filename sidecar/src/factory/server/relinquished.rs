@@ -11,7 +11,7 @@ use super::super::cancels::Cancels;
 use super::super::fairness::Permit;
 use super::super::key::{FactoryKey, Holder, LaneName, Owner};
 use super::super::register::{Entered, Register};
-use super::{Gauge, Owned, Server};
+use super::{Gauge, Owned, Server, Unasked};
 use crate::protocol::postgres::session::backend::{Backend, Bare};
 use crate::relay::{Inbox, Outbox, Slab};
 use crate::stream::Stream;
@@ -151,6 +151,8 @@ impl Relinquished {
             doubted: false,
             standby: self.standby,
             wanted: self.wanted,
+            // Only PostgreSQL's connections go from one user to another.
+            unasked: Unasked::Messages,
             permit: self.permit,
             gauge: self.gauge,
             entered: None,

@@ -174,7 +174,12 @@ impl Session {
             };
             match checkout.wait().await {
                 Ok(owned) if self.entry.steering.is_paused() => {
-                    super::finish::park(&self.entry, &self.factory, owned, Instant::now());
+                    crate::factory::parking::park(
+                        &self.entry,
+                        &self.factory,
+                        owned,
+                        Instant::now(),
+                    );
                 }
                 Ok(owned) => {
                     self.work.advance(ExecutionState::Starting);

@@ -88,6 +88,12 @@ impl Backend {
         }
     }
 
+    /// No session: of a connection of another protocol.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(None, None, Rc::default(), Vec::new())
+    }
+
     /// A session that has just begun.
     #[must_use]
     pub fn new(

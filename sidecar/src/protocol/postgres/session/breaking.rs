@@ -9,7 +9,7 @@ use super::Session;
 use crate::breaker::{Refused, charge, seconds};
 use crate::force::DatabaseForce;
 use crate::telemetry::{BreakerScope, ErrorClass, TimeoutKind};
-use crate::worker::entry::name_breaker;
+use crate::worker::dial::name_breaker;
 
 impl Session {
     /// Whether the user's breaker has something to say about a transaction that begins now.

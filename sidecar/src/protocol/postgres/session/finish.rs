@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_crds::kinds::{PoolMode, Tier};
+use bulkhead_crds::kinds::PoolMode;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -14,7 +14,7 @@ use super::restore::{self, RestoreError};
 use super::{Ending, Session, fail_over, in_sql};
 use crate::execution::ExecutionState;
 use crate::factory::cancels::Flight;
-use crate::factory::handover;
+use crate::factory::parking::park;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
@@ -128,34 +128,6 @@ impl Session {
             }
         }
         self.after_transaction(ends);
-    }
-}
-
-/// Puts a clean connection into its owner's pool, or gives it up for somebody who has less.
-pub(super) fn park(entry: &Rc<Entry>, factory: &Rc<Factory>, mut owned: Owned, now: Instant) {
-    let (epoch, tier) = {
-        let force = entry.force_now();
-        (entry.epoch_under(&force), force.tier())
-    };
-    let server = &mut owned.server;
-    if server.epoch != epoch || !server.is_young(now) || server.cancels.is_lost() {
-        return;
-    }
-    if server.is_retired() || owned.is_recalled() || entry.steering.is_paused() {
-        return;
-    }
-    let limiter = &entry.limiter;
-    // What is above a limit that was lowered goes when it is given back.
-    if factory.exceeds_max() || limiter.is_over() {
-        return;
-    }
-    if limiter.has_waiters() && limiter.should_yield(&factory.holder, factory.need()) {
-        handover::give_up(entry, factory.holder.worker, owned);
-        return;
-    }
-    factory.park(owned, now);
-    if tier == Tier::Reset && factory.offers_once() {
-        entry.lane(&factory.key.lane()).offer(factory);
     }
 }
 

@@ -1,18 +1,17 @@
-//! Admission: from a client that has said who it is to one that is served, on the worker where its user lives.
-//!
-//! Who a client works for is decided here once, verified, and never changes afterwards.
+//! From a client that has said who it is to one that is served, on the worker where its user lives.
 
 use std::sync::Arc;
 
 use bulkhead_crds::kinds::Tier;
 use tokio::io::AsyncWriteExt;
 
+use super::error_response::{ErrorResponse, SqlState};
+use super::handshake::{Login, Redacted, split_role};
+use super::session::in_sql::InSql;
+use crate::admission::{self, Identified};
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
-use crate::protocol::postgres::error_response::{ErrorResponse, SqlState};
-use crate::protocol::postgres::handshake::{Login, Redacted, split_role};
-use crate::protocol::postgres::session::in_sql::InSql;
 use crate::stream::Stream;
 use crate::telemetry::ConnectionOutcome;
 use crate::worker::kills::Moment;
@@ -49,10 +48,7 @@ impl Admitted {
     /// How the connection is counted.
     #[must_use]
     pub const fn outcome(&self) -> ConnectionOutcome {
-        match self.owner {
-            Owner::Unattributed => ConnectionOutcome::Unattributed,
-            Owner::User(_) | Owner::Shared | Owner::Bootstrap => ConnectionOutcome::Accepted,
-        }
+        admission::outcome(&self.owner)
     }
 }
 
@@ -108,13 +104,6 @@ pub async fn admit(
     }
 }
 
-/// Whose work a client brings.
-struct Identified {
-    owner: Owner,
-    context: Option<UserContext>,
-    rejection: Option<Rejection>,
-}
-
 async fn identify(
     force: &DatabaseForce,
     login: &Login,
@@ -125,40 +114,19 @@ async fn identify(
         token: login.context_token.as_ref().map(Redacted::expose),
         user: login.asserted_user.as_deref().or(suffix),
     };
-    let shared = force.tier() == Tier::Shared;
-    let as_owner = |owner, context, rejection| Identified {
-        owner,
-        context,
-        rejection,
-    };
     let verified = match (login.asserted_user.as_deref(), suffix) {
         (Some(asserted), Some(suffix)) if asserted != suffix => Err(two_users()),
         _ => force.verifier.verify_live(&presented, live).await,
     };
-    match verified {
-        Ok(context) if shared => Ok(as_owner(Owner::Shared, Some(context), None)),
-        Ok(context) => {
-            let owner = Owner::User(context.user_id().clone());
-            Ok(as_owner(owner, Some(context), None))
-        }
-        Err(_) if shared && presented_nothing(&presented) => {
-            Ok(as_owner(Owner::Shared, None, None))
-        }
-        // It says so later, in SQL.
-        Err(_) if force.in_sql().is_some() && presented_nothing(&presented) => {
-            Ok(as_owner(InSql::nobody(force.enforces()), None, None))
-        }
-        Err(rejection) if shared && rejection.reason == RejectionReason::Placeholder => {
-            Err(Rejection {
-                hint: "Name no user: in tier Shared work belongs to nobody.".to_owned(),
-                ..rejection
-            })
-        }
-        Err(rejection) if !force.enforces() => {
-            Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
-        }
-        Err(rejection) => Err(rejection),
+    let says_so_later = force.in_sql().is_some() && force.tier() != Tier::Shared;
+    if verified.is_err() && says_so_later && admission::presented_nothing(&presented) {
+        return Ok(Identified {
+            owner: InSql::nobody(force.enforces()),
+            context: None,
+            rejection: None,
+        });
     }
+    admission::decide(force, &presented, verified)
 }
 
 fn two_users() -> Rejection {
@@ -167,10 +135,6 @@ fn two_users() -> Rejection {
         message: "the role's suffix and bulkhead.user name different users".to_owned(),
         hint: "Name the user once: role+ID, or options=-c bulkhead.user=ID.".to_owned(),
     }
-}
-
-const fn presented_nothing(presented: &Presented<'_>) -> bool {
-    presented.token.is_none() && presented.user.is_none()
 }
 
 /// The role and the id of `role+ID`, where the policy takes a client's bare word; else the whole name is the role.
