@@ -93,5 +93,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Python, Node, Java, Chromium, curl, promtool, faketime; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql venv faketime nodejs go jdbc chromium curl promtool control-plane node
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Redis, Python, Node, Java, Chromium, curl, promtool, faketime; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql redis venv faketime nodejs go jdbc chromium curl promtool control-plane node

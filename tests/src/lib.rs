@@ -9,6 +9,7 @@
 //!        └─ session    tokio-postgres │ wire: raw messages │ tools: psql, pgbench, psycopg
 //! names:     a name server whose answers change
 //! websocket: applications and clients that speak it, and the sidecar between them
+//! redis:     a redis-server of our own, and raw connections
 //! browser:   a Chromium, and what it is told
 //! cluster:   a real Kubernetes control plane
 //! processes: whatever was started ends with the test process, however that ends
@@ -39,6 +40,7 @@ pub mod policy;
 pub mod postgres;
 pub mod processes;
 pub mod programs;
+pub mod redis;
 pub mod refusal;
 pub mod requests;
 pub mod session;

@@ -1,0 +1,451 @@
+//! An example of every command: words apart by spaces, one command a line. They work on the keys of [`FIXTURE`].
+
+use bulkhead_sidecar::protocol::redis::commands::{Command, find};
+
+/// What a user has before each example.
+pub const FIXTURE: &str = "
+SET k {value}
+SET n {number}
+RPUSH l {value} b c
+RPUSH l2 {value}
+RPUSH names bob: alice:
+HSET h f {value} g {number}
+SADD s {value} b c
+SADD s2 b c {value}
+ZADD z 1 {value} 2 b 3 c
+ZADD z2 1 b 5 {value}
+XADD st 1-1 f {value}
+XGROUP CREATE st g 0
+XREADGROUP GROUP g c COUNT 1 STREAMS st >
+XADD st 2-1 f {value}
+GEOADD geo 13.361389 38.115556 {value} 15.087269 37.502669 Catania
+PFADD hll {value} b
+PFADD hll2 c
+";
+
+/// The examples.
+const EXAMPLES: &str = "
+APPEND k x
+DECR n
+DECRBY n 2
+GET k
+GET nothing
+GETDEL k
+GETEX k EX 100
+GETRANGE k 0 3
+GETSET k x
+INCR n
+INCRBY n 3
+INCRBYFLOAT n 1.5
+LCS k n
+MGET k n nothing
+MSET k a n 1 new x
+MSETNX new a new2 b
+PSETEX k 100000 x
+SET k x EX 100 GET
+SETEX k 100 x
+SETNX new x
+SETRANGE k 1 x
+STRLEN k
+SUBSTR k 0 1
+BITCOUNT k
+BITFIELD k GET u8 0 SET u8 0 7
+BITFIELD_RO k GET u8 0
+BITOP OR new k n
+BITPOS k 1
+GETBIT k 1
+SETBIT k 1 1
+PFADD hll x
+PFCOUNT hll hll2
+PFMERGE hll3 hll hll2
+PFDEBUG ENCODING hll
+PFSELFTEST
+BLMOVE l l2 LEFT RIGHT 1
+BLMPOP 1 2 nothing l LEFT
+BLPOP nothing l 1
+BRPOP nothing l 1
+BRPOPLPUSH l l2 1
+LINDEX l 0
+LINSERT l BEFORE b x
+LLEN l
+LMOVE l l2 LEFT RIGHT
+LMPOP 2 nothing l LEFT COUNT 2
+LPOP l
+LPOS l b
+LPUSH l x
+LPUSHX l x
+LRANGE l 0 -1
+LREM l 0 b
+LSET l 0 x
+LTRIM l 0 1
+RPOP l
+RPOPLPUSH l l2
+RPUSH l x
+RPUSHX l x
+SADD s x
+SCARD s
+SDIFF s s2
+SDIFFSTORE new s s2
+SINTER s s2
+SINTERCARD 2 s s2
+SINTERSTORE new s s2
+SISMEMBER s b
+SMEMBERS s
+SMISMEMBER s b x
+SMOVE s s2 c
+SPOP s
+SRANDMEMBER s 2
+SREM s b
+SSCAN s 0
+SUNION s s2
+SUNIONSTORE new s s2
+BZMPOP 1 2 nothing z MIN
+BZPOPMAX nothing z 1
+BZPOPMIN nothing z 1
+ZADD z 9 x
+ZCARD z
+ZCOUNT z 0 9
+ZDIFF 2 z z2 WITHSCORES
+ZDIFFSTORE new 2 z z2
+ZINCRBY z 2 b
+ZINTER 2 z z2
+ZINTERCARD 2 z z2
+ZINTERSTORE new 2 z z2 WEIGHTS 1 2
+ZLEXCOUNT z - +
+ZMPOP 2 nothing z MAX
+ZMSCORE z b x
+ZPOPMAX z
+ZPOPMIN z 2
+ZRANDMEMBER z 2
+ZRANGE z 0 -1 WITHSCORES
+ZRANGEBYLEX z - +
+ZRANGEBYSCORE z 0 9
+ZRANGESTORE new z 0 1
+ZRANK z b
+ZREM z b
+ZREMRANGEBYLEX z - +
+ZREMRANGEBYRANK z 0 0
+ZREMRANGEBYSCORE z 0 1
+ZREVRANGE z 0 -1
+ZREVRANGEBYLEX z + -
+ZREVRANGEBYSCORE z 9 0
+ZREVRANK z b
+ZSCAN z 0
+ZSCORE z b
+ZUNION 2 z z2
+ZUNIONSTORE new 2 z z2
+GEOADD geo 2.35 48.85 Paris
+GEODIST geo Catania Catania
+GEOHASH geo Catania
+GEOPOS geo Catania
+GEORADIUS geo 15 37 500 km WITHDIST
+GEORADIUS geo 15 37 500 km STORE new
+GEORADIUS geo 15 37 500 km COUNT 1 STOREDIST new
+GEORADIUS_RO geo 15 37 500 km
+GEORADIUSBYMEMBER geo Catania 500 km
+GEORADIUSBYMEMBER geo Catania 500 km STORE new
+GEORADIUSBYMEMBER_RO geo Catania 500 km
+GEOSEARCH geo FROMMEMBER Catania BYRADIUS 500 km
+GEOSEARCHSTORE new geo FROMMEMBER Catania BYRADIUS 500 km
+HDEL h f
+HEXISTS h f
+HGET h f
+HGETALL h
+HINCRBY h new 2
+HINCRBYFLOAT h new 1.5
+HKEYS h
+HLEN h
+HMGET h f g
+HMSET h f x
+HRANDFIELD h 2 WITHVALUES
+HSCAN h 0
+HSET h f x
+HSETNX h new x
+HSTRLEN h f
+HVALS h
+XACK st g 1-1
+XADD st * f x
+XAUTOCLAIM st g d 0 0
+XCLAIM st g d 0 1-1
+XDEL st 1-1
+XGROUP CREATE st g2 0
+XGROUP CREATECONSUMER st g d
+XGROUP DELCONSUMER st g c
+XGROUP DESTROY st g
+XGROUP SETID st g 0
+XGROUP SETID st nogroup 0
+XGROUP HELP
+XINFO CONSUMERS st g
+XINFO CONSUMERS st nogroup
+XINFO GROUPS st
+XINFO STREAM st FULL
+XINFO HELP
+XLEN st
+XPENDING st g
+XPENDING st nogroup
+XRANGE st - +
+XREAD COUNT 5 STREAMS nothing st 0 0
+XREAD BLOCK 10 STREAMS st $
+XREADGROUP GROUP g c STREAMS st >
+XREADGROUP GROUP nogroup c STREAMS st >
+XREVRANGE st + -
+XSETID st 9-9
+XTRIM st MAXLEN 1
+COPY k new
+COPY k new DB 1
+DEL k l
+DUMP k
+EXISTS k nothing
+EXPIRE k 100
+EXPIREAT k 99999999999
+EXPIRETIME k
+KEYS *
+KEYS ?
+MIGRATE 127.0.0.1 1 k 0 10
+MOVE k 1
+OBJECT ENCODING k
+OBJECT FREQ k
+OBJECT IDLETIME k
+OBJECT REFCOUNT k
+OBJECT HELP
+PERSIST k
+PEXPIRE k 100000
+PEXPIREAT k 99999999999000
+PEXPIRETIME k
+PTTL k
+RANDOMKEY
+RENAME k new
+RENAMENX k new
+RESTORE new 0 x
+RESTORE-ASKING new 0 x
+SCAN 0 COUNT 1000
+SCAN 0 MATCH * COUNT 1000
+SCAN 0 MATCH k COUNT 1000 TYPE string
+SORT l ALPHA
+SORT l ALPHA LIMIT 0 2 DESC STORE new
+SORT l BY nosort GET #
+SORT names BY nosort GET *k
+SORT names BY *n
+SORT_RO l ALPHA
+SORT_RO names BY nosort GET *k
+TOUCH k l
+TTL k
+TYPE k
+UNLINK k l
+WAIT 0 10
+MULTI
+EXEC
+DISCARD
+WATCH k l
+UNWATCH
+EVAL return{redis.call('GET',KEYS[1])} 1 k
+EVAL return{redis.call('GET','{other}k')} 0
+EVAL return{redis.call('GET','k')} 0
+EVAL return{redis.call('SET','{other}k','x')} 0
+EVAL return{redis.call('SCAN','0')} 0
+EVAL return{redis.call('KEYS','*')} 0
+EVAL return{redis.call('RANDOMKEY')} 0
+EVAL return{redis.call('SORT','{mine}names','BY','nosort','GET','*k')} 0
+EVAL return{redis.call('INFO')} 0
+EVAL return{redis.call('CLIENT','LIST')} 0
+EVAL return{redis.call('PUBLISH','{other}channel','x')} 0
+EVAL return{redis.call('FLUSHALL')} 0
+EVAL_RO return{redis.call('GET',KEYS[1])} 1 k
+EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0
+EVALSHA_RO e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0
+FCALL nothing 1 k
+FCALL_RO nothing 1 k
+FUNCTION LOAD x
+FUNCTION DELETE x
+FUNCTION FLUSH
+FUNCTION RESTORE x
+FUNCTION KILL
+FUNCTION LIST
+FUNCTION DUMP
+FUNCTION STATS
+FUNCTION HELP
+SCRIPT LOAD return
+SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db
+SCRIPT FLUSH
+SCRIPT KILL
+SCRIPT DEBUG NO
+SCRIPT HELP
+SUBSCRIBE c
+SUBSCRIBE __keyevent@0__:set
+UNSUBSCRIBE c
+UNSUBSCRIBE
+PSUBSCRIBE *
+PSUBSCRIBE __keyspace@*__:*
+PSUBSCRIBE __key*
+PUNSUBSCRIBE
+SSUBSCRIBE c
+SUNSUBSCRIBE
+PUBLISH c x
+PUBLISH __keyevent@0__:set {other}k
+SPUBLISH c x
+PUBSUB CHANNELS
+PUBSUB CHANNELS *
+PUBSUB SHARDCHANNELS
+PUBSUB NUMSUB c
+PUBSUB SHARDNUMSUB c
+PUBSUB NUMPAT
+PUBSUB HELP
+PING
+ECHO x
+AUTH x
+HELLO
+QUIT
+RESET
+SELECT 0
+CLIENT SETNAME x
+CLIENT GETNAME
+CLIENT ID
+CLIENT INFO
+CLIENT REPLY ON
+CLIENT HELP
+CLIENT CACHING YES
+CLIENT TRACKING ON
+CLIENT TRACKINGINFO
+CLIENT GETREDIR
+CLIENT LIST
+CLIENT KILL ID 1
+CLIENT UNBLOCK 1
+CLIENT PAUSE 1
+CLIENT UNPAUSE
+CLIENT NO-EVICT ON
+ASKING
+READONLY
+READWRITE
+MONITOR
+COMMAND
+COMMAND COUNT
+COMMAND DOCS GET
+COMMAND GETKEYS GET k
+COMMAND GETKEYSANDFLAGS GET k
+COMMAND HELP
+COMMAND INFO GET
+COMMAND LIST
+TIME
+LOLWUT
+ROLE
+LASTSAVE
+INFO
+INFO replication
+INFO keyspace
+INFO all
+ACL CAT
+ACL GENPASS
+ACL HELP
+ACL WHOAMI
+ACL DELUSER x
+ACL DRYRUN default GET k
+ACL GETUSER default
+ACL LIST
+ACL LOAD
+ACL LOG
+ACL SAVE
+ACL SETUSER x
+ACL USERS
+BGREWRITEAOF
+BGSAVE
+SAVE
+SHUTDOWN
+FAILOVER ABORT
+REPLICAOF NO ONE
+SLAVEOF NO ONE
+DEBUG OBJECT k
+CONFIG GET *
+CONFIG RESETSTAT
+CONFIG REWRITE
+CONFIG SET maxmemory 0
+CONFIG HELP
+DBSIZE
+FLUSHALL
+FLUSHDB
+SWAPDB 0 1
+MODULE LIST
+MODULE LOAD x
+MODULE LOADEX x
+MODULE UNLOAD x
+MODULE HELP
+LATENCY DOCTOR
+LATENCY GRAPH x
+LATENCY HISTOGRAM
+LATENCY HISTORY x
+LATENCY LATEST
+LATENCY RESET
+LATENCY HELP
+SLOWLOG GET
+SLOWLOG LEN
+SLOWLOG RESET
+SLOWLOG HELP
+MEMORY DOCTOR
+MEMORY MALLOC-STATS
+MEMORY STATS
+MEMORY PURGE
+MEMORY USAGE k
+MEMORY HELP
+SYNC
+PSYNC ? -1
+REPLCONF ACK 0
+CLUSTER ADDSLOTS 1
+CLUSTER ADDSLOTSRANGE 1 2
+CLUSTER BUMPEPOCH
+CLUSTER COUNT-FAILURE-REPORTS x
+CLUSTER COUNTKEYSINSLOT 1
+CLUSTER DELSLOTS 1
+CLUSTER DELSLOTSRANGE 1 2
+CLUSTER FAILOVER
+CLUSTER FLUSHSLOTS
+CLUSTER FORGET x
+CLUSTER GETKEYSINSLOT 1 9
+CLUSTER HELP
+CLUSTER INFO
+CLUSTER KEYSLOT k
+CLUSTER LINKS
+CLUSTER MEET 127.0.0.1 1
+CLUSTER MYID
+CLUSTER NODES
+CLUSTER REPLICAS x
+CLUSTER REPLICATE x
+CLUSTER RESET
+CLUSTER SAVECONFIG
+CLUSTER SET-CONFIG-EPOCH 1
+CLUSTER SETSLOT 1 STABLE
+CLUSTER SHARDS
+CLUSTER SLAVES x
+CLUSTER SLOTS
+";
+
+/// One example.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// The command that it is of.
+    pub command: &'static Command,
+    /// Its words. `{mine}` and `{other}` in them stand for the prefixes of the user and of another.
+    pub words: Vec<String>,
+}
+
+impl Example {
+    /// The words as bytes.
+    pub fn bytes(&self) -> Vec<&[u8]> {
+        self.words.iter().map(String::as_bytes).collect()
+    }
+}
+
+/// Every example.
+pub fn examples() -> Vec<Example> {
+    lines(EXAMPLES)
+        .map(|line| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let sub = words.get(1).map(String::as_bytes);
+            let command = find(words[0].as_bytes(), sub).unwrap_or_else(|| panic!("{line}"));
+            Example { command, words }
+        })
+        .collect()
+}
+
+/// The lines of a text, without the empty ones.
+pub fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().filter(|line| !line.is_empty())
+}
