@@ -20,7 +20,7 @@ demo: ## Two users, one real PostgreSQL, every promise shown and checked (3 minu
 	@examples/chat/demo.sh
 
 .PHONY: demo-cluster
-demo-cluster: ## The chart on a real Kubernetes: two environments, one policy, injected pods, every promise checked (root, or KUBECONFIG)
+demo-cluster: ## The chart on a real Kubernetes: two environments, one policy, injected pods, every promise checked, an alert at the end (root, or KUBECONFIG)
 	@tests/setup/ensure rust cc
 	@examples/chat/demo-cluster.sh
 
@@ -93,5 +93,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Redis, Python, Node, Java, Chromium, curl, promtool, faketime; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql redis venv faketime nodejs go jdbc chromium curl promtool control-plane node
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, Redis, Python, Node, Java, Chromium, curl, Prometheus with Alertmanager, faketime; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql redis venv faketime nodejs go jdbc chromium curl alertmanager control-plane node

@@ -1,7 +1,7 @@
 # What the demo on a cluster puts into it and takes out again, sourced by demo-cluster.sh: cluster, images, chart, database, application.
 # shellcheck shell=bash disable=SC2154
 
-# --- the cluster, and four images
+# --- the cluster, and five images
 
 cluster_up() {
     if [ -n "${KUBECONFIG:-}" ]; then
@@ -15,10 +15,10 @@ cluster_up() {
 
 use_given_images() {
     local name variable
-    for name in operator sidecar chat postgres; do
+    for name in operator sidecar chat postgres prometheus; do
         variable="BULKHEAD_${name^^}_IMAGE"
         [ -n "${!variable:-}" ] ||
-            broken "KUBECONFIG is set, so its cluster is used, whose nodes must pull the images: name them in BULKHEAD_OPERATOR_IMAGE, BULKHEAD_SIDECAR_IMAGE, BULKHEAD_CHAT_IMAGE and BULKHEAD_POSTGRES_IMAGE (each with a tag)"
+            broken "KUBECONFIG is set, so its cluster is used, whose nodes must pull the images: name them in BULKHEAD_OPERATOR_IMAGE, BULKHEAD_SIDECAR_IMAGE, BULKHEAD_CHAT_IMAGE, BULKHEAD_POSTGRES_IMAGE and BULKHEAD_PROMETHEUS_IMAGE (each with a tag)"
         printf -v "${name}_image" '%s' "${!variable}"
     done
     eval "$("$root/tests/cluster/up")"
@@ -37,9 +37,10 @@ start_own_cluster() {
     eval "$("$root/tests/cluster/up")"
     programs="$("$root/tests/cluster/static")"
     operator="$programs/bulkhead-operator"
-    "$root/tests/cluster/load" operator sidecar postgres "$(chat_archive "$programs")"
+    "$root/tests/cluster/load" operator sidecar postgres prometheus "$(chat_archive "$programs")"
     operator_image=bulkhead.test/operator:1 sidecar_image=bulkhead.test/sidecar:1
     chat_image=bulkhead.test/chat-backend:1 postgres_image=bulkhead.test/postgres:1
+    prometheus_image=bulkhead.test/prometheus:1
 }
 
 # chat_archive PROGRAMS: builds the application into the folder of the other programs, as they are built, and prints its image's path.
@@ -160,7 +161,8 @@ uninstall_chart() {
 remove_everything() {
     helm uninstall bulkhead -n "$system" --wait --ignore-not-found >/dev/null 2>&1 || true
     kubectl delete pod -n default bystander bystander-again --ignore-not-found --wait=false >/dev/null
-    kubectl delete namespace chat-staging chat-production "$system" --ignore-not-found >/dev/null
+    kubectl delete namespace chat-staging chat-production "$system" chat-monitoring --ignore-not-found >/dev/null
+    kubectl delete clusterrole,clusterrolebinding chat-prometheus --ignore-not-found >/dev/null
     [ -n "$crds_were_there" ] || kubectl get crd -o name | grep '\.bulkhead\.dev$' | xargs -r kubectl delete >/dev/null
 }
 

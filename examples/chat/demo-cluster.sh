@@ -3,17 +3,18 @@
 # Exit code 0 only when each step held.
 #
 # Without KUBECONFIG a cluster of its own is built (once, some 20 minutes; cached), started, and removed at the end. With KUBECONFIG
-# that cluster is used, whose nodes must be able to pull the four images named in BULKHEAD_OPERATOR_IMAGE, BULKHEAD_SIDECAR_IMAGE,
-# BULKHEAD_CHAT_IMAGE and BULKHEAD_POSTGRES_IMAGE. BULKHEAD_KEEP=1 leaves everything as it is at the end, to look around in.
+# that cluster is used, whose nodes must be able to pull the five images named in BULKHEAD_OPERATOR_IMAGE, BULKHEAD_SIDECAR_IMAGE,
+# BULKHEAD_CHAT_IMAGE, BULKHEAD_POSTGRES_IMAGE and BULKHEAD_PROMETHEUS_IMAGE. BULKHEAD_KEEP=1 leaves everything as it is at the end, to look around in.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 . "$here/cluster-stage.sh"
 . "$here/cluster-install.sh"
+. "$here/cluster-alert.sh"
 cd "$root"
 
-title 'A cluster, and four images'
+title 'A cluster, and five images'
 cluster_up
 say "Kubernetes $(kubectl version -o json | sed -nE 's/.*"gitVersion": "(v[^"]*)".*/\1/p' | tail -n 1), $(kubectl get nodes -o name | wc -l) node"
 
@@ -183,5 +184,21 @@ for pod in $(pods chat-staging); do
 done
 bystander default again
 held 'what runs goes on, and nothing is left in the way of new pods'
+
+title '12. A fault, and whom it wakes up'
+say 'a Prometheus with the rules of the chart, as they are; it finds the sidecars, which go on being watched without an operator'
+forward_all chat-staging chat-production
+start_prometheus
+within 60 'samples of all four sidecars' counts 'count(bulkhead_build_info)' 4
+alert_is_not_there
+say 'somebody takes a lock on the table of production, and keeps it:'
+take_the_lock
+fourteen_users_wait
+within 60 'the alert' fires BulkheadTimeoutsBurnFast chat-production
+show "$(what_is_told)"
+[ -e "docs/runbooks/BulkheadTimeoutsBurnFast.md" ] || broken 'the runbook is not there'
+alert_is_only_about chat-production
+give_the_lock_back
+held 'the alert fires for production, and for production alone; its runbook says what to do'
 
 printf '\n%sDemo passed:%s every step held. %s s in all.\n' "$green" "$plain" "$SECONDS"

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// What a review's answer took: the API server is on loopback or a network hop away, and waits 2 to 5 s.
@@ -64,6 +64,35 @@ impl Evicted {
     }
 }
 
+/// How many pods of a policy are how far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// The policy selects them.
+    pub eligible: u32,
+    /// They have the sidecar.
+    pub injected: u32,
+    /// Their sidecar has the policy's revision in force.
+    pub in_sync: u32,
+    /// They have no sidecar, for reasons that the status tells.
+    pub skipped: u32,
+    /// Those of them that the policy does not let go without.
+    pub uninjected: u32,
+}
+
+impl Pods {
+    const STATES: [&str; 5] = ["eligible", "injected", "in_sync", "skipped", "uninjected"];
+
+    const fn counts(self) -> [u32; 5] {
+        [
+            self.eligible,
+            self.injected,
+            self.in_sync,
+            self.skipped,
+            self.uninjected,
+        ]
+    }
+}
+
 /// The metrics; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -72,6 +101,7 @@ pub struct Metrics {
     admission: HistogramVec,
     reconciles: IntCounterVec,
     compliance: GaugeVec,
+    pods: IntGaugeVec,
     evictions: IntCounterVec,
     leader: IntGauge,
     certificate_expiry: Gauge,
@@ -112,6 +142,13 @@ impl Metrics {
                 ),
                 &["namespace", "policy"],
             )?,
+            pods: IntGaugeVec::new(
+                Opts::new(
+                    "bulkhead_operator_pods",
+                    "Pods that a policy selects, by how far the sidecar has come with them.",
+                ),
+                &["namespace", "policy", "state"],
+            )?,
             evictions: IntCounterVec::new(
                 Opts::new(
                     "bulkhead_operator_evictions_total",
@@ -150,6 +187,7 @@ impl Metrics {
         self.registry.register(Box::new(self.admission.clone()))?;
         self.registry.register(Box::new(self.reconciles.clone()))?;
         self.registry.register(Box::new(self.compliance.clone()))?;
+        self.registry.register(Box::new(self.pods.clone()))?;
         self.registry.register(Box::new(self.evictions.clone()))?;
         for outcome in Evicted::ALL {
             self.evictions.with_label_values(&[outcome.as_str()]);
@@ -178,19 +216,42 @@ impl Metrics {
             .set(ratio);
     }
 
+    /// How far the sidecar has come with a policy's pods.
+    pub fn pods(&self, namespace: &str, policy: &str, pods: Pods) {
+        for (state, count) in Pods::STATES.into_iter().zip(pods.counts()) {
+            self.pods
+                .with_label_values(&[namespace, policy, state])
+                .set(count.into());
+        }
+    }
+
+    /// A policy is not in force, and has no pods then.
+    pub fn forget_pods(&self, namespace: &str, policy: &str) {
+        for state in Pods::STATES {
+            let _ = self.pods.remove_label_values(&[namespace, policy, state]);
+        }
+    }
+
     /// A pod was to be evicted, or its successor has come up.
     pub fn evicted(&self, outcome: Evicted) {
         self.evictions.with_label_values(&[outcome.as_str()]).inc();
     }
 
-    /// A policy is gone, and so is its share.
+    /// A policy is gone, and so are its share and its pods.
     pub fn forget(&self, namespace: &str, policy: &str) {
+        self.forget_share(namespace, policy);
+        self.forget_pods(namespace, policy);
+    }
+
+    /// A policy's sidecars have had no connections yet of which there could be a share.
+    pub fn forget_share(&self, namespace: &str, policy: &str) {
         // Not there is as good as removed.
         let _ = self.compliance.remove_label_values(&[namespace, policy]);
     }
 
-    /// No policy's share is this replica's to tell any more: another one leads.
+    /// No policy's share and pods are this replica's to tell any more: another one leads.
     pub fn forget_all(&self) {
+        self.pods.reset();
         self.compliance.reset();
     }
 
@@ -245,11 +306,24 @@ mod tests {
     fn a_policy_that_is_gone_leaves_no_sample_behind() {
         let metrics = Metrics::new().unwrap();
         metrics.compliance("chat", "main", 0.5);
+        let pods = Pods {
+            eligible: 3,
+            injected: 2,
+            ..Pods::default()
+        };
+        metrics.pods("chat", "main", pods);
+        let text = metrics.expose().unwrap();
+        for (state, count) in [("eligible", 3), ("injected", 2), ("in_sync", 0)] {
+            let sample = format!(
+                r#"bulkhead_operator_pods{{namespace="chat",policy="main",state="{state}"}} {count}"#
+            );
+            assert!(text.contains(&sample), "{text}");
+        }
         let sample = r#"compliance_ratio{namespace="chat",policy="main"} 0.5"#;
         assert!(metrics.expose().unwrap().contains(sample));
         metrics.forget("chat", "main");
         metrics.forget("chat", "main");
-        assert!(!metrics.expose().unwrap().contains("compliance_ratio{"));
+        assert!(!metrics.expose().unwrap().contains("policy=\"main\""));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::PeerTls;
 use crate::protocol::websocket::resume::ResumeKeys;
 use crate::secrets::Secrets;
+use crate::telemetry::{CertificateEnd, CertificateUse};
 use crate::upstream::Resolver;
 pub use database::DatabaseForce;
 pub use error::ForceError;
@@ -136,6 +137,27 @@ impl Force {
         // Keys at an address are fetched over TLS.
         let fetches = self.verifier.refresher().is_some();
         fetches || !self.web_sockets.is_empty() || encrypted.any(|encrypted| encrypted)
+    }
+
+    /// When the certificates that are shown under this revision expire.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateEnd> {
+        let listeners = self.databases.iter().filter_map(|entry| {
+            Some(CertificateEnd {
+                upstream: entry.name.to_string(),
+                of: CertificateUse::Listener,
+                at: entry.tls.as_ref()?.ends()?,
+            })
+        });
+        // One for all entries of the pod.
+        let peers = self.web_sockets.first().and_then(|entry| {
+            Some(CertificateEnd {
+                upstream: String::new(),
+                of: CertificateUse::Peers,
+                at: entry.peers.as_ref()?.ends()?,
+            })
+        });
+        listeners.chain(peers).collect()
     }
 
     /// The WebSocket entry of this name.

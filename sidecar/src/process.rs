@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::admin::{Inventory, UserRow};
 use crate::breaker::upstream::UpstreamBreaker;
-use crate::factory::fairness::Limiter;
+use crate::factory::fairness::{Limiter, LimiterGauges};
 use crate::factory::steering::Steering;
 use crate::force::{DatabaseForce, Force};
 use crate::identity::{Issuer, LiveSockets};
@@ -116,10 +116,18 @@ impl Process {
         self.issuer.store(force.issuer.clone());
     }
 
+    /// Shows what the metrics say of a revision: its terms, and the ends of its certificates.
+    pub fn show(&self, force: &Force) {
+        let terms = (force.policy.mode, force.policy.isolation.tier);
+        self.metrics.policy_terms(terms.0, terms.1);
+        self.metrics.certificates(&force.certificates());
+    }
+
     /// Puts a revision in force on every worker.
     pub fn put_in_force(&self, force: &Arc<Force>) {
         // Before anything is signed by a new key.
         self.publish_keys(force);
+        self.show(force);
         self.send_all(|| Letter::Force(Arc::clone(force)));
     }
 
@@ -128,9 +136,14 @@ impl Process {
     pub fn limiter(&self, force: &DatabaseForce) -> Arc<Limiter> {
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         let capacity = force.settings.pool.max_connections as usize;
-        let limiter = limiters
-            .entry(Arc::clone(&force.name))
-            .or_insert_with(|| Limiter::new(capacity));
+        let limiter = limiters.entry(Arc::clone(&force.name)).or_insert_with(|| {
+            let metrics = self.upstream_metrics(force);
+            let gauges = LimiterGauges {
+                waiting: metrics.waiting.clone(),
+                capacity: metrics.connections_limit.clone(),
+            };
+            Limiter::new(capacity, gauges)
+        });
         Arc::clone(limiter)
     }
 

@@ -223,6 +223,7 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
         .with_grace(args.grace)
         .at(pod);
     process.publish_keys(force);
+    process.show(force);
     // Before anybody is told that it is ready: every series is there from the first scrape on.
     for database in &force.databases {
         drop(process.upstream_metrics(database));

@@ -9,7 +9,9 @@
 
 mod alerts;
 mod api_server;
+mod dashboards;
 mod definitions;
+mod metrics;
 mod render;
 mod rights;
 mod snapshots;

@@ -12,6 +12,7 @@
 //! redis:     a redis-server of our own, and raw connections
 //! browser:   a Chromium, and what it is told
 //! cluster:   a real Kubernetes control plane
+//! control_group: a limit of memory that a test sets
 //! processes: whatever was started ends with the test process, however that ends
 //! wait:      conditions with a bound, instead of sleeps
 //! ```
@@ -29,6 +30,7 @@ pub mod admin;
 pub mod browser;
 pub mod certificates;
 pub mod cluster;
+pub mod control_group;
 pub mod dice;
 pub mod listeners;
 pub mod logs;

@@ -190,6 +190,12 @@ impl Operator {
         self.metrics().sum(name, labels)
     }
 
+    /// The port of its metrics and its health.
+    #[must_use]
+    pub fn admin(&self) -> u16 {
+        self.admin
+    }
+
     /// The port of its webhooks.
     #[must_use]
     pub fn webhook(&self) -> u16 {

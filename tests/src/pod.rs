@@ -161,6 +161,7 @@ impl Mounts {
             arguments,
             variables: launch.variables.clone(),
             hidden: launch.hidden(),
+            group: launch.group.clone(),
         }
     }
 }

@@ -54,6 +54,28 @@ pub fn promtool() -> PathBuf {
     })
 }
 
+/// Prometheus itself, of the same package.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn prometheus() -> PathBuf {
+    in_path("prometheus").unwrap_or_else(|| {
+        panic!("Prometheus is missing; install it with `tests/setup/ensure promtool`")
+    })
+}
+
+/// A program of Debian's Alertmanager: `prometheus-alertmanager` or `amtool`.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn alertmanager(program: &str) -> PathBuf {
+    in_path(program).unwrap_or_else(|| {
+        panic!("{program} is missing; install it with `tests/setup/ensure alertmanager`")
+    })
+}
+
 /// The sidecar: `BULKHEAD_SIDECAR`, or the one that was built beside this test binary.
 ///
 /// # Panics

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::control_group::MemoryGroup;
 use crate::logs::Log;
 use crate::metrics::Metrics;
 use crate::policy::{ENVIRONMENT, Policy};
@@ -31,6 +32,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Variables of its environment.
     pub variables: Vec<(String, String)>,
+    /// The control group in which it runs; none for the test's own.
+    pub group: Option<MemoryGroup>,
 }
 
 /// A sidecar that runs.
@@ -66,6 +69,8 @@ pub(crate) struct CommandLine {
     pub(crate) variables: Vec<(String, String)>,
     /// What may not stand in the log.
     pub(crate) hidden: Vec<String>,
+    /// The control group in which it runs; none for the test's own.
+    pub(crate) group: Option<MemoryGroup>,
 }
 
 impl Sidecar {
@@ -93,6 +98,7 @@ impl Sidecar {
                 port,
                 admin,
                 hidden: launch.hidden(),
+                group: launch.group.clone(),
             };
             Self::try_start(line, launch.ready)
         })
@@ -396,7 +402,7 @@ fn arguments(home: &Path, admin: u16, launch: &Launch) -> Vec<OsString> {
 
 fn spawn(line: &CommandLine, log: &Log) -> Running {
     let file = File::create(log.path()).unwrap();
-    let mut command = Command::new(programs::sidecar());
+    let mut command = program(line.group.as_ref());
     command
         .arg("run")
         .args(&line.arguments)
@@ -405,6 +411,19 @@ fn spawn(line: &CommandLine, log: &Log) -> Running {
         .stdout(file.try_clone().unwrap())
         .stderr(file);
     Running::start("the sidecar", &mut command)
+}
+
+/// The sidecar, which a shell turns into once it has gone into the group.
+fn program(group: Option<&MemoryGroup>) -> Command {
+    let Some(group) = group else {
+        return Command::new(programs::sidecar());
+    };
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", r#"echo $$ > "$1" && shift && exec "$@""#, "sh"])
+        .arg(group.door())
+        .arg(programs::sidecar());
+    command
 }
 
 fn replace(path: &Path, text: &str) {

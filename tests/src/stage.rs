@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::{Config, Error};
 
+use crate::control_group::MemoryGroup;
 use crate::policy::Policy;
 use crate::postgres::{APP_ROLE, PASSWORD, Place, Server, admin};
 use crate::refusal::Refusal;
@@ -36,6 +37,7 @@ pub struct Setting<'a> {
     ready: bool,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    group: Option<MemoryGroup>,
 }
 
 impl Stage {
@@ -71,6 +73,7 @@ impl Stage {
             ready: true,
             arguments: Vec::new(),
             variables: Vec::new(),
+            group: None,
         }
     }
 
@@ -226,6 +229,13 @@ impl Setting<'_> {
         self
     }
 
+    /// The control group in which the sidecar runs.
+    #[must_use]
+    pub fn in_group(mut self, group: &MemoryGroup) -> Self {
+        self.group = Some(group.clone());
+        self
+    }
+
     /// How the sidecar is started.
     pub(crate) fn launch(&self) -> Launch {
         Launch {
@@ -235,6 +245,7 @@ impl Setting<'_> {
             ready: self.ready,
             arguments: self.arguments.clone(),
             variables: self.variables.clone(),
+            group: self.group.clone(),
         }
     }
 

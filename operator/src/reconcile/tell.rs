@@ -16,6 +16,7 @@ use super::programmed::{Force, Tally};
 use super::status::{self, Finding, Observed};
 use super::{Context, View, degraded, events, share};
 use crate::index::Index;
+use crate::metrics::Pods;
 
 /// Writes a policy's status and tells its news.
 pub(super) async fn policy(
@@ -33,7 +34,17 @@ pub(super) async fn policy(
         Some(ratio) => context
             .metrics
             .compliance(&view.namespace, &verdict.name(), ratio),
-        None => context.metrics.forget(&view.namespace, &verdict.name()),
+        None => context
+            .metrics
+            .forget_share(&view.namespace, &verdict.name()),
+    }
+    match &observed.tally {
+        Some(tally) => context
+            .metrics
+            .pods(&view.namespace, &verdict.name(), pods(tally)),
+        None => context
+            .metrics
+            .forget_pods(&view.namespace, &verdict.name()),
     }
     let next = status::next(policy, &observed, Timestamp::now());
     let written = status::write(&context.client, policy, &next).await?;
@@ -43,6 +54,16 @@ pub(super) async fn policy(
         memory.told.insert(uid, (policy.resource_version(), next));
     }
     Ok(written)
+}
+
+fn pods(tally: &Tally) -> Pods {
+    Pods {
+        eligible: tally.eligible,
+        injected: tally.injected,
+        in_sync: tally.in_sync,
+        skipped: tally.skipped.values().sum(),
+        uninjected: u32::try_from(tally.bare.len()).unwrap_or(u32::MAX),
+    }
 }
 
 /// The policy with the status that was written upon this very version of it, if one was.

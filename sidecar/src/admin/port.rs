@@ -171,15 +171,21 @@ impl AdminPort {
     }
 }
 
+fn metrics(state: &AdminState) -> Reply {
+    let refused = state.store.standing().rejection.is_some();
+    state.metrics.policy_rejected.set(i64::from(refused));
+    match state.metrics.render() {
+        Ok(text) => reply::of(StatusCode::OK, CONTENT_TYPE, text.into()),
+        Err(error) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
 fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
     }
     match path {
-        "/metrics" => match state.metrics.render() {
-            Ok(text) => reply::of(StatusCode::OK, CONTENT_TYPE, text.into()),
-            Err(error) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-        },
+        "/metrics" => metrics(state),
         "/healthz" => reply::text(StatusCode::OK, "ok"),
         "/readyz" => match state.readiness.check() {
             Ok(()) => reply::text(StatusCode::OK, "ready"),

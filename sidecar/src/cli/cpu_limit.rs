@@ -4,8 +4,10 @@
 //! third of them unused.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
+
+use crate::control_group::{ControlGroups, Version};
 
 /// More workers gain little for a sidecar, and each costs memory.
 const MOST: usize = 4;
@@ -31,70 +33,19 @@ fn workers(limit: Option<f64>, available: usize) -> usize {
 
 /// The smallest limit of this process's control group and of those above it.
 fn cgroup_limit(root: &Path) -> Option<f64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let limits = groups.lines().filter_map(group).flat_map(|group| {
-        ancestors(&group.path)
-            .map(|path| limit_in(root, group.version, &path))
-            .collect::<Vec<_>>()
-    });
-    limits.flatten().reduce(f64::min)
+    let groups = ControlGroups::of_this_process(root, "cpu");
+    let limits = groups
+        .folders
+        .iter()
+        .filter_map(|(version, folder)| limit_in(*version, folder));
+    limits.reduce(f64::min)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Group {
-    version: Version,
-    /// Below the hierarchy's mount, without a leading slash.
-    path: PathBuf,
-}
-
-/// Reads a line of `/proc/PID/cgroup` (cgroups(7)): `0::/path` is version 2, `N:controllers:/path` version 1.
-fn group(line: &str) -> Option<Group> {
-    let mut parts = line.splitn(3, ':');
-    let (id, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-    let version = match (id, controllers) {
-        ("0", "") => Version::V2,
-        _ if controllers.split(',').any(|name| name == "cpu") => Version::V1,
-        _ => return None,
-    };
-    let path = path.trim_start_matches('/');
-    // Outside of this namespace's root; what is above cannot be seen.
-    let path = if path.split('/').any(|part| part == "..") {
-        ""
-    } else {
-        path
-    };
-    Some(Group {
-        version,
-        path: path.into(),
-    })
-}
-
-/// A path and all above it, the empty one last.
-fn ancestors(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let mut next = Some(path.to_owned());
-    std::iter::from_fn(move || {
-        let this = next.take()?;
-        next = this.parent().map(Path::to_owned);
-        Some(this)
-    })
-}
-
-fn limit_in(root: &Path, version: Version, path: &Path) -> Option<f64> {
-    let read = |directory: &str, file: &str| {
-        fs::read_to_string(root.join(directory).join(path).join(file)).ok()
-    };
+fn limit_in(version: Version, folder: &Path) -> Option<f64> {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
     match version {
-        Version::V2 => v2_limit(&read("", "cpu.max")?),
-        Version::V1 => ["cpu", "cpu,cpuacct"].into_iter().find_map(|directory| {
-            let quota = read(directory, "cpu.cfs_quota_us")?;
-            v1_limit(&quota, &read(directory, "cpu.cfs_period_us")?)
-        }),
+        Version::V2 => v2_limit(&read("cpu.max")?),
+        Version::V1 => v1_limit(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
     }
 }
 
@@ -162,28 +113,6 @@ mod tests {
     }
 
     #[test]
-    fn a_line_names_its_version_and_path() {
-        let group_of = |line| group(line).map(|g| (g.version, g.path.display().to_string()));
-        let v2 = |path: &str| Some((Version::V2, path.to_owned()));
-        assert_eq!(group_of("0::/"), v2(""));
-        assert_eq!(group_of("0::/kubepods/pod7/c"), v2("kubepods/pod7/c"));
-        assert_eq!(group_of("0::/../../c"), v2(""));
-        assert_eq!(
-            group_of("4:cpu,cpuacct:/docker/7"),
-            Some((Version::V1, "docker/7".to_owned()))
-        );
-        for line in [
-            "5:memory:/docker/7",
-            "6:cpuset:/docker/7",
-            "1:name=systemd:/",
-            "",
-            "0",
-        ] {
-            assert_eq!(group_of(line), None, "{line:?}");
-        }
-    }
-
-    #[test]
     fn a_group_above_may_be_the_tighter_one() {
         let root = tempfile::tempdir().expect("a directory");
         let pod = root.path().join("pod/container");
@@ -191,9 +120,9 @@ mod tests {
         fs::write(pod.join("cpu.max"), "max 100000").expect("written");
         fs::write(root.path().join("pod/cpu.max"), "150000 100000").expect("written");
 
-        let limits: Vec<_> = ancestors(Path::new("pod/container"))
-            .map(|path| limit_in(root.path(), Version::V2, &path))
-            .collect();
+        let limits: Vec<_> = ["pod/container", "pod", ""]
+            .map(|path| limit_in(Version::V2, &root.path().join(path)))
+            .to_vec();
         assert_eq!(limits, [None, Some(1.5), None]);
     }
 }

@@ -7,8 +7,10 @@
 mod books;
 mod queue;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::IntGauge;
 
 use super::key::{Holder, LaneName};
 use books::Books;
@@ -19,8 +21,17 @@ pub use queue::{Promise, Ticket, Turn};
 #[derive(Debug)]
 pub struct Limiter {
     books: Mutex<Books>,
-    waiting: AtomicUsize,
+    gauges: LimiterGauges,
     over: AtomicBool,
+}
+
+/// Where a limiter keeps what the metrics show of it: the very numbers that it goes by.
+#[derive(Clone, Debug)]
+pub struct LimiterGauges {
+    /// Who waits for a permit now.
+    pub waiting: IntGauge,
+    /// The limit.
+    pub capacity: IntGauge,
 }
 
 /// The right to one server connection. Dropping it passes the right on.
@@ -42,15 +53,16 @@ pub enum Need {
 }
 
 impl Limiter {
-    /// A limit of `capacity` connections.
+    /// A limit of `capacity` connections, shown in these gauges, which are no other limiter's.
     #[must_use]
-    pub fn new(capacity: usize) -> Arc<Self> {
+    pub fn new(capacity: usize, gauges: LimiterGauges) -> Arc<Self> {
+        gauges.capacity.set(whole(capacity));
         Arc::new(Self {
             books: Mutex::new(Books {
                 capacity,
                 ..Books::default()
             }),
-            waiting: AtomicUsize::new(0),
+            gauges,
             over: AtomicBool::new(false),
         })
     }
@@ -59,6 +71,7 @@ impl Limiter {
     pub fn set_capacity(self: &Arc<Self>, capacity: usize) {
         let mut books = self.books();
         books.capacity = capacity;
+        self.gauges.capacity.set(whole(capacity));
         self.compare(&books);
         drop(books);
         self.grant();
@@ -81,7 +94,9 @@ impl Limiter {
     pub fn enqueue(self: &Arc<Self>, holder: &Holder, takes: Option<LaneName>) -> Ticket {
         let (waiter, turn) = Waiter::new(takes);
         let mut books = self.books();
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Nobody else comes to wait under this lock.
+        let ahead = usize::try_from(self.gauges.waiting.get()).unwrap_or_default();
+        self.gauges.waiting.inc();
         let held = books.count(holder);
         let number = books.turns.enter(holder, held, waiter);
         drop(books);
@@ -98,14 +113,14 @@ impl Limiter {
             return None;
         }
         let (holder, waiter) = books.turns.next()?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.gauges.waiting.dec();
         Some(Promise { holder, waiter })
     }
 
     /// Whether anybody waits. One atomic load.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.gauges.waiting.get() > 0
     }
 
     /// Whether more connections exist than a limit that was lowered allows. One atomic load.
@@ -196,7 +211,7 @@ impl Limiter {
                 let Some((holder, waiter)) = books.turns.next() else {
                     return;
                 };
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.gauges.waiting.dec();
                 books.enter(Some(&holder));
                 (waiter, holder)
             };
@@ -213,6 +228,11 @@ impl Limiter {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As a gauge shows it.
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Permit {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bulkhead_crds::kinds::Protocol;
+use bulkhead_crds::kinds::{Mode, Protocol, Tier};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::application_names::ApplicationNames;
+use super::certificates::{CertificateEnd, Certificates};
 use super::clients::Clients;
-use super::family::Family;
+use super::executions::Executions;
 use super::labels::{ActionOutcome, AdminAction, protocol_label};
+use super::memory::Memory;
 use super::process::Process;
 use super::socket::{self, SocketFamilies, SocketMetrics};
 use super::striped::StripedGauge;
@@ -39,9 +41,13 @@ pub struct Metrics {
     sockets: Mutex<BTreeMap<String, Arc<SocketMetrics>>>,
     rejections: Vec<IntCounter>,
     unattributed: Vec<(&'static str, IntCounter)>,
-    executions: Vec<Arc<StripedGauge>>,
+    executions: Executions,
     admin_actions: IntCounterVec,
     policy_revision: IntGaugeVec,
+    policy_info: IntGaugeVec,
+    certificates: Certificates,
+    /// 1 while the policy that was read last is refused.
+    pub policy_rejected: IntGauge,
     /// Policies read and not taken over.
     pub policy_rejections: IntCounter,
     /// Bytes that are kept for resumes.
@@ -62,6 +68,7 @@ impl Metrics {
         let registry = Registry::new();
         let families = UpstreamFamilies::register(&registry)?;
         registry.register(Box::new(Process::new()?))?;
+        registry.register(Box::new(Memory::new()?))?;
         let build = int_gauges(
             &registry,
             "bulkhead_build_info",
@@ -72,13 +79,31 @@ impl Metrics {
         Ok(Arc::new(Self {
             rejections: rejections(&registry)?,
             unattributed: unattributed(&registry)?,
-            executions: executions(&registry)?,
+            executions: Executions::register(&registry)?,
             admin_actions: admin_actions(&registry)?,
             policy_revision: int_gauges(
                 &registry,
                 "bulkhead_policy_revision",
                 "Always 1; the label is the revision of the policy in force.",
                 "revision",
+            )?,
+            policy_info: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "bulkhead_policy_info",
+                        "Always 1; the labels are terms of the policy in force.",
+                    ),
+                    &["mode", "tier"],
+                )?,
+            )?,
+            certificates: Certificates::register(&registry)?,
+            policy_rejected: register(
+                &registry,
+                IntGauge::new(
+                    "bulkhead_policy_rejected",
+                    "1 while the policy that was read last is refused and an older one is in force, else 0.",
+                )?,
             )?,
             policy_rejections: register(
                 &registry,
@@ -170,16 +195,13 @@ impl Metrics {
     /// Counts an execution that takes the state `to`, out of `from` or new. One that has ended stays counted in the state
     /// that it ended in.
     pub fn execution(&self, from: Option<ExecutionState>, to: ExecutionState) {
-        if let Some(from) = from {
-            self.executions[from as usize].dec();
-        }
-        self.executions[to as usize].inc();
+        self.executions.moved(from, to);
     }
 
     /// The number of executions in `state`.
     #[must_use]
     pub fn executions(&self, state: ExecutionState) -> &StripedGauge {
-        &self.executions[state as usize]
+        self.executions.in_state(state)
     }
 
     /// Counts what an operator has asked for.
@@ -193,6 +215,19 @@ impl Metrics {
     pub fn policy_revision(&self, revision: &str) {
         self.policy_revision.reset();
         self.policy_revision.with_label_values(&[revision]).set(1);
+    }
+
+    /// Shows the terms of the policy in force, and no others.
+    pub fn policy_terms(&self, mode: Mode, tier: Tier) {
+        self.policy_info.reset();
+        self.policy_info
+            .with_label_values(&[mode.to_string(), tier.to_string()])
+            .set(1);
+    }
+
+    /// Shows when these certificates end, and no others.
+    pub fn certificates(&self, ends: &[CertificateEnd]) {
+        self.certificates.show(ends);
     }
 
     /// The exposition in Prometheus' text format 0.0.4.
@@ -228,19 +263,6 @@ fn unattributed(registry: &Registry) -> prometheus::Result<Vec<(&'static str, In
     let protocols = PROTOCOLS.iter();
     Ok(protocols
         .map(|protocol| (*protocol, family.with_label_values(&[protocol])))
-        .collect())
-}
-
-fn executions(registry: &Registry) -> prometheus::Result<Vec<Arc<StripedGauge>>> {
-    let family = Family::register(
-        registry,
-        "bulkhead_executions",
-        "Executions: how many are in each of the first four states, how many have ended in each of the last five.",
-        &["state"],
-    )?;
-    let states = ExecutionState::ALL.iter();
-    Ok(states
-        .map(|state| family.cell(&[state.as_str()], StripedGauge::default))
         .collect())
 }
 

@@ -4,11 +4,14 @@
 //! No user id, token, password or query text may enter this room as a label or a field.
 
 mod application_names;
+mod certificates;
 mod clients;
+mod executions;
 mod family;
 mod labels;
 mod last_client;
 mod logs;
+mod memory;
 mod metrics;
 mod notices;
 mod process;
@@ -19,6 +22,7 @@ mod unfinished_runs;
 mod upstream;
 
 pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
+pub use certificates::{CertificateEnd, CertificateUse};
 pub use clients::Clients;
 pub use labels::{
     ActionOutcome, AdminAction, BreakerScope, BreakerState, ConnectionOutcome, ErrorClass,
@@ -31,6 +35,6 @@ pub use resumes::{ResumeOutcome, Resumes};
 pub use socket::{
     EventOutcome, Initiator, MessageDirection, RelayOutcome, RenewalOutcome, SocketMetrics,
 };
-pub use striped::{StripedGauge, StripedHistogram};
+pub use striped::{StripedCounter, StripedGauge, StripedHistogram};
 pub use unfinished_runs::{MOST_UNFINISHED, UnfinishedRun, UnfinishedRuns};
 pub use upstream::UpstreamMetrics;

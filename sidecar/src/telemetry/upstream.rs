@@ -39,6 +39,8 @@ pub(super) struct UpstreamFamilies {
     factories: IntGaugeVec,
     factories_created: IntCounterVec,
     server_connections: Family<StripedGauge>,
+    connections_limit: IntGaugeVec,
+    waiting: IntGaugeVec,
     acquire_seconds: Family<StripedHistogram>,
     connect_seconds: Family<StripedHistogram>,
     query_seconds: Family<StripedHistogram>,
@@ -72,6 +74,10 @@ pub struct UpstreamMetrics {
     pub factories: IntGauge,
     /// Connection factories created since the start.
     pub factories_created: IntCounter,
+    /// How many server connections there may be; the limiter's own.
+    pub connections_limit: IntGauge,
+    /// Clients that wait for a server connection; the limiter's own.
+    pub waiting: IntGauge,
     /// Seconds from asking for a server connection to holding one; the dial is not in it.
     pub acquire_seconds: Arc<StripedHistogram>,
     /// Seconds to a connected and authenticated server connection.
@@ -201,6 +207,16 @@ impl UpstreamFamilies {
                 "bulkhead_server_connections",
                 "Connections to the upstream, by state.",
                 &["upstream", "state"],
+            )?,
+            connections_limit: gauge(
+                "bulkhead_server_connections_limit",
+                "How many connections to the upstream this process may have: its share of pool.maxConnections.",
+                &["upstream"],
+            )?,
+            waiting: gauge(
+                "bulkhead_waiting_clients",
+                "Clients that wait for a connection to the upstream.",
+                &["upstream"],
             )?,
             acquire_seconds: histogram(
                 "bulkhead_acquire_seconds",
@@ -334,6 +350,8 @@ impl UpstreamFamilies {
             clients: Arc::new(Clients::of(self, protocol, name)),
             factories: self.factories.with_label_values(&one),
             factories_created: self.factories_created.with_label_values(&one),
+            connections_limit: self.connections_limit.with_label_values(&one),
+            waiting: self.waiting.with_label_values(&one),
             acquire_seconds: self
                 .acquire_seconds
                 .cell(&one, || StripedHistogram::new(&ACQUIRE_BUCKETS)),

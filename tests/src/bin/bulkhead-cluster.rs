@@ -15,7 +15,7 @@ use bulkhead_tests::cluster::{Home, Node, Standing};
 const USAGE: &str = "\
 bulkhead-cluster up              starts the cluster, unless it runs, and prints the path of its kubeconfig
 bulkhead-cluster kubeconfig      prints that path
-bulkhead-cluster load IMAGE…     builds and brings in images: sidecar, operator, postgres, busybox, or the path of an OCI archive
+bulkhead-cluster load IMAGE…     builds and brings in images: sidecar, operator, postgres, prometheus, busybox, or the path of an OCI archive
 bulkhead-cluster down            ends it, and removes all that it has made
 bulkhead-cluster run             starts another one, prints the path of its kubeconfig, and ends with it when it is told to
 

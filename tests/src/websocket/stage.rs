@@ -166,6 +166,7 @@ impl Setting {
             ready: true,
             arguments: self.arguments,
             variables: Vec::new(),
+            group: None,
         };
         SocketStage {
             sidecar: Sidecar::start_aside(self.policy, self.application, "", launch).await,

@@ -1,7 +1,6 @@
 //! Places in the queue, and what is brought to who stands there: once, by whoever has taken the turn out of the queue.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
@@ -98,7 +97,7 @@ impl Ticket {
             .turns
             .abandon(&self.holder, self.number);
         if left {
-            self.limiter.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.limiter.gauges.waiting.dec();
         }
         left
     }

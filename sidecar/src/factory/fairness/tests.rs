@@ -8,6 +8,15 @@ use super::super::key::Owner;
 use super::*;
 use crate::identity::UserId;
 
+fn limiter(capacity: usize) -> Arc<Limiter> {
+    let gauge = |name| IntGauge::new(name, name).unwrap();
+    let gauges = LimiterGauges {
+        waiting: gauge("waiting"),
+        capacity: gauge("capacity"),
+    };
+    Limiter::new(capacity, gauges)
+}
+
 fn holder(name: &str) -> Holder {
     Holder {
         owner: Owner::User(UserId::parse(name).unwrap()),
@@ -17,7 +26,7 @@ fn holder(name: &str) -> Holder {
 
 #[test]
 fn a_permit_is_given_until_the_limit_and_again_when_one_is_dropped() {
-    let limiter = Limiter::new(1);
+    let limiter = limiter(1);
     let alice = holder("alice");
     let first = limiter.try_acquire(Some(&alice)).unwrap();
     assert!(limiter.try_acquire(Some(&alice)).is_none());
@@ -27,7 +36,7 @@ fn a_permit_is_given_until_the_limit_and_again_when_one_is_dropped() {
 
 #[test]
 fn waiters_are_served_in_turn_by_user_not_by_arrival() {
-    let limiter = Limiter::new(1);
+    let limiter = limiter(1);
     let (alice, bob) = (holder("alice"), holder("bob"));
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
     let mut storm: Vec<_> = (0..3).map(|_| limiter.enqueue(&alice, None)).collect();
@@ -42,7 +51,7 @@ fn waiters_are_served_in_turn_by_user_not_by_arrival() {
 
 #[test]
 fn a_waiter_that_gives_up_leaves_the_queue() {
-    let limiter = Limiter::new(1);
+    let limiter = limiter(1);
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
     let gone = limiter.enqueue(&holder("alice"), None);
     let mut stays = limiter.enqueue(&holder("bob"), None);
@@ -53,8 +62,24 @@ fn a_waiter_that_gives_up_leaves_the_queue() {
 }
 
 #[test]
+fn the_gauges_show_who_waits_and_the_limit_in_force() {
+    let limiter = limiter(1);
+    let shown = limiter.gauges.clone();
+    let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
+    let _alice = limiter.enqueue(&holder("alice"), None);
+    let bob = limiter.enqueue(&holder("bob"), None);
+    assert_eq!((shown.waiting.get(), shown.capacity.get()), (2, 1));
+    drop(bob);
+    assert_eq!(shown.waiting.get(), 1);
+    drop(held);
+    assert_eq!(shown.waiting.get(), 0);
+    limiter.set_capacity(7);
+    assert_eq!(shown.capacity.get(), 7);
+}
+
+#[test]
 fn a_permit_that_its_waiter_never_took_is_passed_on() {
-    let limiter = Limiter::new(1);
+    let limiter = limiter(1);
     let held = limiter.try_acquire(Some(&holder("carol"))).unwrap();
     let granted = limiter.enqueue(&holder("alice"), None);
     let mut next = limiter.enqueue(&holder("bob"), None);
@@ -65,7 +90,7 @@ fn a_permit_that_its_waiter_never_took_is_passed_on() {
 
 #[test]
 fn who_holds_more_than_the_next_in_turn_yields() {
-    let limiter = Limiter::new(2);
+    let limiter = limiter(2);
     let (alice, bob) = (holder("alice"), holder("bob"));
     let _two = [
         limiter.try_acquire(Some(&alice)).unwrap(),
@@ -79,7 +104,7 @@ fn who_holds_more_than_the_next_in_turn_yields() {
 
 #[test]
 fn a_turn_goes_to_who_has_least_and_a_storm_stands_in_nobodys_way() {
-    let limiter = Limiter::new(2);
+    let limiter = limiter(2);
     let (alice, bob) = (holder("alice"), holder("bob"));
     let [_kept, given] = [
         limiter.try_acquire(Some(&alice)).unwrap(),
@@ -98,7 +123,7 @@ fn a_turn_goes_to_who_has_least_and_a_storm_stands_in_nobodys_way() {
 
 #[test]
 fn a_connection_whose_clients_have_all_gone_is_anybodys() {
-    let limiter = Limiter::new(2);
+    let limiter = limiter(2);
     let (alice, bob) = (holder("alice"), holder("bob"));
     let _both = [
         limiter.try_acquire(Some(&alice)).unwrap(),
@@ -111,7 +136,7 @@ fn a_connection_whose_clients_have_all_gone_is_anybodys() {
 
 #[test]
 fn a_spare_that_is_assigned_counts_for_its_user() {
-    let limiter = Limiter::new(2);
+    let limiter = limiter(2);
     let mut spare = limiter.try_acquire(None).unwrap();
     let alice = holder("alice");
     assert!(limiter.richer_than(&holder("bob")).is_empty());
@@ -122,7 +147,7 @@ fn a_spare_that_is_assigned_counts_for_its_user() {
 
 #[test]
 fn a_raised_limit_serves_waiters_at_once() {
-    let limiter = Limiter::new(0);
+    let limiter = limiter(0);
     let mut ticket = limiter.enqueue(&holder("alice"), None);
     assert!(ticket.turn.try_recv().is_err());
     limiter.set_capacity(1);
@@ -131,7 +156,7 @@ fn a_raised_limit_serves_waiters_at_once() {
 
 #[test]
 fn a_lowered_limit_closes_nothing_and_replaces_nothing() {
-    let limiter = Limiter::new(2);
+    let limiter = limiter(2);
     let alice = holder("alice");
     let both = [
         limiter.try_acquire(Some(&alice)),
@@ -156,7 +181,7 @@ fn a_lowered_limit_closes_nothing_and_replaces_nothing() {
 
 #[test]
 fn nobody_overtakes_who_waits() {
-    let limiter = Limiter::new(1);
+    let limiter = limiter(1);
     let held = limiter.try_acquire(None).unwrap();
     let ticket = limiter.enqueue(&holder("alice"), None);
     drop(held);
@@ -316,7 +341,7 @@ proptest! {
         acts in prop::collection::vec(act(), 1..80),
     ) {
         let mut world = World {
-            limiter: Limiter::new(capacity),
+            limiter: limiter(capacity),
             permits: Vec::new(),
             tickets: Vec::new(),
             turns: VecDeque::new(),

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::telemetry::{
-    BreakerState, ConnectionOutcome, ErrorClass, Initiator, MessageDirection, ServerState,
-    TimeoutKind,
+    BreakerState, CertificateEnd, CertificateUse, ConnectionOutcome, ErrorClass, Initiator,
+    MessageDirection, ServerState, TimeoutKind,
 };
 
 fn fed() -> Arc<Metrics> {
@@ -29,7 +29,21 @@ fn fed() -> Arc<Metrics> {
     metrics.identity_rejection(RejectionReason::Placeholder);
     metrics.executions(ExecutionState::Running).inc();
     metrics.policy_revision("a1b2");
+    metrics.policy_terms(Mode::Enforce, Tier::Dedicated);
+    metrics.certificates(&[
+        end("main", CertificateUse::Listener, 30),
+        end("main", CertificateUse::Listener, 20),
+        end("", CertificateUse::Peers, 10),
+    ]);
     metrics
+}
+
+fn end(upstream: &str, of: CertificateUse, at: i64) -> CertificateEnd {
+    CertificateEnd {
+        upstream: upstream.to_owned(),
+        of,
+        at,
+    }
 }
 
 #[test]
@@ -103,6 +117,9 @@ fn what_was_counted_is_shown() {
         "bulkhead_breaker_state{upstream=\"main\"} 2",
         "bulkhead_unattributed_total{protocol=\"postgresql\"} 1",
         "bulkhead_policy_revision{revision=\"a1b2\"} 1",
+        "bulkhead_policy_info{mode=\"Enforce\",tier=\"Dedicated\"} 1",
+        "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"listener\",upstream=\"main\"} 20",
+        "bulkhead_certificate_expiry_timestamp_seconds{certificate=\"peers\",upstream=\"\"} 10",
     ] {
         assert_has(&text, line);
     }
@@ -124,6 +141,15 @@ fn an_execution_is_counted_where_it_is_and_then_where_it_ended() {
     }
     for left in [Pending, Starting, Running, Completing] {
         assert_eq!(metrics.executions(left).get(), 0);
+    }
+    metrics.execution(None, Running);
+    let text = metrics.render().expect("renders");
+    for line in [
+        "bulkhead_executions_started_total 2",
+        "bulkhead_executions_finished_total{outcome=\"completed\"} 1",
+        "bulkhead_executions_finished_total{outcome=\"dead\"} 0",
+    ] {
+        assert_has(&text, line);
     }
 }
 

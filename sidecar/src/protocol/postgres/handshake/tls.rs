@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::error::HandshakeError;
+use crate::certificate::first_end;
 use crate::upstream::binding::tls_server_end_point;
 
 /// The application protocol by which a client says that it means PostgreSQL.
@@ -26,6 +27,7 @@ pub type EndPoint = Arc<[u8]>;
 pub struct ListenTls {
     config: Arc<ServerConfig>,
     end_point: Option<EndPoint>,
+    ends: Option<i64>,
 }
 
 /// The key stays out.
@@ -54,6 +56,7 @@ impl ListenTls {
                 "no certificate in it".to_owned(),
             ));
         }
+        let ends = first_end(&chain);
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(&error))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -66,6 +69,7 @@ impl ListenTls {
         Ok(Self {
             config: Arc::new(config),
             end_point,
+            ends,
         })
     }
 
@@ -73,6 +77,12 @@ impl ListenTls {
     #[must_use]
     pub const fn end_point(&self) -> Option<&EndPoint> {
         self.end_point.as_ref()
+    }
+
+    /// When the first of the chain expires, in seconds since the epoch.
+    #[must_use]
+    pub const fn ends(&self) -> Option<i64> {
+        self.ends
     }
 
     /// The server's side of a TLS handshake. Not cancel safe: dropping it closes the socket.

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use crate::certificate::first_end;
 use crate::secrets::{SecretBytes, SecretError, Secrets};
 
 /// Why there is no TLS to other pods.
@@ -35,6 +36,7 @@ pub struct PeerTls {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
     name: ServerName<'static>,
+    ends: Option<i64>,
 }
 
 impl fmt::Debug for PeerTls {
@@ -78,6 +80,7 @@ impl PeerTls {
             roots.add(authority).map_err(|error| says(&error))?;
         }
         let name = ServerName::try_from(peer_name(namespace)).map_err(|error| says(&error))?;
+        let ends = first_end(&chain);
         let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
         let server = server_config(&roots, &provider, chain.clone(), key.clone_key())
             .map_err(|error| says(&error))?;
@@ -86,7 +89,14 @@ impl PeerTls {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
             name,
+            ends,
         })
+    }
+
+    /// When the first of the certificates that this pod shows expires, in seconds since the epoch.
+    #[must_use]
+    pub const fn ends(&self) -> Option<i64> {
+        self.ends
     }
 
     /// Another pod's connection. Not cancel safe: dropping it closes the socket.

@@ -1,0 +1,145 @@
+//! How many series a sidecar has: as many with three hundred users as with three, whatever they do wrong.
+
+use std::collections::BTreeSet;
+
+use bulkhead_tests::policy::Policy;
+use bulkhead_tests::sidecar::Sidecar;
+use bulkhead_tests::stage::Stage;
+use bulkhead_tests::wait;
+use bulkhead_tests::websocket::{Asking, Kind, Server, SocketStage};
+
+/// The series of this moment: names and labels, without their values.
+fn series(sidecar: &Sidecar) -> BTreeSet<String> {
+    let metrics = sidecar.metrics();
+    let samples = metrics.text().lines().filter(|line| !line.starts_with('#'));
+    samples
+        .filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()))
+        .collect()
+}
+
+/// What docs/metrics.md says that a process with so many entries has at most, apart from close codes and critical events.
+fn documented(databases: usize, web_sockets: usize) -> usize {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
+    let page = page.unwrap();
+    let (_, rest) = page
+        .split_once("a process has at most ")
+        .expect("the bound");
+    let words: Vec<&str> = rest.split_whitespace().take(7).collect();
+    let [own, "+", each, "E", "+", socket, "W"] = words[..] else {
+        panic!("the bound is told in other words: {words:?}");
+    };
+    let number = |text: &str| text.parse::<usize>().unwrap();
+    number(own) + number(each) * databases + number(socket) * web_sockets
+}
+
+/// Everything that can go wrong for these users of a database.
+async fn suffer(stage: &Stage, users: std::ops::Range<usize>) {
+    for number in users {
+        let session = stage.user(&format!("user-{number}")).await;
+        session.run("SELECT 1").await;
+        assert_eq!(session.refused("SELEC 1").await.code, "42601");
+        assert_eq!(session.refused("SELECT pg_sleep(30)").await.code, "57014");
+        assert_eq!(
+            session
+                .refused("DO $$BEGIN RAISE deadlock_detected; END$$")
+                .await
+                .code,
+            "40P01"
+        );
+        assert_eq!(
+            session
+                .refused("DO $$BEGIN RAISE internal_error; END$$")
+                .await
+                .code,
+            "XX000"
+        );
+        assert_eq!(
+            session.refused("SELECT 1").await.code,
+            "53400",
+            "their breaker"
+        );
+        session.close().await;
+        // Names that are the client's to choose: of nobody, of an application, of a role.
+        let strange = stage
+            .try_options(&format!("-c bulkhead.user=a{number}%%%\\ -c x=y"))
+            .await;
+        drop(strange);
+        assert!(stage.try_options("-c bulkhead.user=null").await.is_err());
+        drop(
+            stage
+                .try_name(&format!("role-{number}+user-{number}"))
+                .await,
+        );
+    }
+}
+
+#[tokio::test]
+async fn users_of_a_database_add_no_series() {
+    let policy = Policy::trusted()
+        .timeouts("statement: 50ms")
+        .pool("maxConnections: 20, warm: 0")
+        .database("breaker: {failures: 2, window: 1h, open: 1h, halfOpenProbes: 1}");
+    let stage = Stage::start(policy).await;
+    suffer(&stage, 0..3).await;
+    let few = series(&stage.sidecar);
+    suffer(&stage, 3..300).await;
+    let opened = [("scope", "user")];
+    assert_eq!(
+        stage
+            .sidecar
+            .metric("bulkhead_breaker_opens_total", &opened),
+        300.0
+    );
+    let many = series(&stage.sidecar);
+    let new: Vec<_> = many.difference(&few).collect();
+    assert!(new.is_empty(), "{new:?}");
+    let bound = documented(1, 0);
+    assert!(
+        many.len() <= bound,
+        "{} series, and {bound} are documented",
+        many.len()
+    );
+    assert!(
+        many.len() * 4 > bound * 3,
+        "{} series: the bound says little",
+        many.len()
+    );
+}
+
+#[tokio::test]
+async fn users_of_web_sockets_add_no_series() {
+    let server = Server::start(Kind::Websockets).await;
+    let stage = SocketStage::start(Policy::trusted().web_socket(""), server.port()).await;
+    let suffer = async |users: std::ops::Range<usize>| {
+        for number in users.clone() {
+            drop(stage.open(&format!("user-{number}")).await);
+            let path = format!("/ws?room={number}");
+            let nobody = stage.ask(&Asking::upgrade(&path).bearer("null")).await;
+            assert_eq!(nobody.status, 401);
+            let agent = format!("agent-{number}");
+            let plain = Asking::request("GET", &path).header("User-Agent", &agent);
+            drop(stage.ask(&plain).await);
+        }
+        wait::until("sockets that have ended", || async {
+            stage.sidecar.metric("bulkhead_websocket_closes_total", &[]) > users.end as f64 - 0.5
+        })
+        .await;
+    };
+    suffer(0..3).await;
+    let few = series(&stage.sidecar);
+    suffer(3..300).await;
+    let many = series(&stage.sidecar);
+    let new: Vec<_> = many
+        .difference(&few)
+        .filter(|it| !it.contains("closes_total"))
+        .collect();
+    assert!(new.is_empty(), "{new:?}");
+    let closes = many.iter().filter(|it| it.contains("closes_total")).count();
+    assert!(closes <= 60, "{closes} series of close codes");
+    let bound = documented(0, 1);
+    assert!(
+        many.len() - closes <= bound,
+        "{} series, and {bound} are documented",
+        many.len()
+    );
+}
