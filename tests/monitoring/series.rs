@@ -100,7 +100,7 @@ async fn users_of_a_database_add_no_series() {
         many.len()
     );
     assert!(
-        many.len() * 4 > bound * 3,
+        many.len() * 2 > bound,
         "{} series: the bound says little",
         many.len()
     );
