@@ -60,11 +60,11 @@ PFCOUNT hll hll2
 PFMERGE hll3 hll hll2
 PFDEBUG ENCODING hll
 PFSELFTEST
-BLMOVE l l2 LEFT RIGHT 1
-BLMPOP 1 2 nothing l LEFT
-BLPOP nothing l 1
-BRPOP nothing l 1
-BRPOPLPUSH l l2 1
+BLMOVE l l2 LEFT RIGHT 0.01
+BLMPOP 0.01 2 nothing l LEFT
+BLPOP nothing l 0.01
+BRPOP nothing l 0.01
+BRPOPLPUSH l l2 0.01
 LINDEX l 0
 LINSERT l BEFORE b x
 LLEN l
@@ -99,9 +99,9 @@ SREM s b
 SSCAN s 0
 SUNION s s2
 SUNIONSTORE new s s2
-BZMPOP 1 2 nothing z MIN
-BZPOPMAX nothing z 1
-BZPOPMIN nothing z 1
+BZMPOP 0.01 2 nothing z MIN
+BZPOPMAX nothing z 0.01
+BZPOPMIN nothing z 0.01
 ZADD z 9 x
 ZCARD z
 ZCOUNT z 0 9

@@ -11,6 +11,7 @@ mod across_users;
 mod examples;
 mod key_positions;
 mod protocol_errors;
+mod random_walks;
 mod same_answers;
 mod subscribers;
 mod table;

@@ -8,7 +8,7 @@ use crate::examples::examples;
 use crate::user::{Pure, Way};
 
 /// What answers by chance, by the time of day, or by the length of the key.
-const VARYING: [&str; 14] = [
+pub const VARYING: [&str; 14] = [
     "memory|usage",
     "spop",
     "srandmember",
@@ -68,7 +68,7 @@ fn greeted(server: &Server, greeting: &str) -> Connection {
 }
 
 /// Sets and scans come in an order of the server's.
-fn sorted(reply: Reply) -> Reply {
+pub fn sorted(reply: Reply) -> Reply {
     match reply {
         Reply::List(elements) => {
             let mut elements: Vec<Reply> = elements.into_iter().map(sorted).collect();

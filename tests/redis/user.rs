@@ -3,7 +3,7 @@
 use bulkhead_sidecar::protocol::redis::codec::{
     Limits, RequestStep, RequestWalker, push_array_header, push_bulk,
 };
-use bulkhead_sidecar::protocol::redis::commands::{Effect, Shape};
+use bulkhead_sidecar::protocol::redis::commands::{Effect, Shape, Transaction};
 use bulkhead_sidecar::protocol::redis::plan::{Decision, Isolation, decide};
 use bulkhead_sidecar::protocol::redis::prefix::{KeyPrefix, PrefixTemplate, Unprefixer};
 use bulkhead_tests::redis::Connection;
@@ -27,6 +27,8 @@ pub fn prefix(user: &str) -> KeyPrefix {
 pub struct Pure {
     connection: Connection,
     isolation: Isolation,
+    /// What the commands that are queued since MULTI will reply.
+    queued: Option<Vec<Shape>>,
 }
 
 impl Pure {
@@ -38,7 +40,28 @@ impl Pure {
                 prefix: prefix(user),
                 per_user,
             },
+            queued: None,
         }
+    }
+
+    /// Takes the prefix out of the reply to a command of this effect.
+    fn unprefixed(&mut self, effect: Effect, shape: Shape, raw: &[u8]) -> Vec<u8> {
+        let prefix = &self.isolation.prefix;
+        match effect {
+            Effect::Transaction(Transaction::Multi) => self.queued = Some(Vec::new()),
+            Effect::Transaction(Transaction::Exec) => {
+                let queued = self.queued.take().unwrap_or_default();
+                return unprefixed(Unprefixer::exec(queued), prefix, raw);
+            }
+            Effect::Transaction(Transaction::Discard) => self.queued = None,
+            _ => {
+                if let Some(queued) = &mut self.queued {
+                    assert_eq!(raw, b"+QUEUED\r\n");
+                    queued.push(shape);
+                }
+            }
+        }
+        unprefixed(Unprefixer::new(shape), prefix, raw)
     }
 }
 
@@ -68,14 +91,14 @@ impl Way for Pure {
             .connection
             .try_read()
             .unwrap_or_else(|error| panic!("{:?}: {error}", String::from_utf8_lossy(&bytes)));
-        Some(unprefixed(plan.reply, &self.isolation.prefix, &raw))
+        Some(self.unprefixed(plan.effect, plan.reply, &raw))
     }
 }
 
 /// A reply as the client sees it.
-pub fn unprefixed(shape: Shape, prefix: &KeyPrefix, raw: &[u8]) -> Vec<u8> {
+fn unprefixed(mut unprefixer: Unprefixer, prefix: &KeyPrefix, raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let step = Unprefixer::new(shape)
+    let step = unprefixer
         .step(prefix, raw, &mut out)
         .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(raw)));
     assert!(step.ends && step.consumed == raw.len());

@@ -26,6 +26,8 @@ under one. Subcommands that are not on it are treated alike. Under a prefix the 
 no argument of a newer server's can be a key unseen.
 ";
 
+const SCRIPT: &str = "without acl: PerUser a script reaches keys that it does not declare; while one runs, the server serves nobody else";
+
 /// The whole page.
 #[must_use]
 pub fn document() -> String {
@@ -136,7 +138,8 @@ fn note(name: &str) -> Option<&'static str> {
         "sort" | "sort_ro" => {
             "BY with a pattern and GET of anything but `#` are refused: they read whatever keys the elements name"
         }
-        "scan" | "keys" => "the pattern gets the prefix, and what comes back loses it",
+        "scan" => "the pattern gets the prefix, and what comes back loses it",
+        "keys" => "likewise; the server walks the keys of all users meanwhile, and serves nobody",
         "info" => "sections server, replication, cluster and modules; alone it is `INFO server`",
         "psubscribe" => {
             "a pattern that may match keyspace notifications must name them as `__keyspace@<database>__:` or `__keyevent@<database>__:`; \

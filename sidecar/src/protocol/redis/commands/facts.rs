@@ -73,13 +73,18 @@ impl Facts {
 
     /// Whether a command may have so many arguments, its name included.
     #[must_use]
-    pub fn takes(&self, arguments: usize) -> bool {
-        let least = usize::from(self.arity.unsigned_abs());
-        if self.arity < 0 {
-            arguments >= least
-        } else {
-            arguments == least
-        }
+    pub const fn takes(&self, arguments: usize) -> bool {
+        takes(self.arity, arguments)
+    }
+}
+
+/// Whether a command of this arity may have so many arguments.
+pub(super) const fn takes(arity: i16, arguments: usize) -> bool {
+    let least = arity.unsigned_abs() as usize;
+    if arity < 0 {
+        arguments >= least
+    } else {
+        arguments == least
     }
 }
 

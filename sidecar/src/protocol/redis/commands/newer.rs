@@ -13,6 +13,13 @@ const FIRST_AND_COUNT: &[KeySpec] = &[
     keys(Index(2), Count(0, 1, 1), ""),
 ];
 
+/// Commands of the server that newer ones give more arguments, none of them a key, and their arity there.
+pub(super) const WIDER: &[(&str, i16)] = &[
+    // WITHSCORE, Redis 7.2.
+    ("zrank", -3),
+    ("zrevrank", -3),
+];
+
 #[rustfmt::skip]
 pub(super) const NEWER: &[Facts] = &[
     // Redis 7.2.

@@ -99,6 +99,9 @@ impl Why {
 }
 
 /// What a client is told in the place of an answer.
+///
+/// Within a transaction the server, which does not hear of it, would not fail EXEC as it does after an error of its own: whoever refuses a
+/// command there answers EXEC with `EXECABORT`, and has the server DISCARD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The command is not for it.

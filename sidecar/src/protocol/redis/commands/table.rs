@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::facts::Facts;
-use super::newer::NEWER;
+use super::facts::{Facts, takes};
+use super::newer::{NEWER, WIDER};
 use super::server::SERVER;
 use super::treatment::{self, Treatment};
 
@@ -19,6 +19,8 @@ pub struct Command {
     pub writes: bool,
     /// Whether its subcommands are commands of their own.
     container: bool,
+    /// Other than [`Facts::arity`], for a server that came after it.
+    wider: Option<i16>,
     name: &'static [u8],
     sub: Option<&'static [u8]>,
 }
@@ -67,6 +69,12 @@ impl Command {
     #[must_use]
     pub const fn is_container(&self) -> bool {
         self.container
+    }
+
+    /// Whether it may have so many arguments, its name included: on the server that its facts are of, or on a newer one.
+    #[must_use]
+    pub fn takes(&self, arguments: usize) -> bool {
+        self.facts.takes(arguments) || self.wider.is_some_and(|arity| takes(arity, arguments))
     }
 
     /// How many arguments stand before the first one that is not a name: 1, or 2 for a subcommand.
@@ -143,6 +151,10 @@ impl Command {
             treatment,
             writes: facts.has_flag("write"),
             container,
+            wider: WIDER
+                .iter()
+                .find(|(name, _)| *name == facts.name)
+                .map(|(_, arity)| *arity),
             name: name.as_bytes(),
             sub: sub.map(str::as_bytes),
         }
@@ -162,19 +174,35 @@ impl Command {
 /// A hash of names of [`LONGEST`] bytes and less, the same in any case.
 #[inline]
 fn hash(name: &[u8], sub: Option<&[u8]>) -> usize {
-    let mut hash = hash_word(0xcbf2_9ce4_8422_2325, name);
+    let mut hash = hash_word(0, name);
     if let Some(sub) = sub {
-        hash = hash_word(hash.rotate_left(23), sub);
+        hash = hash_word(hash, sub);
     }
     (hash ^ (hash >> 32)) as usize
 }
 
 #[inline]
 fn hash_word(seed: u64, word: &[u8]) -> u64 {
-    word.iter().fold(seed, |hash, byte| {
-        // The case of letters is one bit.
-        (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    // The case of letters is one bit.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (front, back) = ends(word);
+    let mixed = (seed ^ (front | SMALL)).wrapping_mul(ODD).rotate_left(29);
+    (mixed ^ (back | SMALL) ^ word.len() as u64).wrapping_mul(ODD)
+}
+
+/// The first and the last bytes of a word, up to eight of each, which overlap where it is short.
+#[inline]
+fn ends(word: &[u8]) -> (u64, u64) {
+    if let (Some(front), Some(back)) = (word.first_chunk::<8>(), word.last_chunk::<8>()) {
+        return (u64::from_le_bytes(*front), u64::from_le_bytes(*back));
+    }
+    if let (Some(front), Some(back)) = (word.first_chunk::<4>(), word.last_chunk::<4>()) {
+        let number = |bytes| u64::from(u32::from_le_bytes(bytes));
+        return (number(*front), number(*back));
+    }
+    let each = |bytes: u64, byte: &u8| bytes << 8 | u64::from(*byte);
+    (word.iter().fold(0, each), 0)
 }
 
 #[cfg(test)]

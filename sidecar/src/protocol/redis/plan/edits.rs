@@ -112,6 +112,18 @@ impl Edits {
 
     #[inline]
     pub(super) fn write(&self, arguments: &Arguments<'_>, prefix: &[u8], out: &mut Vec<u8>) {
+        if let Some((bytes, first)) = arguments.raw()
+            && let Some(index) = self.alone()
+            && let Some((before, span, end)) = around(arguments.spans(), index, first)
+        {
+            // Nearly every command.
+            out.reserve(end + prefix.len() + 24);
+            out.extend_from_slice(bytes.get(..before).unwrap_or_default());
+            push_bulk_header(out, (span.len + prefix.len()) as u64);
+            out.extend_from_slice(prefix);
+            out.extend_from_slice(bytes.get(span.start..end).unwrap_or_default());
+            return;
+        }
         match arguments.raw() {
             Some((bytes, first)) => self.write_raw(bytes, first, arguments, prefix, out),
             None => self.write_each(arguments, prefix, out),
@@ -124,6 +136,21 @@ impl Edits {
             }
             Behind::Pattern => push_everything(prefix, out),
             Behind::Server => push_bulk(out, b"server"),
+        }
+    }
+
+    /// The argument that gets the prefix, where it is a key and the only one.
+    #[inline]
+    const fn alone(&self) -> Option<usize> {
+        let only = &self.ranges[0];
+        let alone = self.count == 1
+            && only.end == only.first + 1
+            && matches!(only.what, What::Key)
+            && matches!(self.behind, Behind::Nothing);
+        if alone {
+            Some(only.first as usize)
+        } else {
+            None
         }
     }
 
@@ -145,7 +172,6 @@ impl Edits {
         out: &mut Vec<u8>,
     ) {
         let spans = arguments.spans();
-        let end = |span: &Span| span.start + span.len + 2;
         let mut copied = 0;
         if self.more() > 0 {
             push_array_header(out, arguments.total() + self.more());
@@ -158,10 +184,7 @@ impl Edits {
                 let Some(place) = range.what.place(text.unwrap_or_default()) else {
                     continue;
                 };
-                let header = index
-                    .checked_sub(1)
-                    .and_then(|before| spans.get(before))
-                    .map_or(first, end);
+                let header = header(spans, index, first);
                 out.extend_from_slice(bytes.get(copied..header).unwrap_or_default());
                 push_bulk_header(out, (span.len + prefix.len()) as u64);
                 copied = span.start + place;
@@ -228,6 +251,28 @@ impl What {
             ChannelKind::KeyEvent => None,
         }
     }
+}
+
+/// Where the header of an argument begins, where that of the first one does at `first`.
+#[inline]
+fn header(spans: &[Span], index: usize, first: usize) -> usize {
+    index
+        .checked_sub(1)
+        .and_then(|before| spans.get(before))
+        .map_or(first, end)
+}
+
+/// Where an argument ends, its CR LF included.
+#[inline]
+const fn end(span: &Span) -> usize {
+    span.start + span.len + 2
+}
+
+/// Where the header of an argument begins, the argument, and where the last one ends; none where it has not come.
+#[inline]
+fn around(spans: &[Span], index: usize, first: usize) -> Option<(usize, Span, usize)> {
+    let span = spans.get(index)?;
+    Some((header(spans, index, first), *span, end(spans.last()?)))
 }
 
 /// The pattern of everything under the prefix.

@@ -135,7 +135,7 @@ fn edits(
     {
         return Err(Hindrance::Not(why));
     }
-    if !command.facts.takes(arguments.total()) {
+    if !command.takes(arguments.total()) {
         return Err(Refusal::arity(command.facts.name).into());
     }
     match treatment.prefixed {

@@ -107,6 +107,7 @@ fn keys_get_the_prefix() {
         ("JSON.MGET a b $", "JSON.MGET al:a al:b $"),
         ("JSON.MSET a $ 1 b $ 2", "JSON.MSET al:a $ 1 al:b $ 2"),
         ("CMS.MERGE d 2 a b", "CMS.MERGE al:d 2 al:a al:b"),
+        ("ZRANK z m WITHSCORE", "ZRANK al:z m WITHSCORE"),
         ("PING", "PING"),
         ("COMMAND GETKEYS GET k", "COMMAND GETKEYS GET k"),
     ] {
