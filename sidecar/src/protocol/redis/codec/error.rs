@@ -31,6 +31,9 @@ pub enum RequestError {
     /// An inline command with a quote that nothing closes, or with something right behind a closing quote.
     #[error("Protocol error: unbalanced quotes in request")]
     Quotes,
+    /// An inline command with a NUL in it. The server would not find the line's end behind it, and wait for ever.
+    #[error("Protocol error: a NUL in an inline request")]
+    Nul,
     /// The first line or a header of an HTTP request: a browser was made to talk to this port.
     #[error("Protocol error: this is an HTTP request, and this port speaks Redis")]
     Http,

@@ -1,17 +1,17 @@
 //! Inline commands: what a person types into a terminal, one line, words apart by white space, quoted where they must be.
 //!
 //! Source: `sdssplitargs` of the server. In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b` and `\a` mean what they do in C and any other
-//! `\c` is `c`; in single quotes only `\'` is special; a closing quote ends its word. The line ends at a NUL, if it has one.
+//! `\c` is `c`; in single quotes only `\'` is special; a closing quote ends its word.
 
 use super::{RequestError, Span};
 
-/// Splits a line into words: their bytes go to `unquoted`, where they stand to `spans`.
+/// Splits a line without a NUL into words: their bytes go to `unquoted`, where they stand to `spans`.
 pub(super) fn split(
     line: &[u8],
     unquoted: &mut Vec<u8>,
     spans: &mut Vec<Span>,
 ) -> Result<(), RequestError> {
-    let mut left = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    let mut left = line;
     loop {
         left = left.trim_ascii_start();
         // White space to C, and not to Rust.
@@ -135,7 +135,6 @@ mod tests {
             (b"SET k pre\"fix ed\"", &[b"SET", b"k", b"prefix ed"]),
             (b"SET k \"\"", &[b"SET", b"k", b""]),
             (b"SET k \"\\xZZ\"", &[b"SET", b"k", b"xZZ"]),
-            (b"GET a\0b c", &[b"GET", b"a"]),
         ] {
             let want = want.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
             assert_eq!(words(line), Ok(want), "{:?}", String::from_utf8_lossy(line));

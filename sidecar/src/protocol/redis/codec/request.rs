@@ -25,7 +25,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of a server: 1,048,576 arguments, and `proto-max-bulk-len` of 512 MiB; 16 KiB are long.
+    /// Those of a server: 1,048,576 arguments (7.0 itself takes more), and `proto-max-bulk-len` of 512 MiB; 16 KiB are long.
     pub const SERVER: Self = Self {
         arguments: 1024 * 1024,
         bulk: 512 * 1024 * 1024,
@@ -260,6 +260,9 @@ impl RequestWalker {
         }
         let line = bytes.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.contains(&0) {
+            return Err(RequestError::Nul);
+        }
         self.unquoted.clear();
         self.spans.clear();
         inline::split(line, &mut self.unquoted, &mut self.spans)?;

@@ -33,9 +33,14 @@ pub fn push_error(out: &mut Vec<u8>, line: &str) {
 #[inline]
 pub(super) fn push_header(out: &mut Vec<u8>, marker: u8, mut number: u64) {
     out.push(marker);
-    if let Ok(digit @ 0..=9) = u8::try_from(number) {
-        out.extend_from_slice(&[b'0' + digit, b'\r', b'\n']);
-        return;
+    // Nearly all there are.
+    match u8::try_from(number) {
+        Ok(digit @ 0..=9) => return out.extend_from_slice(&[b'0' + digit, b'\r', b'\n']),
+        Ok(two @ 10..=99) => {
+            let digits = [b'0' + two / 10, b'0' + two % 10, b'\r', b'\n'];
+            return out.extend_from_slice(&digits);
+        }
+        _ => {}
     }
     let mut digits = [0; 20];
     let mut start = digits.len();
@@ -59,6 +64,8 @@ mod tests {
             (0, "0"),
             (7, "7"),
             (10, "10"),
+            (99, "99"),
+            (100, "100"),
             (u64::MAX, "18446744073709551615"),
         ] {
             let mut out = Vec::new();

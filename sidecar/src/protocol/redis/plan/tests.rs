@@ -417,6 +417,53 @@ fn a_command_is_not_decided_by_arguments_that_say_too_little() {
     }
 }
 
+/// What is decided early is what would be decided late.
+#[test]
+fn more_arguments_change_nothing_that_was_decided() {
+    let isolation = isolation(true);
+    for line in [
+        "SET k v EX 10",
+        "MSET a 1 b 2 c 3",
+        "BITOP AND d a b",
+        "ZUNIONSTORE d 2 a b WEIGHTS 1 2",
+        "EVAL s 2 a b c",
+        "EVAL s 9 a b c",
+        "BLPOP a b 0",
+        "BLMPOP 2 1 a LEFT",
+        "SORT k GET x",
+        "SORT k STORE d",
+        "XREAD BLOCK 5 STREAMS a b 0 0",
+        "SCAN 0 MATCH a",
+        "SUBSCRIBE a b __keyevent@0__:del",
+        "PSUBSCRIBE a __key*",
+        "PUBLISH c m",
+        "PUBLISH __keyevent@0__:del m",
+        "CLIENT LIST x y",
+        "OBJECT ENCODING k",
+        "INFO server keyspace",
+        "NONSENSE a b c",
+        "GET a b c",
+    ] {
+        let bytes = array(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        for isolation in [None, Some(&isolation)] {
+            let decided = |there: usize| {
+                let mut walker = RequestWalker::new(Limits::SERVER);
+                walker.walk(&bytes[..there]).unwrap();
+                decide(&walker.arguments(&bytes[..there]), isolation)
+            };
+            let whole = decided(bytes.len());
+            assert_ne!(whole, Decision::More, "{line}");
+            for there in 0..bytes.len() {
+                let early = decided(there);
+                assert!(
+                    early == Decision::More || early == whole,
+                    "{line}: {early:?} and then {whole:?}"
+                );
+            }
+        }
+    }
+}
+
 /// Whatever the arguments, a command is decided, and what gets the prefix lies within it.
 #[test]
 fn every_command_is_decided_with_any_number_of_arguments() {

@@ -82,6 +82,7 @@ fn what_breaks_the_protocol_is_named_as_the_server_names_it() {
             "*1\r\n$1\r\nab\r\n",
             "Protocol error: an argument does not end with CR LF where its length says",
         ),
+        ("get a\0b\r\n", "Protocol error: a NUL in an inline request"),
         (
             "get \"k\r\n",
             "Protocol error: unbalanced quotes in request",
