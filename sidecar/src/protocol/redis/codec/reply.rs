@@ -98,10 +98,7 @@ impl ReplyWalker {
             }
         };
         let mut at = 0;
-        loop {
-            let Some(len) = self.value(unread.get(at..).unwrap_or_default())? else {
-                break;
-            };
+        while let Some(len) = self.value(unread.get(at..).unwrap_or_default())? {
             at += len;
             self.inside = true;
             if self.body > 0 || self.line {

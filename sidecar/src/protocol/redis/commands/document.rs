@@ -26,6 +26,7 @@ under one. Subcommands that are not on it are treated alike. Under a prefix the 
 no argument of a newer server's can be a key unseen.
 ";
 
+/// Why scripts need a Redis user.
 const SCRIPT: &str = "without acl: PerUser a script reaches keys that it does not declare; while one runs, the server serves nobody else";
 
 /// The whole page.
@@ -115,10 +116,7 @@ fn why(command: &Command) -> String {
     let treatment = &command.treatment;
     let refused = match treatment.prefixed {
         Rule::Refused(why) => Some(why),
-        Rule::Script => {
-            return "without acl: PerUser a script reaches keys that it does not declare"
-                .to_owned();
-        }
+        Rule::Script => return SCRIPT.to_owned(),
         _ => None,
     };
     if let Some(why) = treatment.refused.or(refused) {

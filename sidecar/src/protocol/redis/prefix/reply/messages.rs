@@ -190,8 +190,11 @@ fn names(left: &[u8]) -> Result<Option<Names<'_>>, ReplyError> {
     }))
 }
 
-/// A whole bulk string, and what is behind it.
-fn bulk(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, ReplyError> {
+/// A string, and what is behind it.
+type Bulk<'a> = (&'a [u8], &'a [u8]);
+
+/// The whole bulk string at the front of some bytes.
+fn bulk(bytes: &[u8]) -> Result<Option<Bulk<'_>>, ReplyError> {
     match bytes.first() {
         None => return Ok(None),
         Some(b'$') => {}
