@@ -1,4 +1,4 @@
-//! The conditions of a policy's status, and the closed list of reasons that each may have.
+//! The conditions of the status of a policy and of a revocation, and the closed list of reasons that each may have.
 //!
 //! A reason is an API: alerts and scripts compare it. A new one is added here, to the table in `docs/operations.md`, and nowhere else.
 
@@ -14,6 +14,9 @@ pub enum ConditionType {
     /// A way round the policy is open.
     Degraded,
 }
+
+/// The one condition of a revocation.
+pub const ENFORCED: &str = "Enforced";
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
@@ -112,6 +115,29 @@ reasons!(
     }
 );
 reasons!(
+    /// Why a revocation is enforced, or not: the condition [`ENFORCED`].
+    EnforcedReason {
+        /// Every pod with a sidecar refuses the user.
+        Enforced,
+        /// No pod of the namespace has a sidecar.
+        NoPods,
+        /// It is over.
+        Expired,
+        /// A rule of validation finds an error in it.
+        Invalid,
+        /// There are so many older ones that it does not fit into the list.
+        ListFull,
+        /// A sidecar refuses the list.
+        SidecarsRefuse,
+        /// A sidecar is of a release that knows no revocations.
+        SidecarsOutdated,
+        /// Sidecars cannot be asked.
+        SidecarsUnreachable,
+        /// Sidecars have been told, and have not confirmed yet.
+        Syncing,
+    }
+);
+reasons!(
     /// Why a selected pod has no sidecar.
     SkippedReason {
         /// Its annotation opts out, and the policy lets it.
@@ -147,6 +173,14 @@ impl ConditionType {
 impl fmt::Display for ConditionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl EnforcedReason {
+    /// Whether the revocation is enforced with this reason.
+    #[must_use]
+    pub const fn is_enforced(self) -> bool {
+        matches!(self, Self::Enforced | Self::NoPods)
     }
 }
 

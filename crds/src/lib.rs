@@ -14,6 +14,7 @@
 //!   assembled, and says so in `findings`.
 //! - [`mod@resolve`]: what is assembled for one environment, if it is sound.
 //! - [`conditions`]: what a policy's status may say, and why.
+//! - [`revocations`]: which of the `UserRevocation`s of a namespace are in force, as the list that its sidecars read.
 //! - [`wire`]: the versioned snapshot by which the operator hands that to a sidecar.
 //!
 //! Each looks only at those named before it: names, kinds, schema, load, effective, assemble, validate, resolve, wire. Everything here is
@@ -27,13 +28,14 @@ pub mod kinds;
 pub mod load;
 pub mod names;
 pub mod resolve;
+pub mod revocations;
 pub mod schema;
 pub mod validate;
 pub mod wire;
 
 pub use effective::EffectivePolicy;
 pub use findings::{Finding, Severity};
-pub use kinds::IsolationPolicy;
+pub use kinds::{IsolationPolicy, UserRevocation};
 pub use load::{LoadError, load};
 pub use resolve::{compare, explain, resolve};
 pub use validate::validate;

@@ -6,9 +6,11 @@ mod duration;
 mod event;
 pub mod objects;
 mod quantity;
+mod timestamp;
 
 pub use duration::{
     Duration, DurationError, optional as optional_duration, plain as plain_duration,
 };
 pub use event::CriticalEvent;
 pub use quantity::{Quantity, QuantityError};
+pub use timestamp::{Timestamp, TimestampError};

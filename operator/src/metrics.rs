@@ -2,8 +2,10 @@
 //!
 //! Never a user id or a pod's name as a label.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bulkhead_crds::conditions::EnforcedReason;
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -102,6 +104,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     compliance: GaugeVec,
     pods: IntGaugeVec,
+    revocations: IntGaugeVec,
     evictions: IntCounterVec,
     leader: IntGauge,
     certificate_expiry: Gauge,
@@ -149,6 +152,13 @@ impl Metrics {
                 ),
                 &["namespace", "policy", "state"],
             )?,
+            revocations: IntGaugeVec::new(
+                Opts::new(
+                    "bulkhead_operator_revocations",
+                    "Revocations of users, by the reason of their condition Enforced.",
+                ),
+                &["namespace", "reason"],
+            )?,
             evictions: IntCounterVec::new(
                 Opts::new(
                     "bulkhead_operator_evictions_total",
@@ -188,6 +198,7 @@ impl Metrics {
         self.registry.register(Box::new(self.reconciles.clone()))?;
         self.registry.register(Box::new(self.compliance.clone()))?;
         self.registry.register(Box::new(self.pods.clone()))?;
+        self.registry.register(Box::new(self.revocations.clone()))?;
         self.registry.register(Box::new(self.evictions.clone()))?;
         for outcome in Evicted::ALL {
             self.evictions.with_label_values(&[outcome.as_str()]);
@@ -232,6 +243,21 @@ impl Metrics {
         }
     }
 
+    /// How many revocations of a namespace have come to what.
+    pub fn revocations(&self, namespace: &str, counts: &BTreeMap<EnforcedReason, u32>) {
+        for reason in EnforcedReason::ALL {
+            let labels = [namespace, reason.as_str()];
+            match counts.get(reason) {
+                Some(count) => {
+                    let gauge = self.revocations.with_label_values(&labels);
+                    gauge.set(i64::from(*count));
+                }
+                // Not there is as good as removed.
+                None => drop(self.revocations.remove_label_values(&labels)),
+            }
+        }
+    }
+
     /// A pod was to be evicted, or its successor has come up.
     pub fn evicted(&self, outcome: Evicted) {
         self.evictions.with_label_values(&[outcome.as_str()]).inc();
@@ -249,10 +275,11 @@ impl Metrics {
         let _ = self.compliance.remove_label_values(&[namespace, policy]);
     }
 
-    /// No policy's share and pods are this replica's to tell any more: another one leads.
+    /// No policy's share and pods and no revocation is this replica's to tell any more: another one leads.
     pub fn forget_all(&self) {
         self.pods.reset();
         self.compliance.reset();
+        self.revocations.reset();
     }
 
     /// A pod came by the webhook for injection; `reason` is a word of a closed list.

@@ -51,6 +51,7 @@ pub const NEEDED: &[Right] = &[
         &[
             "isolationpolicies.bulkhead.dev",
             "injectiontemplates.bulkhead.dev",
+            "userrevocations.bulkhead.dev",
         ],
     ),
     cluster(
@@ -87,6 +88,8 @@ pub const NEEDED: &[Right] = &[
     cluster(OURS, "injectiontemplates", &["get"], &[]),
     watched(OURS, "isolationpolicies", &["list", "watch"], &[]),
     watched(OURS, "isolationpolicies/status", &["patch"], &[]),
+    watched(OURS, "userrevocations", &["list", "watch"], &[]),
+    watched(OURS, "userrevocations/status", &["patch"], &[]),
     watched(OURS, "injectiontemplates", KEPT, &[]),
     watched("", "configmaps", KEPT, &[]),
     watched("", "pods", &["list", "watch"], &[]),

@@ -37,6 +37,7 @@ fn the_definition_that_people_apply_is_the_one_of_this_build() {
     for (file, kind) in [
         ("crds/isolationpolicies.yaml", "IsolationPolicy"),
         ("crds/injectiontemplates.yaml", "InjectionTemplate"),
+        ("crds/userrevocations.yaml", "UserRevocation"),
     ] {
         assert_fresh(file, &["crds", "--kind", kind]);
     }
@@ -46,6 +47,14 @@ fn the_definition_that_people_apply_is_the_one_of_this_build() {
 fn the_schema_that_policies_are_read_by_is_the_one_of_this_build() {
     let arguments = ["crds", "--format", "json-schema"];
     assert_fresh("crds/src/schema/isolationpolicy.schema.json", &arguments);
+    let arguments = [
+        "crds",
+        "--kind",
+        "UserRevocation",
+        "--format",
+        "json-schema",
+    ];
+    assert_fresh("crds/src/schema/userrevocation.schema.json", &arguments);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use bulkhead_crds::conditions::{AcceptedReason, DegradedReason, ProgrammedReason, SkippedReason};
+use bulkhead_crds::conditions::{
+    AcceptedReason, DegradedReason, EnforcedReason, ProgrammedReason, SkippedReason,
+};
 
 fn rows(text: &str, heading: &str) -> Vec<String> {
     let section = text
@@ -20,8 +22,13 @@ fn rows(text: &str, heading: &str) -> Vec<String> {
 
 #[test]
 fn every_reason_has_a_row_and_every_row_is_of_a_reason() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
-    let text = std::fs::read_to_string(page).unwrap();
+    let page = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../docs")
+            .join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let (operations, revocation) = (page("operations.md"), page("revocation.md"));
     let sorted = |mut all: Vec<String>| {
         all.sort();
         all
@@ -31,12 +38,14 @@ fn every_reason_has_a_row_and_every_row_is_of_a_reason() {
     let programmed: Vec<&str> = ProgrammedReason::ALL.iter().map(|it| it.as_str()).collect();
     let degraded: Vec<&str> = DegradedReason::ALL.iter().map(|it| it.as_str()).collect();
     let skipped: Vec<&str> = SkippedReason::ALL.iter().map(|it| it.as_str()).collect();
-    for (heading, reasons) in [
-        ("`Accepted`", accepted),
-        ("`Programmed`", programmed),
-        ("`Degraded`", degraded),
-        ("`status.pods.skipped`", skipped),
+    let enforced: Vec<&str> = EnforcedReason::ALL.iter().map(|it| it.as_str()).collect();
+    for (text, heading, reasons) in [
+        (&operations, "`Accepted`", accepted),
+        (&operations, "`Programmed`", programmed),
+        (&operations, "`Degraded`", degraded),
+        (&operations, "`status.pods.skipped`", skipped),
+        (&revocation, "`Enforced`", enforced),
     ] {
-        assert_eq!(sorted(rows(&text, heading)), names(&reasons), "{heading}");
+        assert_eq!(sorted(rows(text, heading)), names(&reasons), "{heading}");
     }
 }

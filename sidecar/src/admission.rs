@@ -79,7 +79,7 @@ pub fn decide(
                 ..rejection
             })
         }
-        Err(rejection) if !force.enforces() => {
+        Err(rejection) if !rejection.refuses(force.enforces()) => {
             Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
         }
         Err(rejection) => Err(rejection),

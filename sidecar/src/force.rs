@@ -63,7 +63,11 @@ impl Force {
         } else {
             Some(Arc::new(Issuer::new(policy, secrets)?))
         };
-        let verifier = Arc::new(Verifier::new(policy, secrets, issuer.as_deref())?);
+        let mut verifier = Verifier::new(policy, secrets, issuer.as_deref())?;
+        if let Some(previous) = previous {
+            verifier = verifier.under(previous.verifier.revocations());
+        }
+        let verifier = Arc::new(verifier);
         let policy_key: Arc<str> = format!("{}/{}", policy.namespace, policy.name).into();
         let mut databases = Vec::new();
         for settings in &policy.databases {

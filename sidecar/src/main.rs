@@ -37,6 +37,7 @@ async fn carry_out(command: Command) -> Exit {
         }
         Command::Users(args) => cli::users(&args, &mut out).await,
         Command::Executions(args) => cli::executions(&args, &mut out).await,
+        Command::Revocations(args) => cli::revocations(&args, &mut out).await,
         Command::Policy(args) => cli::policy(&args, &mut out).await,
         Command::Drain(args) => cli::drain(&args, &mut out).await,
     };
@@ -59,8 +60,12 @@ async fn serve(args: &RunArgs) -> Exit {
 fn give_up(error: &RunError, format: LogFormat) -> Exit {
     let for_machines = format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR);
     match error {
-        RunError::Policy(found) if for_machines => found.iter().for_each(Diagnostic::log),
-        RunError::Policy(found) => cli::print_diagnostics(found, &mut stderr()),
+        RunError::Policy(found) | RunError::Revocations(found) if for_machines => {
+            found.iter().for_each(Diagnostic::log)
+        }
+        RunError::Policy(found) | RunError::Revocations(found) => {
+            cli::print_diagnostics(found, &mut stderr())
+        }
         _ if for_machines => {}
         _ => return complain(error),
     }
@@ -75,6 +80,9 @@ async fn check(args: &RunArgs) -> Exit {
     let Some(accepted) = cli::check(args, &mut stdout(), &mut stderr()) else {
         return Exit::Failure;
     };
+    if !cli::check_revocations(args, &mut stdout(), &mut stderr()) {
+        return Exit::Failure;
+    }
     let secrets = Arc::new(Secrets::new(args.secrets.clone()));
     let resolver = args.resolver();
     let policy = &accepted.policy;

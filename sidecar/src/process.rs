@@ -14,7 +14,7 @@ use crate::breaker::upstream::UpstreamBreaker;
 use crate::factory::fairness::{Limiter, LimiterGauges};
 use crate::factory::steering::Steering;
 use crate::force::{DatabaseForce, Force};
-use crate::identity::{Issuer, LiveSockets};
+use crate::identity::{Issuer, LiveSockets, Revocations};
 use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 use crate::worker::kills::Kills;
@@ -29,6 +29,8 @@ pub struct Process {
     pub live: LiveSockets,
     /// Whom operators have ended.
     pub kills: Kills,
+    /// Who is cut off.
+    pub revocations: Arc<Revocations>,
     /// Signs context tokens, where the policy has any.
     issuer: ArcSwapOption<Issuer>,
     mailboxes: Vec<Sender>,
@@ -52,6 +54,7 @@ impl Process {
             metrics,
             live: LiveSockets::default(),
             kills: Kills::default(),
+            revocations: Arc::default(),
             issuer: ArcSwapOption::empty(),
             mailboxes,
             limiters: Mutex::default(),
@@ -75,6 +78,13 @@ impl Process {
     #[must_use]
     pub const fn at(mut self, pod: PodAddress) -> Self {
         self.pod = pod;
+        self
+    }
+
+    /// The same where these are cut off.
+    #[must_use]
+    pub fn under(mut self, revocations: &Arc<Revocations>) -> Self {
+        self.revocations = Arc::clone(revocations);
         self
     }
 

@@ -19,7 +19,10 @@ use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
 use crate::cli::RunArgs;
 use crate::force::{Force, ForceError};
-use crate::policy::{Diagnostic, NotedSecrets, PolicyStore, PolicyWatch, Rejection, Timing, Trial};
+use crate::policy::{
+    Diagnostic, NotedSecrets, PolicyStore, PolicyWatch, Rejection, RevocationFollower, Timing,
+    Trial,
+};
 use crate::process::Process;
 use crate::protocol::websocket::resume::PodAddress;
 use crate::secrets::Secrets;
@@ -42,6 +45,9 @@ pub enum RunError {
     /// The policy.
     #[error("the policy cannot be used")]
     Policy(Vec<Diagnostic>),
+    /// The list of revocations.
+    #[error("the revocations cannot be used")]
+    Revocations(Vec<Diagnostic>),
     /// What the policy refers to.
     #[error(transparent)]
     Force(#[from] ForceError),
@@ -111,6 +117,8 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         watch = watch.having_seen(refused.mark.clone());
         tell_refused(&store, &metrics, refused);
     }
+    // Before anybody is let in.
+    let revocations = follow_revocations(args, &force, &metrics)?;
     let admin = AdminPort::bind(args.admin)?;
     let control = ControlSocket::bind(&args.control.path())?;
     let running = start(args, &metrics, &force)?;
@@ -120,10 +128,19 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     let state = AdminState {
         metrics: Arc::clone(&metrics),
         store: Arc::clone(&store),
+        revocations: Arc::clone(&running.process.revocations),
+        revocation_standing: revocations
+            .as_ref()
+            .map(RevocationFollower::standing)
+            .unwrap_or_default(),
         readiness: Arc::clone(&readiness),
         inventory: Arc::clone(&running.process) as Arc<_>,
         drain: Arc::clone(&drain),
     };
+    let process = Arc::clone(&running.process);
+    let watch = watch.with_revocations(revocations.map(|follower| {
+        follower.telling(Box::new(move || process.send_all(|| Letter::Revocations)))
+    }));
     let admin_address = admin.address();
     let (admin_state, process) = (state.clone(), Arc::clone(&running.process));
     let at_console = Console {
@@ -156,6 +173,21 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
         task.abort();
     }
     Ok(())
+}
+
+/// Puts the list of revocations in force that is there, where there is to be one.
+fn follow_revocations(
+    args: &RunArgs,
+    force: &Force,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<RevocationFollower>, RunError> {
+    let Some(source) = args.revocation_source() else {
+        return Ok(None);
+    };
+    let revocations = Arc::clone(force.verifier.revocations());
+    RevocationFollower::begin(source, args.kept_list(), revocations, Arc::clone(metrics))
+        .map(Some)
+        .map_err(RunError::Revocations)
 }
 
 /// Opens the console. Nobody has asked for it in the control socket's folder, so where it cannot be there the sidecar does without.
@@ -221,6 +253,7 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
         .unzip();
     let process = Process::new(Arc::clone(metrics), mailboxes)
         .with_grace(args.grace)
+        .under(force.verifier.revocations())
         .at(pod);
     process.publish_keys(force);
     process.show(force);

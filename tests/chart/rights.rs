@@ -52,7 +52,7 @@ fn roles(values: &str, more: &[&str]) -> Vec<Value> {
         let name = object["metadata"]["name"].as_str().unwrap();
         let is_role = object["kind"] == "Role" || object["kind"] == "ClusterRole";
         is_role
-            && !["bulkhead-viewer", "bulkhead-editor"].contains(&name)
+            && !["bulkhead-viewer", "bulkhead-editor", "bulkhead-revoker"].contains(&name)
             && !name.ends_with("-test")
     };
     objects(&rendered(values, more))
@@ -266,10 +266,14 @@ fn people_may_read_policies_where_they_may_read_and_write_them_where_it_is_meant
             .filter(|key| key.starts_with("rbac.authorization.k8s.io/"))
             .count()
     };
-    assert_eq!(
-        (aggregated("bulkhead-viewer"), aggregated("bulkhead-editor")),
-        (3, 0)
-    );
+    let people = ["bulkhead-viewer", "bulkhead-editor", "bulkhead-revoker"];
+    assert_eq!(people.map(aggregated), [3, 0, 0]);
+    let revokes: BTreeSet<String> = rights(role("bulkhead-revoker"))
+        .into_iter()
+        .filter(|right| right.verbs.contains("patch"))
+        .map(|right| right.resource)
+        .collect();
+    assert_eq!(revokes, ["bulkhead.dev/userrevocations".to_owned()].into());
     for right in rights(role("bulkhead-viewer")) {
         assert_eq!(
             right.verbs,

@@ -315,6 +315,7 @@ async fn a_release_lives_from_its_installation_to_its_end_and_again() {
         "crd",
         "isolationpolicies.bulkhead.dev",
         "injectiontemplates.bulkhead.dev",
+        "userrevocations.bulkhead.dev",
     ])
     .await
     .check();

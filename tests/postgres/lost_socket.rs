@@ -17,22 +17,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A chat's back end: it takes WebSockets, and keeps the context token that comes with each.
-struct Application {
+pub(crate) struct Application {
     listener: TcpListener,
     /// Where clients reach it, through the sidecar.
     port: u16,
 }
 
 /// A WebSocket, seen from both ends.
-struct Socket {
-    client: TcpStream,
+pub(crate) struct Socket {
+    pub(crate) client: TcpStream,
     _application: TcpStream,
     /// The context token that the application was given.
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Application {
-    async fn start(policy: Policy) -> (Self, Setting<'static>) {
+    pub(crate) async fn start(policy: Policy) -> (Self, Setting<'static>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = free_port();
         let upstream = listener.local_addr().unwrap().port();
@@ -43,13 +43,8 @@ impl Application {
     }
 
     /// Opens a WebSocket as whoever `bearer` says.
-    async fn open(&self, bearer: &str) -> Socket {
-        let mut client = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: chat.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {bearer}\r\n\r\n"
-        );
-        client.write_all(request.as_bytes()).await.unwrap();
+    pub(crate) async fn open(&self, bearer: &str) -> Socket {
+        let mut client = self.ask(bearer).await;
         let accepted = wait::within("the upgrade", self.listener.accept()).await;
         let (mut application, _) = accepted.unwrap();
         let asked = head(&mut application).await;
@@ -66,6 +61,30 @@ impl Application {
             _application: application,
             token: header(&asked, "x-bulkhead-context").unwrap(),
         }
+    }
+}
+
+impl Application {
+    /// Asks for a WebSocket as whoever `bearer` says.
+    async fn ask(&self, bearer: &str) -> TcpStream {
+        let mut client = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: chat.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {bearer}\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        client
+    }
+
+    /// The answer to somebody who is not let in: its first line, and what it says.
+    pub(crate) async fn refusal(&self, bearer: &str) -> (String, String) {
+        let mut client = self.ask(bearer).await;
+        let answer = head(&mut client).await;
+        let length = header(&answer, "content-length").unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        client.read_exact(&mut body).await.unwrap();
+        let status = answer.lines().next().unwrap_or_default().to_owned();
+        (status, String::from_utf8(body).unwrap())
     }
 }
 
@@ -91,7 +110,7 @@ fn accept_of(key: &str) -> String {
 }
 
 /// A connection to the database, opened with a context token.
-async fn work(stage: &Stage, token: &str) -> Wire {
+pub(crate) async fn work(stage: &Stage, token: &str) -> Wire {
     let mut wire = stage.wire().await;
     let options = format!("-c bulkhead.context={token}");
     wire.login(&[
@@ -105,7 +124,7 @@ async fn work(stage: &Stage, token: &str) -> Wire {
 }
 
 /// What the client is told at the end of its connection.
-async fn last_word(wire: &mut Wire) -> Refusal {
+pub(crate) async fn last_word(wire: &mut Wire) -> Refusal {
     let replies = wire.until_closed().await;
     replies.refusal()
 }

@@ -40,6 +40,7 @@ mod pinning;
 mod pipelines;
 mod prepared;
 mod prove;
+mod revocation;
 mod secrets;
 mod server_parameters;
 mod several_hosts;

@@ -31,6 +31,7 @@ mod refusals;
 mod renewal;
 mod resume;
 mod resume_anywhere;
+mod revoked;
 mod slow;
 mod streams;
 mod survives;

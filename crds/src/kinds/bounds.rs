@@ -22,8 +22,18 @@ pub(crate) const TOKEN: &str = "^[A-Za-z0-9!#$&'*+.^_`|~-]+$";
 /// A request's path as it is written, or nothing.
 pub(crate) const PATH: &str = "^(/[!-~]*)?$";
 
+/// A user's id: no control characters.
+pub(crate) const USER: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]+$";
+/// One word in CamelCase, as the reasons of conditions are.
+pub(crate) const CODE: &str = "^[A-Z][A-Za-z0-9]*$";
+
 /// What the patterns are called in an error.
-pub(crate) const PATTERNS: [(&str, &str); 7] = [
+pub(crate) const PATTERNS: [(&str, &str); 9] = [
+    (USER, "a user's id, without control characters"),
+    (
+        CODE,
+        "one word of letters and digits in CamelCase, such as `TokenLeaked`",
+    ),
     (LABEL, "a name of lower-case letters, digits and `-`"),
     (
         OBJECT_NAME,

@@ -14,6 +14,7 @@ mod injection;
 mod policy;
 mod pool;
 mod reference;
+mod revocation;
 mod selector;
 mod status;
 pub mod template;
@@ -34,6 +35,7 @@ pub use injection::{Inject, Injection};
 pub use policy::{Isolation, IsolationPolicy, IsolationPolicySpec, Limits};
 pub use pool::{Breaker, PerUser, Pool, Session, Timeouts};
 pub use reference::{SecretKeyRef, SecretRef};
+pub use revocation::{RevocationPods, UserRevocation, UserRevocationSpec, UserRevocationStatus};
 pub use selector::{Selector, SelectorOperator, SelectorRequirement};
 pub use status::{
     Advice, Compliance, Condition, ConditionStatus, IsolationPolicyStatus, Pods, Skipped,

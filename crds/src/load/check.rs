@@ -1,10 +1,10 @@
-//! A document against the policy's schema: every field known and there where it is needed, every value of its type and in its bounds.
+//! A document against its kind's schema: every field known and there where it is needed, every value of its type and in its bounds.
 //!
 //! Knows the part of OpenAPI's schema language that structural schemas use, and reports every complaint rather than the first.
 
 use std::str::FromStr as _;
 
-use kube::Resource as _;
+use kube::Resource;
 use serde_json::{Map, Value};
 
 use super::error::Problem;
@@ -12,36 +12,56 @@ use super::metadata;
 use super::problems::{Problems, path_of};
 use super::scalars::address;
 use super::words::{article, kind_of, shown, told};
-use crate::kinds::IsolationPolicy;
 use crate::kinds::bounds::ADDRESS;
-use crate::{names, schema};
+use crate::names;
 
-/// Every complaint about a document, in the order of the schema.
-pub(super) fn policy(document: &Value) -> Vec<Problem> {
-    let mut problems = Problems::default();
-    let Some(fields) = document.as_object() else {
-        problems.add(
-            "",
-            format!(
-                "the file holds {}, and should hold one IsolationPolicy",
-                kind_of(document)
-            ),
-        );
-        return problems.into_list();
-    };
-    problems.constant(fields, "apiVersion", &IsolationPolicy::api_version(&()));
-    problems.constant(fields, "kind", &IsolationPolicy::kind(&()));
-    if !problems.is_empty() {
-        return problems.into_list();
+/// A kind whose files are read.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) api_version: String,
+    pub(super) schema: &'static Value,
+}
+
+impl Kind {
+    pub(super) fn of<K: Resource<DynamicType = ()>>(
+        name: &'static str,
+        schema: &'static Value,
+    ) -> Self {
+        Self {
+            name,
+            api_version: K::api_version(&()).into_owned(),
+            schema,
+        }
     }
-    metadata::check(&mut problems, fields.get("metadata"));
-    let rest = fields
-        .iter()
-        .filter(|(field, _)| !["apiVersion", "kind", "metadata"].contains(&field.as_str()))
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .collect();
-    problems.object(schema::policy(), &rest, "");
-    problems.into_list()
+
+    /// Every complaint about a document, in the order of the schema.
+    pub(super) fn check(&self, document: &Value) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        let Some(fields) = document.as_object() else {
+            problems.add(
+                "",
+                format!(
+                    "the file holds {}, and should hold one {}",
+                    kind_of(document),
+                    self.name
+                ),
+            );
+            return problems.into_list();
+        };
+        problems.constant(fields, "apiVersion", &self.api_version);
+        problems.constant(fields, "kind", self.name);
+        if !problems.is_empty() {
+            return problems.into_list();
+        }
+        metadata::check(&mut problems, fields.get("metadata"));
+        let rest = fields
+            .iter()
+            .filter(|(field, _)| !["apiVersion", "kind", "metadata"].contains(&field.as_str()))
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect();
+        problems.object(self.schema, &rest, "");
+        problems.into_list()
+    }
 }
 
 impl Problems {
@@ -67,6 +87,14 @@ impl Problems {
                 path,
                 "a duration such as `30s`",
                 names::Duration::from_str,
+            );
+        }
+        if pattern == names::Timestamp::PATTERN {
+            return self.parsed(
+                value,
+                path,
+                "a moment such as `2026-11-27T12:00:00Z`",
+                names::Timestamp::from_str,
             );
         }
         if pattern == names::Quantity::PATTERN {

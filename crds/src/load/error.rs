@@ -1,4 +1,4 @@
-//! Why a text is no policy.
+//! Why a text is no policy, or no list of revocations.
 
 use std::fmt;
 
@@ -23,11 +23,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a text is no policy.
+/// Why a text is no policy, or no list of revocations.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// More than [`LARGEST_FILE`].
-    #[error("the file has more than {LARGEST_FILE} bytes, the most that a policy may have")]
+    #[error("the file has more than {LARGEST_FILE} bytes, the most that a file may have")]
     TooLarge,
     /// Nothing but blanks and comments.
     #[error("the file is empty: it should hold one IsolationPolicy")]
@@ -40,10 +40,20 @@ pub enum LoadError {
         /// How many are not empty.
         documents: usize,
     },
+    /// More documents than there may be revocations.
+    #[error(
+        "the file holds {documents} revocations, and may hold {most}: take out those that have expired"
+    )]
+    TooMany {
+        /// How many are not empty.
+        documents: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Not YAML, or YAML that unfolds into too much.
     #[error("the file is not YAML that can be read: {0}")]
     Yaml(String),
-    /// YAML that is no policy.
+    /// YAML that is no object of the kind.
     #[error("{}", listed(.0))]
     Policy(Vec<Problem>),
 }

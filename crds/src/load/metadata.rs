@@ -34,7 +34,7 @@ pub(super) fn check(problems: &mut Problems, metadata: Option<&Value>) {
         ),
         None => problems.add(
             "metadata.name",
-            "is missing: metrics and messages speak of the policy by it".to_owned(),
+            "is missing: metrics and messages speak of it by its name".to_owned(),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! YAML to JSON within bounds: one document, a bounded number of values however aliases unfold, no key twice.
+//! YAML to JSON within bounds: one document or several, a bounded number of values however aliases unfold, no key twice.
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,6 +20,27 @@ const DEEPEST: usize = 64;
 /// # Errors
 /// None or several documents, text that is not YAML, and YAML that unfolds into too much.
 pub(super) fn document(text: &str) -> Result<Value, LoadError> {
+    let mut documents = documents(text, 1)?;
+    match (documents.values.pop(), documents.count) {
+        (None, _) => Err(LoadError::Empty),
+        (Some(value), 1) => Ok(value),
+        (Some(_), documents) => Err(LoadError::SeveralDocuments { documents }),
+    }
+}
+
+/// The documents of a text in which something is.
+pub(super) struct Documents {
+    /// Those that were wanted, in order.
+    pub(super) values: Vec<Value>,
+    /// How many there are in all.
+    pub(super) count: usize,
+}
+
+/// Reads the first documents of a text, `most` of them, and counts the others. Empty ones are passed over.
+///
+/// # Errors
+/// Text that is not YAML, and YAML that unfolds into too much.
+pub(super) fn documents(text: &str, most: usize) -> Result<Documents, LoadError> {
     if deepest_flow(text) > DEEPEST {
         return Err(LoadError::Yaml(format!(
             "brackets nest deeper than {DEEPEST} levels"
@@ -30,10 +51,12 @@ pub(super) fn document(text: &str) -> Result<Value, LoadError> {
         bytes: Cell::new(MOST_BYTES),
         twice: Cell::new(None),
     };
-    let mut first = None;
-    let mut documents = 0_usize;
+    let mut read = Documents {
+        values: Vec::new(),
+        count: 0,
+    };
     for document in serde_yaml::Deserializer::from_str(text) {
-        let value = if documents == 0 {
+        let value = if read.count < most {
             Node {
                 budget: &budget,
                 path: String::new(),
@@ -50,16 +73,15 @@ pub(super) fn document(text: &str) -> Result<Value, LoadError> {
             }]),
             None => LoadError::Yaml(error.to_string()),
         })?;
-        if !value.is_null() {
-            documents += 1;
-            first.get_or_insert(value);
+        if value.is_null() {
+            continue;
         }
+        if read.count < most {
+            read.values.push(value);
+        }
+        read.count += 1;
     }
-    match (first, documents) {
-        (None, _) => Err(LoadError::Empty),
-        (Some(value), 1) => Ok(value),
-        (Some(_), documents) => Err(LoadError::SeveralDocuments { documents }),
-    }
+    Ok(read)
 }
 
 /// An upper bound of the depth of flow collections: brackets within quotes and comments count as well.

@@ -80,6 +80,9 @@ pub fn snapshot(policy: &str) -> String {
     format!("bulkhead-{policy}")
 }
 
+/// The key of that ConfigMap, and the file's name in the pod, with the revocations of the namespace. Where there is none, nobody is revoked.
+pub const REVOCATIONS_KEY: &str = "revocations.v1.json";
+
 /// The NetworkPolicy that closes the ports behind [`TAKEN_OVER`] with the value `mark`.
 #[must_use]
 pub fn network_policy(policy: &str, mark: &str) -> String {

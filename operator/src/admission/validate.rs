@@ -1,4 +1,4 @@
-//! The webhook that validates policies: the whole table of rules, every violation at once, and what is unwise as warnings.
+//! The webhook that validates policies and revocations: the whole table of rules, every violation at once, and what is unwise as warnings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use bulkhead_crds::load::nearest;
 use bulkhead_crds::names::objects;
-use bulkhead_crds::{Finding, IsolationPolicy, Severity};
+use bulkhead_crds::{Finding, IsolationPolicy, Severity, UserRevocation, revocations};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Client;
+use k8s_openapi::jiff;
 use kube::api::Api;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionResponse, Operation};
 use kube::core::response::{StatusCause, StatusDetails, StatusSummary, reason};
+use kube::{Client, Resource as _};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -30,20 +32,36 @@ pub struct Validate {
     pub settings: Arc<Settings>,
 }
 
-/// What is wrong with a policy, and what is unwise.
+/// What is wrong with an object, and what is unwise.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Judgement {
     errors: Vec<StatusCause>,
     warnings: Vec<String>,
 }
 
+impl Judgement {
+    fn take(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            match finding.severity {
+                Severity::Error => self.errors.push(cause(finding)),
+                Severity::Warning => self
+                    .warnings
+                    .push(format!("{}: {}", finding.path, finding.message)),
+            }
+        }
+    }
+}
+
 impl Validate {
-    /// The answer to a review of a policy.
+    /// The answer to a review of a policy or a revocation.
     pub async fn answer(&self, asked: &Asked) -> AdmissionResponse {
         let response = AdmissionResponse::from(asked);
         let Some(object) = asked.object.as_ref().filter(|_| is_judged(asked)) else {
             return response;
         };
+        if asked.kind.kind == UserRevocation::kind(&()) {
+            return respond(response, &object.metadata.name, judge_revocation(object));
+        }
         let (mut judgement, policy) = judge(object);
         if let (Some(policy), Some(namespace)) = (policy, &asked.namespace) {
             let labels = self.labels(namespace).await;
@@ -97,8 +115,8 @@ impl Validate {
     }
 }
 
-/// Whether a review asks for a judgement. A policy on its way out, or with the spec that it has already, is let through: nobody could
-/// remove a label or a finalizer from a policy that a stricter release refuses.
+/// Whether a review asks for a judgement. An object on its way out, or with the spec that it has already, is let through: nobody could
+/// remove a label or a finalizer from one that a stricter release refuses.
 fn is_judged(asked: &Asked) -> bool {
     let spec = |object: &Option<DynamicObject>| object.as_ref().map(|it| it.data["spec"].clone());
     let leaving = asked
@@ -121,19 +139,25 @@ fn judge(object: &DynamicObject) -> (Judgement, Option<IsolationPolicy>) {
             return (judgement, None);
         }
     };
-    for finding in bulkhead_crds::validate(&policy) {
-        match finding.severity {
-            Severity::Error => judgement.errors.push(cause(finding)),
-            Severity::Warning => judgement
-                .warnings
-                .push(format!("{}: {}", finding.path, finding.message)),
-        }
-    }
+    judgement.take(bulkhead_crds::validate(&policy));
     (judgement, Some(policy))
 }
 
+/// The API server has set the time of its creation before it asks.
+fn judge_revocation(object: &DynamicObject) -> Judgement {
+    let mut judgement = Judgement::default();
+    match typed::<UserRevocation>(object) {
+        Ok(revocation) => {
+            let now = jiff::Timestamp::now().into();
+            judgement.take(revocations::judge(&revocation, now));
+        }
+        Err(cause) => judgement.errors.push(cause),
+    }
+    judgement
+}
+
 /// The API server has held the object against its schema; what that lets through and the types do not is told with its path.
-fn typed(object: &DynamicObject) -> Result<IsolationPolicy, StatusCause> {
+fn typed<K: DeserializeOwned>(object: &DynamicObject) -> Result<K, StatusCause> {
     let malformed = |field: String, message: String| StatusCause {
         reason: "FieldValueInvalid".to_owned(),
         message,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use bulkhead_crds::kinds::InjectionTemplate;
+use bulkhead_crds::kinds::{InjectionTemplate, UserRevocation};
 use bulkhead_crds::{IsolationPolicy, schema};
 use clap::{Args, ValueEnum};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -13,7 +13,7 @@ use super::Error;
 /// Prints the CustomResourceDefinitions.
 #[derive(Args)]
 pub struct Arguments {
-    /// The kind; without it, both
+    /// The kind; without it, all
     #[arg(long, value_enum)]
     kind: Option<Kind>,
     /// The form of the output
@@ -28,6 +28,8 @@ enum Kind {
     IsolationPolicy,
     /// What the operator makes of it, for admission
     InjectionTemplate,
+    /// Who is cut off
+    UserRevocation,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -36,7 +38,7 @@ enum Format {
     Yaml,
     /// A reference of every field, for people
     Markdown,
-    /// The schema of an IsolationPolicy, for editors and for checks without a cluster
+    /// The schema of an IsolationPolicy, or of a UserRevocation where that is the kind, for editors and for checks without a cluster
     JsonSchema,
 }
 
@@ -45,7 +47,13 @@ impl Arguments {
         let text = match self.format {
             Format::Yaml => yaml(self.kind)?,
             Format::Markdown => schema::reference::markdown(&schema::derived()),
-            Format::JsonSchema => serde_json::to_string_pretty(&schema::derived())? + "\n",
+            Format::JsonSchema => {
+                let schema = match self.kind {
+                    Some(Kind::UserRevocation) => schema::derived_revocation(),
+                    _ => schema::derived(),
+                };
+                serde_json::to_string_pretty(&schema)? + "\n"
+            }
         };
         out.write_all(text.as_bytes())?;
         Ok(())
@@ -54,7 +62,11 @@ impl Arguments {
 
 /// The definitions of all kinds.
 pub(super) fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![IsolationPolicy::crd(), InjectionTemplate::crd()]
+    vec![
+        IsolationPolicy::crd(),
+        InjectionTemplate::crd(),
+        UserRevocation::crd(),
+    ]
 }
 
 fn yaml(kind: Option<Kind>) -> Result<String, Error> {
@@ -62,6 +74,7 @@ fn yaml(kind: Option<Kind>) -> Result<String, Error> {
     let asked = kind.map(|kind| match kind {
         Kind::IsolationPolicy => IsolationPolicy::crd_name(),
         Kind::InjectionTemplate => InjectionTemplate::crd_name(),
+        Kind::UserRevocation => UserRevocation::crd_name(),
     });
     for definition in definitions() {
         if asked.is_none_or(|name| definition.metadata.name.as_deref() == Some(name)) {

@@ -24,6 +24,7 @@ use crate::settings::{Engine, Settings};
 pub const DEFINITIONS: &[&str] = &[
     "isolationpolicies.bulkhead.dev",
     "injectiontemplates.bulkhead.dev",
+    "userrevocations.bulkhead.dev",
 ];
 
 /// A cluster-wide object, by its kind and name.

@@ -15,4 +15,7 @@ pub enum Error {
     /// A snapshot that cannot be written, which a policy that has been resolved never causes.
     #[error("a snapshot cannot be written: {0}")]
     Snapshot(#[from] bulkhead_crds::wire::WireError),
+    /// A list of revocations that cannot be written, which none that has been made causes.
+    #[error("a list of revocations cannot be written: {0}")]
+    List(#[from] bulkhead_crds::revocations::ListError),
 }

@@ -1,26 +1,21 @@
 //! What a person should notice, told as Kubernetes Events: when a condition changes sides or reason, and never for a reconcile that found
 //! nothing new. What to tell is pure.
 
-use bulkhead_crds::conditions::{ConditionType, ProgrammedReason};
-use bulkhead_crds::kinds::{Condition, ConditionStatus, IsolationPolicyStatus};
+use bulkhead_crds::conditions::{ConditionType, EnforcedReason, ProgrammedReason};
+use bulkhead_crds::kinds::{Condition, ConditionStatus};
 use kube::runtime::events::{Event, EventType};
 
 /// The longest note of an Event, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
-/// The events that lie between two statuses.
+/// The events that lie between two statuses, of a policy or of a revocation, by their conditions.
 #[must_use]
-pub fn between(old: Option<&IsolationPolicyStatus>, new: &IsolationPolicyStatus) -> Vec<Event> {
-    let conditions = new.conditions.iter().flatten();
-    conditions
-        .filter_map(|condition| {
-            let before = old.and_then(|old| {
-                let mut conditions = old.conditions.iter().flatten();
-                conditions.find(|before| before.r#type == condition.r#type)
-            });
-            told(before, condition).map(|kind| event(kind, condition))
-        })
-        .collect()
+pub fn between(old: &[Condition], new: &[Condition]) -> Vec<Event> {
+    let news = new.iter().filter_map(|condition| {
+        let before = old.iter().find(|before| before.r#type == condition.r#type);
+        told(before, condition).map(|kind| event(kind, condition))
+    });
+    news.collect()
 }
 
 /// Whether a change of a condition is one to be told, and how gravely.
@@ -32,9 +27,14 @@ fn told(before: Option<&Condition>, now: &Condition) -> Option<EventType> {
     let holds = now.status == ConditionStatus::True;
     let degraded = now.r#type == ConditionType::Degraded.as_str();
     if holds == degraded {
-        // Syncing passes by itself, and a policy that is not accepted has said so already.
-        let passing = [ProgrammedReason::Syncing, ProgrammedReason::NotAccepted];
-        let passes = passing.iter().any(|reason| reason.as_str() == now.reason);
+        // Syncing passes by itself, as does a revocation; and a policy that is not accepted has said so already.
+        let passing = [
+            ProgrammedReason::Syncing.as_str(),
+            ProgrammedReason::NotAccepted.as_str(),
+            EnforcedReason::Syncing.as_str(),
+            EnforcedReason::Expired.as_str(),
+        ];
+        let passes = passing.contains(&&*now.reason);
         return (!passes).then_some(EventType::Warning);
     }
     // Good news is told where it follows bad news, or is the first that is heard of a policy.
@@ -61,7 +61,7 @@ fn event(kind: EventType, condition: &Condition) -> Event {
 mod tests {
     use super::*;
 
-    fn status(conditions: &[(&str, bool, &str)]) -> IsolationPolicyStatus {
+    fn status(conditions: &[(&str, bool, &str)]) -> Vec<Condition> {
         let conditions = conditions.iter().map(|(kind, holds, reason)| Condition {
             r#type: (*kind).to_owned(),
             status: if *holds {
@@ -74,17 +74,34 @@ mod tests {
             last_transition_time: String::new(),
             observed_generation: None,
         });
-        IsolationPolicyStatus {
-            conditions: Some(conditions.collect()),
-            ..IsolationPolicyStatus::default()
-        }
+        conditions.collect()
     }
 
     #[test]
     fn news_is_told_once_and_passing_states_are_not() {
         type Side<'a> = (&'a str, bool, &'a str);
         type Row<'a> = (Option<Side<'a>>, Side<'a>, Option<EventType>);
-        let table: [Row<'_>; 11] = [
+        let table: [Row<'_>; 15] = [
+            (
+                None,
+                ("Enforced", true, "Enforced"),
+                Some(EventType::Normal),
+            ),
+            (
+                Some(("Enforced", false, "Syncing")),
+                ("Enforced", false, "SidecarsRefuse"),
+                Some(EventType::Warning),
+            ),
+            (
+                Some(("Enforced", true, "Enforced")),
+                ("Enforced", false, "Expired"),
+                None,
+            ),
+            (
+                None,
+                ("Enforced", false, "ListFull"),
+                Some(EventType::Warning),
+            ),
             (
                 None,
                 ("Accepted", true, "Accepted"),
@@ -134,8 +151,8 @@ mod tests {
             ),
         ];
         for (before, now, expected) in table {
-            let old = before.map(|before| status(&[before]));
-            let told = between(old.as_ref(), &status(&[now]));
+            let old = before.map(|before| status(&[before])).unwrap_or_default();
+            let told = between(&old, &status(&[now]));
             let kinds: Vec<_> = told.iter().map(|event| event.type_).collect();
             assert_eq!(kinds, Vec::from_iter(expected), "{before:?} to {now:?}");
         }

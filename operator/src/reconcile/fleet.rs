@@ -2,10 +2,12 @@
 //!
 //! Nothing is shown before the first whole lists: to a task, a policy that has not been listed yet would look like one that is gone.
 
+mod listed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bulkhead_crds::kinds::IsolationPolicy;
+use bulkhead_crds::kinds::{IsolationPolicy, UserRevocation};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
@@ -14,23 +16,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Context, View, namespace};
+use listed::Listed;
 
 /// What has changed in the cluster as a whole.
 pub(super) enum Change {
     Policy(Box<Event<IsolationPolicy>>, Option<String>),
+    Revocation(Box<Event<UserRevocation>>, Option<String>),
     Namespace(Box<Event<PartialObjectMeta<Namespace>>>),
 }
 
 /// The namespaces that are tended, and what is known of the others.
 #[derive(Default)]
 pub(super) struct Fleet {
-    /// Watches of policies whose first list is still to come.
-    unlisted: usize,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    policies: BTreeMap<(String, String), Arc<IsolationPolicy>>,
-    /// What a list that is under way has shown so far, by the scope of its watch.
-    listed_once: BTreeSet<Option<String>>,
-    listed_policies: BTreeMap<Option<String>, BTreeSet<(String, String)>>,
+    policies: Listed<IsolationPolicy>,
+    revocations: Listed<UserRevocation>,
     listed_namespaces: BTreeSet<String>,
     namespaces_known: bool,
     tended: BTreeMap<String, watch::Sender<View>>,
@@ -39,15 +39,18 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(context: &Context) -> Self {
+        let watches = context.settings.watch_namespaces.len().max(1);
         Self {
-            unlisted: context.settings.watch_namespaces.len().max(1),
+            policies: Listed::by(watches),
+            revocations: Listed::by(watches),
             ..Self::default()
         }
     }
 
-    /// Whether all first lists are complete.
+    /// Whether all first lists of namespaces and policies are complete. Revocations are not waited for: a cluster whose definitions are
+    /// of an older release has none.
     const fn is_known(&self) -> bool {
-        self.namespaces_known && self.unlisted == 0
+        self.namespaces_known && self.policies.is_known()
     }
 
     /// Begins to tend namespaces in which something of ours stands.
@@ -58,73 +61,23 @@ impl Fleet {
     }
 
     pub(super) fn take(&mut self, context: &Arc<Context>, change: Change) {
-        let was_known = self.is_known();
+        let known = |fleet: &Self| (fleet.is_known(), fleet.revocations.is_known());
+        let before = known(self);
         let mut touched = match change {
-            Change::Policy(event, scope) => self.take_policy(*event, scope),
+            Change::Policy(event, scope) => self.policies.take(*event, scope),
+            Change::Revocation(event, scope) => self.revocations.take(*event, scope),
             Change::Namespace(event) => self.take_namespace(*event),
         };
         if !self.is_known() {
             return;
         }
-        if !was_known {
+        if before != known(self) {
             touched.extend(self.tended.keys().cloned());
-            touched.extend(self.policies.keys().map(|key| key.0.clone()));
+            touched.extend(self.policies.namespaces());
+            touched.extend(self.revocations.namespaces());
         }
         for name in touched {
             self.show(context, &name);
-        }
-    }
-
-    /// Takes an event of a policy in; returns the namespaces that it is about.
-    fn take_policy(
-        &mut self,
-        event: Event<IsolationPolicy>,
-        scope: Option<String>,
-    ) -> BTreeSet<String> {
-        match event {
-            Event::Init => {
-                self.listed_policies.insert(scope, BTreeSet::new());
-                BTreeSet::new()
-            }
-            Event::InitApply(policy) => {
-                let key = key(&policy);
-                self.listed_policies
-                    .entry(scope)
-                    .or_default()
-                    .insert(key.clone());
-                self.policies.insert(key.clone(), Arc::new(policy));
-                [key.0].into()
-            }
-            Event::InitDone => {
-                let listed = self.listed_policies.remove(&scope).unwrap_or_default();
-                if self.listed_once.insert(scope.clone()) {
-                    self.unlisted = self.unlisted.saturating_sub(1);
-                }
-                let in_scope =
-                    |namespace: &String| scope.as_ref().is_none_or(|scope| scope == namespace);
-                let gone: Vec<_> = self
-                    .policies
-                    .keys()
-                    .filter(|key| in_scope(&key.0) && !listed.contains(*key))
-                    .cloned()
-                    .collect();
-                gone.into_iter()
-                    .map(|key| {
-                        self.policies.remove(&key);
-                        key.0
-                    })
-                    .collect()
-            }
-            Event::Apply(policy) => {
-                let key = key(&policy);
-                self.policies.insert(key.clone(), Arc::new(policy));
-                [key.0].into()
-            }
-            Event::Delete(policy) => {
-                let key = key(&policy);
-                self.policies.remove(&key);
-                [key.0].into()
-            }
         }
     }
 
@@ -174,22 +127,18 @@ impl Fleet {
                 *current = view;
                 changed
             });
-        } else if !view.policies.is_empty() {
+        } else if !view.policies.is_empty() || (view.has_revocations() && !view.is_ending) {
             self.tend(context, name);
         }
     }
 
     fn view(&self, name: &str) -> View {
-        let from = (name.to_owned(), String::new());
-        let policies = self
-            .policies
-            .range(from..)
-            .take_while(|((namespace, _), _)| namespace == name)
-            .map(|(_, policy)| Arc::clone(policy));
+        let revocations = self.revocations.is_known();
         View {
             namespace: name.to_owned(),
             labels: self.namespaces.get(name).cloned().unwrap_or_default(),
-            policies: policies.collect(),
+            policies: self.policies.of(name),
+            revocations: revocations.then(|| self.revocations.of(name)),
             is_known: self.is_known(),
             is_ending: self.is_known() && !self.namespaces.contains_key(name),
         }
@@ -217,10 +166,6 @@ impl Fleet {
     }
 }
 
-fn key(policy: &IsolationPolicy) -> (String, String) {
-    (policy.namespace().unwrap_or_default(), policy.name_any())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,15 +187,22 @@ mod tests {
     /// A fleet that has seen one namespace with two policies.
     fn fleet() -> Fleet {
         let mut fleet = Fleet {
-            unlisted: 1,
+            policies: Listed::by(1),
+            revocations: Listed::by(1),
             ..Fleet::default()
         };
-        fleet.take_policy(Event::Init, None);
-        fleet.take_policy(Event::InitApply(policy("chat", "a")), None);
-        fleet.take_policy(Event::InitApply(policy("chat", "b")), None);
-        fleet.take_policy(Event::InitApply(policy("chatter", "c")), None);
+        fleet.policies.take(Event::Init, None);
+        fleet
+            .policies
+            .take(Event::InitApply(policy("chat", "a")), None);
+        fleet
+            .policies
+            .take(Event::InitApply(policy("chat", "b")), None);
+        fleet
+            .policies
+            .take(Event::InitApply(policy("chatter", "c")), None);
         assert!(!fleet.view("chat").is_known, "the list is not complete");
-        fleet.take_policy(Event::InitDone, None);
+        fleet.policies.take(Event::InitDone, None);
         assert!(!fleet.view("chat").is_known, "nor are the namespaces");
         fleet.take_namespace(Event::Init);
         fleet.take_namespace(Event::InitApply(namespace(
@@ -283,10 +235,12 @@ mod tests {
     #[test]
     fn a_list_that_is_begun_anew_takes_nothing_away_before_it_is_complete() {
         let mut fleet = fleet();
-        fleet.take_policy(Event::Init, None);
-        fleet.take_policy(Event::InitApply(policy("chat", "b")), None);
+        fleet.policies.take(Event::Init, None);
+        fleet
+            .policies
+            .take(Event::InitApply(policy("chat", "b")), None);
         assert_eq!(names(&fleet.view("chat")), ["a", "b"]);
-        let touched = fleet.take_policy(Event::InitDone, None);
+        let touched = fleet.policies.take(Event::InitDone, None);
         assert_eq!(names(&fleet.view("chat")), ["b"]);
         assert!(touched.contains("chat") && touched.contains("chatter"));
     }
@@ -294,19 +248,40 @@ mod tests {
     #[test]
     fn a_list_of_one_watched_namespace_says_nothing_of_another() {
         let mut fleet = Fleet {
-            unlisted: 2,
+            policies: Listed::by(2),
             ..Fleet::default()
         };
         let scope = |name: &str| Some(name.to_owned());
         for name in ["one", "two"] {
-            fleet.take_policy(Event::Init, scope(name));
-            fleet.take_policy(Event::InitApply(policy(name, "p")), scope(name));
-            fleet.take_policy(Event::InitDone, scope(name));
+            fleet.policies.take(Event::Init, scope(name));
+            fleet
+                .policies
+                .take(Event::InitApply(policy(name, "p")), scope(name));
+            fleet.policies.take(Event::InitDone, scope(name));
         }
-        fleet.take_policy(Event::Init, scope("one"));
-        fleet.take_policy(Event::InitDone, scope("one"));
+        fleet.policies.take(Event::Init, scope("one"));
+        fleet.policies.take(Event::InitDone, scope("one"));
         assert!(fleet.view("one").policies.is_empty());
         assert_eq!(names(&fleet.view("two")), ["p"]);
+    }
+
+    #[test]
+    fn revocations_are_unknown_until_they_have_been_listed_and_nobody_waits_for_them() {
+        let mut fleet = fleet();
+        let view = fleet.view("chat");
+        assert!(view.is_known && view.revocations.is_none());
+        let revocation: UserRevocation = serde_json::from_value(serde_json::json!({
+            "apiVersion": "bulkhead.dev/v1alpha1", "kind": "UserRevocation",
+            "metadata": {"name": "out", "namespace": "chat"}, "spec": {"user": "alice"}
+        }))
+        .unwrap();
+        fleet.revocations.take(Event::Init, None);
+        fleet.revocations.take(Event::InitApply(revocation), None);
+        assert!(fleet.view("chat").revocations.is_none());
+        fleet.revocations.take(Event::InitDone, None);
+        let view = fleet.view("chat");
+        assert_eq!(view.revocations.as_ref().map(Vec::len), Some(1));
+        assert!(view.has_revocations() && !fleet.view("chatter").has_revocations());
     }
 
     #[test]

@@ -71,12 +71,12 @@ pub(super) fn divisor(index: &Index, memory: &mut Memory, verdict: &Verdict, now
     divisor.pods
 }
 
-/// Publishes an accepted policy.
+/// Publishes an accepted policy; `list` are the revocations beside it, where there are any.
 pub(super) async fn put_in_force(
     context: &Context,
     index: &Index,
     verdict: &Verdict,
-    (effective, template): (&EffectivePolicy, InjectionTemplate),
+    (effective, template, list): (&EffectivePolicy, InjectionTemplate, Option<&str>),
     pods: u32,
     passed: &mut Passed,
 ) -> Result<InForce, Error> {
@@ -92,6 +92,7 @@ pub(super) async fn put_in_force(
         snapshot,
         revision,
         template,
+        revocations: list.map(str::to_owned),
     };
     passed.written |= publish::publish(&context.client, index, &publication).await?;
     Ok(InForce {

@@ -3,14 +3,14 @@
 //! ```text
 //!   policies, namespaces ──▶ run ──▶ one task a namespace: watch ─▶ Index ─▶ pass
 //!
-//!   pass:  dereference ─▶ judge (validate, resolve, conflicts) ─▶ build ─▶ publish ─▶ tell (status, events)
+//!   pass:  revoke ─▶ dereference ─▶ judge (validate, resolve, conflicts) ─▶ build ─▶ publish ─▶ tell (status, events)
 //!                                       pure                                  │
 //!   sidecars:  poke ◀─────────────────────────────────────────────────────────┘   ask ─▶ programmed
 //!   pods that were missed, where the policy asks for it:  evict
 //! ```
 //!
-//! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. What is judged is pure and
-//! stands in [`judge`], [`closing`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
+//! A namespace is the unit of reconciling: its policies contend for the same pods, so they are judged together. Who is cut off waits
+//! for no policy, and comes first. What is judged is pure and stands in [`judge`], [`revocations`], [`closing`], [`share`], [`programmed`], [`degraded`], [`sidecars`], [`status`], [`events`]; the API server and the sidecars are
 //! reached in [`dereference`], [`credentials`], [`publish`], [`observe`] and `evict` alone.
 
 mod evict;
@@ -18,6 +18,7 @@ mod fleet;
 mod in_force;
 mod namespace;
 mod pass;
+mod revoke;
 mod tell;
 
 pub mod closing;
@@ -30,6 +31,7 @@ pub mod judge;
 pub mod observe;
 pub mod programmed;
 pub mod publish;
+pub mod revocations;
 pub mod share;
 pub mod sidecars;
 pub mod status;
@@ -43,7 +45,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicy};
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicy, UserRevocation};
 use bulkhead_crds::names::objects::{MANAGER, OWNED};
 use futures_util::stream::{SelectAll, Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -93,8 +95,17 @@ pub(crate) struct View {
     pub(crate) is_known: bool,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) policies: Vec<Arc<IsolationPolicy>>,
+    /// Its revocations; none before they have been listed, when nothing may be concluded from their absence.
+    pub(crate) revocations: Option<Vec<Arc<UserRevocation>>>,
     /// Whether the namespace is being deleted, or has gone.
     pub(crate) is_ending: bool,
+}
+
+impl View {
+    /// Whether a revocation of it is known.
+    pub(crate) fn has_revocations(&self) -> bool {
+        self.revocations.as_ref().is_some_and(|all| !all.is_empty())
+    }
 }
 
 impl Context {
@@ -230,6 +241,16 @@ fn changes(context: &Context) -> Changes {
     } else {
         names.iter().cloned().map(Some).collect()
     };
+    for (api, scope) in apis::<UserRevocation>(context)
+        .into_iter()
+        .zip(scopes.clone())
+    {
+        let revocations = events(api).map(move |event| {
+            let event = event?.modify(|revocation| revocation.metadata.managed_fields = None);
+            Ok(Change::Revocation(Box::new(event), scope.clone()))
+        });
+        all.push(Box::pin(revocations));
+    }
     for (api, scope) in apis::<IsolationPolicy>(context).into_iter().zip(scopes) {
         let policies = events(api).map(move |event| {
             let event = event?.modify(|policy| policy.metadata.managed_fields = None);

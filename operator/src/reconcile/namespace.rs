@@ -77,7 +77,8 @@ pub(super) async fn tend(context: Arc<Context>, mut views: watch::Receiver<View>
         if view.is_ending && view.policies.is_empty() {
             return;
         }
-        if tended.is_time() && tended.pass(&view).await && view.policies.is_empty() {
+        let is_idle = view.policies.is_empty() && !view.has_revocations();
+        if tended.is_time() && tended.pass(&view).await && is_idle {
             return;
         }
         tended.look_after_sidecars();

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-use super::programmed::{Answer, Report};
+use super::programmed::{Answer, ListAnswer, Report};
 
 /// From connecting to the last byte.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,11 +34,21 @@ struct RevisionReport {
     #[serde(rename = "pendingRestart")]
     pending_restart: Vec<Pending>,
     #[serde(default)]
+    revocations: Option<List>,
+    #[serde(default)]
     attributed: u64,
     #[serde(default)]
     total: u64,
     #[serde(default)]
     listeners: Vec<Listener>,
+}
+
+/// A list of revocations.
+#[derive(Debug, Deserialize)]
+struct List {
+    revision: String,
+    #[serde(default)]
+    refused: bool,
 }
 
 /// A listener, and for how long nobody has come to it.
@@ -130,6 +140,10 @@ fn read(body: &[u8]) -> Report {
                 .map(|pending| cut(&pending.path))
                 .collect(),
             revision: cut(&report.revision),
+            revocations: report.revocations.map(|list| ListAnswer {
+                revision: cut(&list.revision),
+                refused: list.refused,
+            }),
             quiet: report
                 .listeners
                 .iter()
@@ -174,7 +188,7 @@ mod tests {
             "rejection":{"at":1,"diagnostics":[{"severity":"Warning","path":"a","reason":"R","message":"m"},
                 {"severity":"Error","path":"spec.x","reason":"R","message":"bad\nthing"}]},
             "pending_restart":[{"path":"databases[main].listen.port","running":"1","wanted":"2"}],
-            "attributed":7,"total":9,
+            "attributed":7,"total":9,"revocations":{"revision":"l7","count":3,"refused":false},
             "listeners":[{"name":"main","open":true,"quietSeconds":600},{"name":"busy","open":true,"quietSeconds":0}]}"#;
         let Report::Answer(answer) = read(body) else {
             panic!("it can be read")
@@ -183,6 +197,10 @@ mod tests {
         assert_eq!(answer.rejection.as_deref(), Some("spec.x: badthing"));
         assert_eq!(answer.pending_restart, ["databases[main].listen.port"]);
         assert_eq!((answer.attributed, answer.total), (7, 9));
+        assert_eq!(
+            answer.revocations.map(|list| list.revision).as_deref(),
+            Some("l7")
+        );
         assert_eq!(answer.quiet.into_iter().collect::<Vec<_>>(), ["main"]);
     }
 

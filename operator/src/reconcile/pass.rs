@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bulkhead_crds::conditions::AcceptedReason;
-use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus};
+use bulkhead_crds::kinds::{InjectionTemplate, IsolationPolicyStatus, UserRevocationStatus};
+use bulkhead_crds::names::objects;
 use bulkhead_crds::resolve;
 use kube::ResourceExt as _;
 
@@ -14,9 +15,10 @@ use super::error::Error;
 use super::evict::Evictions;
 use super::in_force::{InForce, divisor, keep_or_withdraw, put_in_force};
 use super::judge::{Circumstances, Verdict, environment, judge};
+use super::revocations::Lists;
 use super::share::{self, Divisor};
 use super::sidecars::{Expected, Sidecars};
-use super::{Context, View, evict, publish, tell};
+use super::{Context, View, evict, publish, revoke, tell};
 use crate::build;
 use crate::index::Index;
 use crate::metrics::Reconciled;
@@ -38,6 +40,10 @@ pub(super) struct Memory {
     /// What was written last, by the policy's uid, with the version of the policy that it was written upon: the watch may not have
     /// brought it back yet.
     pub(super) told: BTreeMap<String, (Option<String>, IsolationPolicyStatus)>,
+    /// The lists of revocations.
+    pub(super) lists: Lists,
+    /// What was written last of revocations, as `told` of policies.
+    pub(super) told_revocations: BTreeMap<String, (Option<String>, UserRevocationStatus)>,
     /// What has become of pods that were missed, by policy.
     pub(super) evictions: BTreeMap<String, Evictions>,
     secrets: Secrets,
@@ -69,6 +75,9 @@ pub(super) async fn pass(
     now: Duration,
 ) -> Result<Passed, Error> {
     let mut passed = Passed::default();
+    // Who is cut off waits for no policy.
+    let revoked = revoke::put_in_force(context, view, index, memory, now, &mut passed).await?;
+    let list = revoked.as_ref().map(revoke::wanted).transpose()?.flatten();
     dereference(context, view, memory, now).await?;
     let verdicts = judged(context, view, index, memory);
     memory.troubled = verdicts.iter().any(|verdict| {
@@ -88,6 +97,7 @@ pub(super) async fn pass(
         {
             Some(accepted) => {
                 let pods = divisor(index, memory, verdict, now);
+                let accepted = (accepted.0, accepted.1, list.as_deref());
                 Some(put_in_force(context, index, verdict, accepted, pods, &mut passed).await?)
             }
             None => keep_or_withdraw(context, view, index, memory, verdict, &mut passed).await?,
@@ -121,9 +131,14 @@ pub(super) async fn pass(
         let mut uids = view.policies.iter().filter_map(|policy| policy.uid());
         uids.any(|present| present == *uid)
     });
+    if let Some(listing) = &revoked {
+        revoke::tell(context, view, index, memory, listing, &mut passed).await?;
+    }
     let refused = in_force.values().any(|force| force.unclosed.is_some());
     let asked_again = refused.then(|| now + REFUSED);
-    passed.again = again(memory, now).into_iter().chain(asked_again).min();
+    let over = revoked.as_ref().and_then(|it| revoke::again(it, now));
+    let again = again(memory, now).into_iter();
+    passed.again = again.chain(asked_again).chain(over).min();
     Ok(passed)
 }
 
@@ -266,11 +281,19 @@ fn expected(index: &Index, in_force: &BTreeMap<String, InForce>) -> Vec<Expected
                 uid: pod.uid.clone(),
                 pod: pod.name.clone(),
                 address: super::programmed::address(pod)?,
-                revision: in_force.get(policy)?.revision.clone(),
+                revision: revision(index, in_force, policy)?,
                 poked: pod.poked.clone(),
             })
         })
         .collect()
+}
+
+/// What is in force of a policy; where nothing is any more, what its pods still have, which are told all the same who is cut off.
+fn revision(index: &Index, in_force: &BTreeMap<String, InForce>, policy: &str) -> Option<String> {
+    if let Some(force) = in_force.get(policy) {
+        return Some(force.revision.clone());
+    }
+    publish::revision_of(index.snapshots.get(&objects::snapshot(policy))?)
 }
 
 /// When what is known of Secrets is too old, or a share may grow.

@@ -46,6 +46,8 @@ pub struct Answer {
     pub revision: String,
     /// Why it refuses a newer one.
     pub rejection: Option<String>,
+    /// Which list of revocations it has in force; none from a sidecar that knows of none.
+    pub revocations: Option<ListAnswer>,
     /// Fields that only a restart can change.
     pub pending_restart: Vec<String>,
     /// Listeners that no client has come to for ten minutes.
@@ -54,6 +56,15 @@ pub struct Answer {
     pub attributed: u64,
     /// Connections in all.
     pub total: u64,
+}
+
+/// What a sidecar says of its list of revocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListAnswer {
+    /// The revision in force.
+    pub revision: String,
+    /// Whether it refuses a newer one.
+    pub refused: bool,
 }
 
 /// The pods of a policy, counted.

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use bulkhead_crds::EffectivePolicy;
 use bulkhead_crds::kinds::InjectionTemplate;
-use bulkhead_crds::names::objects::{self, MANAGER, OWNED, POLICY, REVISION};
+use bulkhead_crds::names::objects::{self, MANAGER, OWNED, POLICY, REVISION, REVOCATIONS_KEY};
 use bulkhead_crds::wire::{self, Snapshot, WireError};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -31,6 +31,8 @@ pub struct Publication {
     pub revision: String,
     /// What pods are injected from.
     pub template: InjectionTemplate,
+    /// The list of revocations that lies beside it, where there are any.
+    pub revocations: Option<String>,
 }
 
 /// The ConfigMap that carries a policy's snapshot. It has no owner: a pod whose policy is gone must still find it after its node has
@@ -78,12 +80,20 @@ pub async fn publish(
     publication: &Publication,
 ) -> Result<bool, kube::Error> {
     let Publication {
-        snapshot, template, ..
+        snapshot,
+        template,
+        revocations,
+        ..
     } = publication;
     let mut written = false;
     let present = index.snapshots.get(&snapshot.name_any());
     if present.is_none_or(|present| differs(present, snapshot)) {
         apply(client, snapshot).await?;
+        if present.is_none() && revocations.is_some() {
+            let (namespace, name) = (snapshot.namespace(), snapshot.name_any());
+            let namespace = namespace.unwrap_or_default();
+            write_list(client, &namespace, &name, revocations.as_deref()).await?;
+        }
         written = true;
     }
     let present = index.templates.get(&template.name_any());
@@ -94,6 +104,36 @@ pub async fn publish(
         written = true;
     }
     Ok(written)
+}
+
+/// Writes the list of revocations beside the snapshot in a ConfigMap, or takes it out. It is a field that applying a snapshot knows nothing
+/// of, so neither takes away what the other has written.
+///
+/// # Errors
+/// Those of the API server, but not that the ConfigMap has gone.
+pub async fn write_list(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    list: Option<&str>,
+) -> Result<(), kube::Error> {
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let patch = serde_json::json!({"data": {REVOCATIONS_KEY: list}});
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api.patch(name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The list of revocations that a ConfigMap carries.
+#[must_use]
+pub fn list_of(map: &ConfigMap) -> Option<&str> {
+    Some(map.data.as_ref()?.get(REVOCATIONS_KEY)?.as_str())
 }
 
 /// What came of a [`Plan`].
@@ -129,7 +169,12 @@ pub async fn close(client: &Client, namespace: &str, plan: &Plan) -> Result<Clos
 }
 
 fn differs(present: &ConfigMap, wanted: &ConfigMap) -> bool {
-    present.data != wanted.data || lacks_metadata(present, wanted)
+    let snapshots = |map: &ConfigMap| {
+        let mut data = map.data.clone().unwrap_or_default();
+        data.remove(REVOCATIONS_KEY);
+        data
+    };
+    snapshots(present) != snapshots(wanted) || lacks_metadata(present, wanted)
 }
 
 /// Whether a label or an annotation of ours is missing or another; what others have added is theirs.

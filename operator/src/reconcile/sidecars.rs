@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::programmed::Report;
+use bulkhead_crds::revocations::NONE;
+
+use super::programmed::{Answer, Report};
 
 /// Between asking a sidecar that is in sync.
 const CALM: Duration = Duration::from_secs(60);
@@ -68,6 +70,8 @@ pub struct Poke {
 #[derive(Debug, Default)]
 pub struct Sidecars {
     known: BTreeMap<String, Known>,
+    /// The revision of the list of revocations that all of them are to have in force; empty where that has none.
+    list: String,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,7 @@ struct Known {
     pod: String,
     address: IpAddr,
     revision: String,
+    list: String,
     report: Option<Report>,
     is_asked: bool,
     wait: Duration,
@@ -90,12 +95,25 @@ impl Sidecars {
         for pod in expected {
             let known = match before.remove(&pod.uid) {
                 Some(mut known) => {
-                    known.expect(&pod, now);
+                    known.expect(&pod, &self.list, now);
                     known
                 }
-                None => Known::new(&pod, now),
+                None => Known::new(&pod, &self.list, now),
             };
             self.known.insert(pod.uid, known);
+        }
+    }
+
+    /// All of them are to have this list of revocations in force from now on.
+    pub fn expect_list(&mut self, revision: &str, now: Duration) {
+        let list = if revision == NONE { "" } else { revision };
+        if self.list == list {
+            return;
+        }
+        list.clone_into(&mut self.list);
+        for known in self.known.values_mut() {
+            list.clone_into(&mut known.list);
+            known.begin_anew(0, now);
         }
     }
 
@@ -145,31 +163,37 @@ impl Sidecars {
 }
 
 impl Known {
-    fn new(pod: &Expected, now: Duration) -> Self {
+    fn new(pod: &Expected, list: &str, now: Duration) -> Self {
         Self {
             pod: pod.pod.clone(),
             address: pod.address,
             revision: pod.revision.clone(),
+            list: list.to_owned(),
             report: None,
             is_asked: false,
             wait: EAGER.0,
             next_ask: now,
-            pokes: pokes_before(pod),
+            pokes: pokes_before(pod, &mark(&pod.revision, list)),
             // Whoever has started since has it; the answer will say.
             next_poke: None,
         }
     }
 
-    fn expect(&mut self, pod: &Expected, now: Duration) {
+    fn expect(&mut self, pod: &Expected, list: &str, now: Duration) {
         if self.address != pod.address {
-            *self = Self::new(pod, now);
+            *self = Self::new(pod, list, now);
             return;
         }
         if self.revision == pod.revision {
             return;
         }
         self.revision.clone_from(&pod.revision);
-        self.pokes = pokes_before(pod);
+        self.begin_anew(pokes_before(pod, &mark(&pod.revision, list)), now);
+    }
+
+    /// Something else is to be in force: it has been poked for that so often.
+    fn begin_anew(&mut self, pokes: usize, now: Duration) {
+        self.pokes = pokes;
         self.wait = EAGER.0;
         self.next_ask = now + EAGER.0;
         self.next_poke = Some(now);
@@ -179,7 +203,21 @@ impl Known {
     }
 
     fn is_current(&self) -> bool {
-        matches!(&self.report, Some(Report::Answer(answer)) if answer.revision == self.revision)
+        let Some(Report::Answer(answer)) = &self.report else {
+            return false;
+        };
+        // One that knows of no lists will never have one.
+        let list = answer.revocations.as_ref();
+        let has_list = list.is_none_or(|list| list.revision == self.list_revision());
+        answer.revision == self.revision && has_list
+    }
+
+    fn list_revision(&self) -> &str {
+        if self.list.is_empty() {
+            NONE
+        } else {
+            &self.list
+        }
     }
 
     fn settle(&mut self, now: Duration) {
@@ -195,7 +233,7 @@ impl Known {
             Report::Answer(_) => EAGER,
             Report::Silent(_) => PATIENT,
         };
-        let refuses = matches!(&report, Report::Answer(answer) if answer.rejection.is_some());
+        let refuses = matches!(&report, Report::Answer(answer) if self.refuses(answer));
         self.report = Some(report);
         if self.is_current() {
             self.settle(now);
@@ -214,6 +252,15 @@ impl Known {
         is_new
     }
 
+    /// Whether it has read what it lacks, and does not take it.
+    fn refuses(&self, answer: &Answer) -> bool {
+        let list = answer.revocations.as_ref();
+        if answer.revision != self.revision {
+            return answer.rejection.is_some();
+        }
+        list.is_some_and(|list| list.refused)
+    }
+
     fn pause(&self) -> Duration {
         match self.pokes {
             0 => Duration::ZERO,
@@ -227,9 +274,10 @@ impl Known {
         }
         self.pokes += 1;
         self.next_poke = Some(now + self.pause());
+        let mark = mark(&self.revision, &self.list);
         let mark = match self.pokes {
-            1 => self.revision.clone(),
-            more => format!("{}.{more}", self.revision),
+            1 => mark,
+            more => format!("{mark}.{more}"),
         };
         Some(Poke {
             pod: self.pod.clone(),
@@ -238,12 +286,20 @@ impl Known {
     }
 }
 
-/// How often a pod has been poked for this revision already, by whoever tended it before.
-fn pokes_before(pod: &Expected) -> usize {
-    let Some(mark) = pod.poked.as_deref() else {
+/// What a pod is poked for: a policy, and a list of revocations where there are any.
+fn mark(revision: &str, list: &str) -> String {
+    if list.is_empty() {
+        return revision.to_owned();
+    }
+    format!("{revision}-{list}")
+}
+
+/// How often a pod has been poked for this mark already, by whoever tended it before.
+fn pokes_before(pod: &Expected, mark: &str) -> usize {
+    let Some(poked) = pod.poked.as_deref() else {
         return 0;
     };
-    match mark.strip_prefix(&pod.revision) {
+    match poked.strip_prefix(mark) {
         Some("") => 1,
         Some(rest) => rest
             .strip_prefix('.')
@@ -255,7 +311,7 @@ fn pokes_before(pod: &Expected) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::programmed::Answer;
+    use super::super::programmed::ListAnswer;
     use super::*;
 
     fn pod(revision: &str, poked: Option<&str>) -> Expected {
@@ -356,8 +412,50 @@ mod tests {
         sidecars.answered("u", has("r1"), ms(0));
         assert!(sidecars.pokes(ms(999)).is_empty());
         assert_eq!(sidecars.pokes(ms(1000))[0].mark, "r2.4");
-        assert_eq!(pokes_before(&pod("r2", Some("r1.3"))), 0);
-        assert_eq!(pokes_before(&pod("r2", Some("r2.x"))), 0);
+        assert_eq!(pokes_before(&pod("r2", Some("r1.3")), "r2"), 0);
+        assert_eq!(pokes_before(&pod("r2", Some("r2.x")), "r2"), 0);
+        assert_eq!(pokes_before(&pod("r2", Some("r2-l1.3")), "r2"), 0);
+        assert_eq!(pokes_before(&pod("r2", Some("r2-l1.3")), "r2-l1"), 3);
+    }
+
+    fn has_list(revision: &str, list: &str, refused: bool) -> Report {
+        Report::Answer(Answer {
+            revision: revision.to_owned(),
+            revocations: Some(ListAnswer {
+                revision: list.to_owned(),
+                refused,
+            }),
+            ..Answer::default()
+        })
+    }
+
+    #[test]
+    fn a_new_list_is_poked_for_at_once_and_until_the_sidecar_has_it() {
+        let mut sidecars = in_sync();
+        sidecars.expect_list("l1", ms(5000));
+        sidecars.expect(vec![pod("r1", None)], ms(5000));
+        assert_eq!(sidecars.pokes(ms(5000))[0].mark, "r1-l1");
+        assert_eq!(sidecars.due(ms(5200)).len(), 1);
+        sidecars.answered("u", has_list("r1", "none", false), ms(5200));
+        assert_eq!(sidecars.pokes(ms(5300))[0].mark, "r1-l1.2");
+        assert_eq!(sidecars.due(ms(5600)).len(), 1);
+        sidecars.answered("u", has_list("r1", "l1", false), ms(5600));
+        assert!(sidecars.pokes(ms(60_000)).is_empty());
+        // The last revocation is taken away: that is news as well.
+        sidecars.expect_list("none", ms(60_000));
+        assert_eq!(sidecars.pokes(ms(60_000))[0].mark, "r1");
+    }
+
+    #[test]
+    fn a_sidecar_that_refuses_the_list_or_knows_of_none_is_not_poked_for_ever() {
+        for report in [has_list("r1", "none", true), has("r1")] {
+            let mut sidecars = in_sync();
+            sidecars.expect_list("l1", ms(0));
+            sidecars.pokes(ms(0));
+            sidecars.due(ms(200));
+            sidecars.answered("u", report, ms(200));
+            assert!(sidecars.pokes(ms(100_000)).is_empty());
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From what has been found to a policy's `status`, and whether that says anything new. Pure, but for the writing itself.
 
-use bulkhead_crds::conditions::{AcceptedReason, ConditionType, DegradedReason, ProgrammedReason};
+use bulkhead_crds::conditions::{
+    AcceptedReason, ConditionType, DegradedReason, ENFORCED, EnforcedReason, ProgrammedReason,
+};
 use bulkhead_crds::kinds::{
     Advice, Compliance, Condition, ConditionStatus, IsolationPolicy, IsolationPolicyStatus, Pods,
     Skipped,
@@ -19,7 +21,7 @@ const LONGEST: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What it is about.
-    pub kind: ConditionType,
+    pub kind: &'static str,
     /// Whether it holds.
     pub status: ConditionStatus,
     /// Why.
@@ -57,7 +59,17 @@ impl Finding {
         Self::of(ConditionType::Degraded, open, reason.as_str(), message)
     }
 
+    /// Whether a revocation is enforced.
+    #[must_use]
+    pub fn enforced(reason: EnforcedReason, message: &str) -> Self {
+        Self::about(ENFORCED, reason.is_enforced(), reason.as_str(), message)
+    }
+
     fn of(kind: ConditionType, holds: bool, reason: &'static str, message: &str) -> Self {
+        Self::about(kind.as_str(), holds, reason, message)
+    }
+
+    fn about(kind: &'static str, holds: bool, reason: &'static str, message: &str) -> Self {
         Self {
             kind,
             status: if holds {
@@ -105,29 +117,9 @@ pub fn next(
 ) -> IsolationPolicyStatus {
     let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation;
-    let conditions = observed.conditions.iter().map(|finding| {
-        let before = old
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.r#type == finding.kind.as_str());
-        let since = before
-            .filter(|condition| condition.status == finding.status)
-            .map_or_else(
-                || at(now),
-                |condition| condition.last_transition_time.clone(),
-            );
-        Condition {
-            r#type: finding.kind.as_str().to_owned(),
-            status: finding.status,
-            reason: finding.reason.to_owned(),
-            message: finding.message.clone(),
-            last_transition_time: since,
-            observed_generation: generation,
-        }
-    });
+    let before = old.conditions.as_ref();
     IsolationPolicyStatus {
-        conditions: Some(conditions.collect()),
+        conditions: Some(conditions(before, &observed.conditions, generation, now)),
         observed_generation: generation,
         environment: Some(observed.environment.clone()),
         pods: observed.tally.as_ref().map(pods),
@@ -137,6 +129,35 @@ pub fn next(
             .and_then(|tally| compliance(tally, old.compliance.as_ref())),
         advice: (!observed.advice.is_empty()).then(|| observed.advice.clone()),
     }
+}
+
+/// The conditions at `now`, given those `before`: one keeps its time while it does not change sides.
+#[must_use]
+pub fn conditions(
+    before: Option<&Vec<Condition>>,
+    findings: &[Finding],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let next = findings.iter().map(|finding| {
+        let mut old = before.into_iter().flatten();
+        let old = old.find(|condition| condition.r#type == finding.kind);
+        let since = old
+            .filter(|condition| condition.status == finding.status)
+            .map_or_else(
+                || at(now),
+                |condition| condition.last_transition_time.clone(),
+            );
+        Condition {
+            r#type: finding.kind.to_owned(),
+            status: finding.status,
+            reason: finding.reason.to_owned(),
+            message: finding.message.clone(),
+            last_transition_time: since,
+            observed_generation: generation,
+        }
+    });
+    next.collect()
 }
 
 /// RFC 3339 in whole seconds, as Kubernetes writes times.

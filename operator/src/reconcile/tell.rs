@@ -86,7 +86,9 @@ async fn publish_events(
     next: &IsolationPolicyStatus,
 ) {
     let reference = policy.object_ref(&());
-    for event in events::between(policy.status.as_ref(), next) {
+    let of = |status: &IsolationPolicyStatus| status.conditions.clone().unwrap_or_default();
+    let old = policy.status.as_ref().map(of).unwrap_or_default();
+    for event in events::between(&old, &of(next)) {
         if let Err(error) = context.recorder.publish(&event, &reference).await {
             tracing::warn!(%error, policy = policy.name_any(), "an event could not be written");
         }

@@ -2,7 +2,7 @@
 //! opens it (`SO_PEERCRED`).
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::explain;
@@ -10,7 +10,9 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::inventory::{ApplicationRow, ExecutionRow, ExecutionsReport, UsersReport};
+use super::inventory::{
+    ApplicationRow, ExecutionRow, ExecutionsReport, RevocationRow, RevocationsReport, UsersReport,
+};
 use super::port::{ACCEPT_PAUSE, RevisionReport};
 use super::private::PrivateSocket;
 use super::reply::{self, Reply};
@@ -20,7 +22,8 @@ use super::{AdminError, AdminState};
 /// How long the workers may take to tell who their users are.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const KNOWN: &str = "GET /users, GET /executions, GET /policy, GET /revision and POST /drain";
+const KNOWN: &str =
+    "GET /users, GET /executions, GET /policy, GET /revocations, GET /revision and POST /drain";
 
 /// What a request to drain comes to. In a pod the application ends after its pre-stop hook has asked, and needs its databases
 /// until then; the end comes with the signal.
@@ -103,13 +106,14 @@ async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
         (&Method::GET, "/users") => users(state).await,
         (&Method::GET, "/executions") => executions(state),
         (&Method::GET, "/policy") => policy(state),
+        (&Method::GET, "/revocations") => reply::json(&RevocationsReport::of(state)),
         (&Method::GET, "/revision") => reply::json(&RevisionReport::of(state)),
         (&Method::POST, "/drain") => {
             tracing::info!("drain requested on the control socket");
             state.drain.notify_one();
             reply::text(StatusCode::ACCEPTED, DRAIN_ANSWER)
         }
-        (_, "/users" | "/executions" | "/policy" | "/revision" | "/drain") => {
+        (_, "/users" | "/executions" | "/policy" | "/revocations" | "/revision" | "/drain") => {
             reply::text(StatusCode::METHOD_NOT_ALLOWED, format!("there is {KNOWN}"))
         }
         _ => reply::not_found(KNOWN),
@@ -151,6 +155,29 @@ fn executions(state: &AdminState) -> Reply {
 fn policy(state: &AdminState) -> Reply {
     let revision = state.store.current();
     reply::json(&PolicyReport::of(&revision.policy, &revision.id))
+}
+
+impl RevocationsReport {
+    /// What is in force now.
+    #[must_use]
+    pub fn of(state: &AdminState) -> Self {
+        let (current, now) = (state.revocations.current(), SystemTime::now());
+        let lasting = current.list().revocations().iter();
+        let lasting = lasting.filter(|one| one.expires_at.is_none_or(|end| now < end.get()));
+        let rows = lasting.map(|one| RevocationRow {
+            name: one.name.clone(),
+            user_id: one.user.clone(),
+            not_before: one.not_before.to_string(),
+            expires_at: one.expires_at.map(|end| end.to_string()),
+            reason: one.reason.clone(),
+        });
+        let rejection = state.revocation_standing.rejection();
+        Self {
+            revision: current.list().revision().to_owned(),
+            revocations: rows.collect(),
+            rejection: rejection.map_or_else(Vec::new, |refused| refused.diagnostics),
+        }
+    }
 }
 
 impl PolicyReport {

@@ -4,6 +4,8 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Diagnostic;
+
 /// One user's factory, or one of the factories that belong to nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
@@ -77,6 +79,32 @@ pub struct ExecutionRow {
 pub struct ExecutionsReport {
     /// The last runs that were not completed, the newest first.
     pub unfinished: Vec<ExecutionRow>,
+}
+
+/// A user who is cut off.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationRow {
+    /// The revocation's name.
+    pub name: String,
+    /// The user.
+    pub user_id: String,
+    /// What was issued at this moment or before is refused (RFC 3339).
+    pub not_before: String,
+    /// Until when (RFC 3339); none: until the revocation is taken away.
+    pub expires_at: Option<String>,
+    /// Why, in one word.
+    pub reason: Option<String>,
+}
+
+/// What `/revocations` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationsReport {
+    /// The revision of the list in force.
+    pub revision: String,
+    /// The revocations that have not ended.
+    pub revocations: Vec<RevocationRow>,
+    /// Why a newer list was refused.
+    pub rejection: Vec<Diagnostic>,
 }
 
 /// Answers for the engine. Asked on the control thread; the workers are asked by message, so the answer may take a moment.

@@ -26,11 +26,13 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use inventory::{
-    ApplicationRow, ExecutionRow, ExecutionsReport, Inventory, UserRow, UsersReport,
+    ApplicationRow, ExecutionRow, ExecutionsReport, Inventory, RevocationRow, RevocationsReport,
+    UserRow, UsersReport,
 };
 pub use readiness::Readiness;
 
-use crate::policy::PolicyStore;
+use crate::identity::Revocations;
+use crate::policy::{PolicyStore, RevocationStanding};
 use crate::telemetry::Metrics;
 
 /// What the doors answer from.
@@ -40,6 +42,10 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// For `/revision` and `/policy`.
     pub store: Arc<PolicyStore>,
+    /// For `/revocations`, and in `/revision` which list is in force.
+    pub revocations: Arc<Revocations>,
+    /// Which list was refused.
+    pub revocation_standing: Arc<RevocationStanding>,
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
     /// For `/users`.

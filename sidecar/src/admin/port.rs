@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct RevisionReport {
     pub rejection: Option<RejectionReport>,
     /// What only a restart can give.
     pub pending_restart: Vec<PendingRestart>,
+    /// Which list of revocations is in force.
+    pub revocations: ListReport,
     /// The versions of snapshots that this sidecar reads, the highest first.
     pub wire_versions: Vec<u32>,
     /// Connections since the start that named a user who was believed.
@@ -69,6 +71,17 @@ pub struct RevisionReport {
     pub total: u64,
     /// The listeners, by name: the databases', then the WebSockets'.
     pub listeners: Vec<ListenerReport>,
+}
+
+/// A list of revocations, of which the port names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReport {
+    /// Names the content in force.
+    pub revision: String,
+    /// Revocations that have not ended.
+    pub count: u64,
+    /// Whether a newer list was refused, until a good one is read; the log says why.
+    pub refused: bool,
 }
 
 /// What came to one listener.
@@ -208,6 +221,7 @@ impl RevisionReport {
     #[must_use]
     pub fn of(state: &AdminState) -> Self {
         let (revision, standing) = (state.store.current(), state.store.standing());
+        let revocations = state.revocations.current();
         let clients = state.metrics.clients();
         let (attributed, total) = clients
             .iter()
@@ -218,7 +232,7 @@ impl RevisionReport {
             open: u64::try_from(clients.connections.get()).unwrap_or_default(),
             quiet_seconds: clients.quiet().as_secs(),
         };
-        let seconds = |at: std::time::SystemTime| {
+        let seconds = |at: SystemTime| {
             at.duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs())
         };
@@ -233,6 +247,11 @@ impl RevisionReport {
                 diagnostics: refused.diagnostics,
             }),
             pending_restart: standing.pending_restart,
+            revocations: ListReport {
+                revision: revocations.list().revision().to_owned(),
+                count: revocations.lasting(SystemTime::now()) as u64,
+                refused: state.revocation_standing.rejection().is_some(),
+            },
             wire_versions: READS.to_vec(),
             attributed,
             total,

@@ -58,6 +58,8 @@ fn state() -> AdminState {
     AdminState {
         metrics: Metrics::new().expect("names are legal"),
         store: PolicyStore::new(accepted("a1b2", 5432)),
+        revocations: Arc::default(),
+        revocation_standing: Arc::default(),
         readiness: Arc::new(Readiness::default()),
         inventory: Arc::new(TwoUsers),
         drain: Arc::new(Notify::new()),

@@ -12,7 +12,7 @@ use super::prove::ProveArgs;
 use super::sql::SqlArgs;
 use crate::admin::paths::default_control_path;
 use crate::admin::port::AdminAddress;
-use crate::policy::{AcceptedCopy, PolicySource};
+use crate::policy::{AcceptedCopy, KeptList, PolicySource, RevocationSource};
 use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{LogFormat, check_filter};
 use crate::upstream::{Pin, Resolver};
@@ -51,6 +51,8 @@ pub enum Command {
     Users(AskArgs),
     /// Show the application's last runs on WebSockets that were not completed.
     Executions(AskArgs),
+    /// Show the revocations of users that the running sidecar has in force.
+    Revocations(AskArgs),
     /// Show the policy that the running sidecar has in force, each field with its origin.
     Policy(AskArgs),
     /// Ask the running sidecar's console, as psql does: `SHOW HELP` lists the commands. Without -c they are read from standard
@@ -96,6 +98,10 @@ pub struct RunArgs {
         conflicts_with = "policy"
     )]
     pub accepted: Option<PathBuf>,
+
+    /// Users who are cut off: a file with UserRevocations, a document each. It is watched for changes. The operator's snapshots have their own.
+    #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
+    pub revocations: Option<PathBuf>,
 
     /// Where secret references are looked up: {name: X} and key K are DIR/X/K. It is watched for changes.
     #[arg(long, value_name = "DIR")]
@@ -230,6 +236,21 @@ impl RunArgs {
                 environment: self.environment.clone().unwrap_or_default(),
             },
         }
+    }
+
+    /// Where the list of revocations comes from, where there is one.
+    #[must_use]
+    pub fn revocation_source(&self) -> Option<RevocationSource> {
+        match (&self.snapshot, &self.revocations) {
+            (Some(folder), _) => Some(RevocationSource::Snapshot(folder.clone())),
+            (None, file) => file.clone().map(RevocationSource::File),
+        }
+    }
+
+    /// Where the list in force is kept for the next start.
+    #[must_use]
+    pub fn kept_list(&self) -> Option<KeptList> {
+        self.accepted.as_deref().map(KeptList::beside)
     }
 
     /// Where the accepted policy is kept for the next start.

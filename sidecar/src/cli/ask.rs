@@ -5,9 +5,13 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::args::{AskArgs, ControlArgs};
+use super::check::print_diagnostics;
 use super::table::{Lean, render};
 use crate::admin::control::PolicyReport;
-use crate::admin::{AdminError, ExecutionRow, ExecutionsReport, UserRow, UsersReport, client};
+use crate::admin::{
+    AdminError, ExecutionRow, ExecutionsReport, RevocationRow, RevocationsReport, UserRow,
+    UsersReport, client,
+};
 
 /// Prints the users, the busiest first, and the applications that come without a user context.
 ///
@@ -77,6 +81,52 @@ fn execution_table(runs: &[ExecutionRow]) -> String {
                 run.outcome.clone(),
                 format!("{}s", run.age_seconds),
                 format!("{}s", run.ended_seconds_ago),
+            ]
+        })
+        .collect();
+    render(head, &rows)
+}
+
+/// Prints the revocations in force, and why a newer list was refused.
+///
+/// # Errors
+///
+/// [`AdminError`], when nobody answers, or not so.
+pub async fn revocations(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let report: RevocationsReport = client::get(&args.control.path(), "/revocations").await?;
+    if args.json {
+        print_json(out, &report);
+        return Ok(());
+    }
+    print(out, &revocation_table(&report.revocations));
+    if !report.rejection.is_empty() {
+        print(
+            out,
+            "\na newer list was refused, and this one stays in force:\n\n",
+        );
+        print_diagnostics(&report.rejection, out);
+    }
+    Ok(())
+}
+
+fn revocation_table(revocations: &[RevocationRow]) -> String {
+    let left = Lean::Left;
+    let head = [
+        ("NAME", left),
+        ("USER", left),
+        ("NOT BEFORE", left),
+        ("EXPIRES AT", left),
+        ("REASON", left),
+    ];
+    let rows: Vec<[String; 5]> = revocations
+        .iter()
+        .map(|one| {
+            [
+                one.name.clone(),
+                one.user_id.clone(),
+                one.not_before.clone(),
+                one.expires_at.clone().unwrap_or_default(),
+                one.reason.clone().unwrap_or_default(),
             ]
         })
         .collect();

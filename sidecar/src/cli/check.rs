@@ -28,6 +28,30 @@ pub fn check(
     }
 }
 
+/// Reads and judges the revocations, where there are to be any; says how many there are, and prints what is to be mended. `false`: they
+/// cannot be used. Blocks on the file.
+pub fn check_revocations(
+    args: &RunArgs,
+    out: &mut impl Write,
+    complaints: &mut impl Write,
+) -> bool {
+    let Some(source) = args.revocation_source() else {
+        return true;
+    };
+    match source.load() {
+        Ok(accepted) => {
+            print_diagnostics(&accepted.warnings, complaints);
+            let count = accepted.list.revocations().len();
+            print(out, &format!("{}\n", counted(count, "revocation")));
+            true
+        }
+        Err(diagnostics) => {
+            print_diagnostics(&diagnostics, complaints);
+            false
+        }
+    }
+}
+
 /// Prints each diagnostic the way a compiler does, and how many there are.
 pub fn print_diagnostics(diagnostics: &[Diagnostic], out: &mut impl Write) {
     for found in diagnostics {

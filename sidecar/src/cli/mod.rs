@@ -17,8 +17,8 @@ pub(crate) mod table;
 use std::process::ExitCode;
 
 pub use args::{AskArgs, Cli, Command, ConsoleArgs, ControlArgs, DEFAULT_ADMIN, RunArgs};
-pub use ask::{drain, executions, policy, users};
-pub use check::{check, print_diagnostics};
+pub use ask::{drain, executions, policy, revocations, users};
+pub use check::{check, check_revocations, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;
 pub use console::console;

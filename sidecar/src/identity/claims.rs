@@ -15,6 +15,10 @@ use super::user::{IdError, UserId, Verified, check_id};
 /// Clock skew, unless the policy says otherwise.
 pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 
+/// The claim of a context token that says when the credential was issued that it was made of, so that a revocation of that one reaches it
+/// wherever it was made; 0 where nobody knows.
+pub(super) const ORIGIN: &str = "orig_iat";
+
 /// What the policy demands of a token.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
@@ -63,6 +67,7 @@ impl Expected {
             token_id: label(claims, "jti")?,
             key_id,
             expires_at: Some(expires_at),
+            issued_at: issued(claims),
             of_house: false,
         })
     }
@@ -176,6 +181,14 @@ impl Expected {
             }
         }
     }
+}
+
+/// When a token was issued (`iat`), or the one that it was made of ([`ORIGIN`]), whichever is earlier; none where it does not say.
+fn issued(claims: &Map<String, Value>) -> Option<SystemTime> {
+    // What is no moment says nothing: nobody needs the claim but revocations, which refuse who has none.
+    let claimed = |name| date(claims, name).ok().flatten();
+    let issued = claimed("iat")?;
+    Some(claimed(ORIGIN).map_or(issued, |origin| origin.min(issued)))
 }
 
 /// Takes `id` for a user, unless it names nobody or is out of bounds.

@@ -56,6 +56,8 @@ struct Claims<'a> {
     sid: Option<&'a str>,
     jti: &'a str,
     iat: u64,
+    /// Of the credential that the context came with ([`super::claims::ORIGIN`]).
+    orig_iat: u64,
     nbf: u64,
     exp: u64,
 }
@@ -106,6 +108,7 @@ impl Issuer {
             sid: session.or(context.session_id().map(|id| &**id)),
             jti: &random_id()?,
             iat: issued,
+            orig_iat: context.issued_at().map_or(0, seconds),
             nbf: issued,
             exp: (issued + LIFETIME.as_secs()).min(ends.unwrap_or(u64::MAX)),
         };

@@ -1,7 +1,7 @@
 //! Who is calling: from a token or a bare id to a user context, or to a refusal that says what is wrong.
 //!
 //! ```text
-//! Presented → Verifier ─ cache ──────────────────────────────→ UserContext
+//! Presented → Verifier ─ cache ─────────────────────→ revoked? → UserContext
 //!               │  └──── token → authority ─ keys → claims ──────↑
 //!               │                    └ inline │ Secret │ endpoint ← fetch
 //!               └ Rejection (reason, message, hint)
@@ -22,6 +22,7 @@ mod keys;
 mod live;
 mod placeholder;
 mod rejection;
+mod revocation;
 mod signing;
 mod token;
 mod user;
@@ -33,6 +34,7 @@ pub use keys::JwksError;
 pub use live::LiveSockets;
 pub use placeholder::is_placeholder;
 pub use rejection::{Rejection, RejectionReason};
+pub use revocation::{InForce, Revocations};
 pub use signing::{NoRandomness, SigningKeyError};
 pub use user::{IdError, UserContext, UserId};
 pub use verifier::{Presented, Verifier, VerifyOutcome};

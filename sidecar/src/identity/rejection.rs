@@ -38,11 +38,13 @@ pub enum RejectionReason {
     Claim,
     /// The keys could not be fetched, and none are known.
     KeysUnavailable,
+    /// The user has been cut off since the context was issued.
+    Revoked,
 }
 
 impl RejectionReason {
     /// Every reason, so that the metric can show each from the start.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Missing,
         Self::Placeholder,
         Self::Malformed,
@@ -58,6 +60,7 @@ impl RejectionReason {
         Self::NotYetValid,
         Self::Claim,
         Self::KeysUnavailable,
+        Self::Revoked,
     ];
 
     /// The label's value.
@@ -79,6 +82,7 @@ impl RejectionReason {
             Self::NotYetValid => "not_yet_valid",
             Self::Claim => "claim",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -92,6 +96,15 @@ pub struct Rejection {
     pub message: String,
     /// The right form, for a PostgreSQL client of a policy with this identity source.
     pub hint: String,
+}
+
+impl Rejection {
+    /// Whether a policy that `enforces`, or one that does not, refuses the client for it. Who has been cut off is refused by both: that is
+    /// somebody's decision, and no defect of the application's.
+    #[must_use]
+    pub fn refuses(&self, enforces: bool) -> bool {
+        enforces || self.reason == RejectionReason::Revoked
+    }
 }
 
 /// A refusal before the policy's source has been asked for the hint.
@@ -180,10 +193,12 @@ mod tests {
 
     #[test]
     fn a_hint_shows_the_form_of_the_policys_source() {
-        for reason in RejectionReason::ALL
-            .into_iter()
-            .filter(|r| *r != RejectionReason::KeysUnavailable)
-        {
+        for reason in RejectionReason::ALL.into_iter().filter(|r| {
+            !matches!(
+                r,
+                RejectionReason::KeysUnavailable | RejectionReason::Revoked
+            )
+        }) {
             let trusted = Refusal::new(reason, "x")
                 .under(IdentitySource::Trusted)
                 .hint;

@@ -52,6 +52,8 @@ pub(super) struct Verified {
     pub(super) token_id: Option<Arc<str>>,
     pub(super) key_id: Option<Arc<str>>,
     pub(super) expires_at: Option<SystemTime>,
+    /// When it was issued, as far back as that is known: a token that was made of another says when that one was.
+    pub(super) issued_at: Option<SystemTime>,
     /// Whether a sidecar has signed the token, and says so of `session_id`.
     pub(super) of_house: bool,
 }
@@ -68,6 +70,7 @@ impl Verified {
             || self.session_id.is_some()
             || self.token_id.is_some()
             || self.key_id.is_some()
+            || self.issued_at.is_some()
             || self.of_house
     }
 
@@ -82,6 +85,7 @@ impl Verified {
             token_id: None,
             key_id: None,
             expires_at: None,
+            issued_at: None,
             of_house: false,
         }
     }
@@ -225,6 +229,13 @@ impl UserContext {
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
+    }
+
+    /// When it was issued: the token's `iat`, or that of the token which a sidecar has made this one of. `None` for a bare id, and for a token
+    /// that does not say.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.labels.as_ref()?.issued_at
     }
 
     /// Whether no new transaction may start under this context.

@@ -17,6 +17,7 @@ use super::endpoint::Endpoint;
 use super::issue::Issuer;
 use super::live::LiveSockets;
 use super::rejection::{Refusal, Rejection, RejectionReason, shown};
+use super::revocation::Revocations;
 use super::token::Token;
 use super::user::{UserContext, Verified};
 use crate::secrets::Secrets;
@@ -47,11 +48,14 @@ pub struct Verifier {
     /// Whose tokens are accepted; Bulkhead's own first. Empty where only bare ids are.
     authorities: Vec<Authority>,
     cache: Cache,
+    /// Who is cut off, whatever they bring.
+    revocations: Arc<Revocations>,
 }
 
 /// Why the synchronous part stops.
 enum Stop {
     Refused(Refusal),
+    Revoked(Rejection),
     NeedsKeys,
 }
 
@@ -104,7 +108,23 @@ impl Verifier {
             reject_placeholders: identity.reject_placeholders,
             authorities,
             cache: Cache::new(),
+            revocations: Arc::default(),
         })
+    }
+
+    /// The same under these revocations, which it shares with others.
+    #[must_use]
+    pub fn under(self, revocations: &Arc<Revocations>) -> Self {
+        Self {
+            revocations: Arc::clone(revocations),
+            ..self
+        }
+    }
+
+    /// The revocations that it asks for every context, whether it has been verified before or not.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// Verifies without waiting. A token seen before costs a lookup.
@@ -118,6 +138,7 @@ impl Verifier {
     ) -> Result<UserContext, VerifyOutcome> {
         self.decide(presented, now).map_err(|stop| match stop {
             Stop::Refused(refusal) => VerifyOutcome::Rejected(refusal.under(self.source)),
+            Stop::Revoked(rejection) => VerifyOutcome::Rejected(rejection),
             Stop::NeedsKeys => VerifyOutcome::NeedsKeys,
         })
     }
@@ -136,6 +157,7 @@ impl Verifier {
         self.decide(presented, SystemTime::now())
             .map_err(|stop| match stop {
                 Stop::Refused(refusal) => refusal.under(self.source),
+                Stop::Revoked(rejection) => rejection,
                 Stop::NeedsKeys => self.unknown_key(presented).under(self.source),
             })
     }
@@ -152,7 +174,8 @@ impl Verifier {
         let verified = self.verify(presented).await;
         match verified {
             Err(rejection) if rejection.reason == RejectionReason::Expired => {
-                self.of_live_socket(presented, live).ok_or(rejection)
+                let context = self.of_live_socket(presented, live).ok_or(rejection)?;
+                self.unless_revoked(context)
             }
             verified => verified,
         }
@@ -230,6 +253,18 @@ impl Verifier {
     }
 
     fn decide(&self, presented: &Presented<'_>, now: SystemTime) -> Result<UserContext, Stop> {
+        let context = self.identify(presented, now)?;
+        self.unless_revoked(context).map_err(Stop::Revoked)
+    }
+
+    fn unless_revoked(&self, context: UserContext) -> Result<UserContext, Rejection> {
+        match self.revocations.refusal_of(&context) {
+            Some(rejection) => Err(rejection),
+            None => Ok(context),
+        }
+    }
+
+    fn identify(&self, presented: &Presented<'_>, now: SystemTime) -> Result<UserContext, Stop> {
         match (presented.token, presented.user) {
             (None, None) => Err(self.missing().into()),
             (None, Some(user)) => Ok(self.bare(user)?),

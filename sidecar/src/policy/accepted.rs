@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bulkhead_crds::wire::{LARGEST_SNAPSHOT, Snapshot};
 
@@ -32,7 +32,7 @@ impl AcceptedCopy {
     pub fn keep(&self, accepted: &Accepted) {
         let snapshot = Snapshot::of(accepted.policy.clone());
         let text = snapshot.to_json().map_err(io::Error::other);
-        if let Err(error) = text.and_then(|text| self.write(&text)) {
+        if let Err(error) = text.and_then(|text| write_privately(&self.path, &text)) {
             let path = self.path.display();
             tracing::warn!(%error, %path, "the accepted policy cannot be kept for the next start");
         }
@@ -50,23 +50,24 @@ impl AcceptedCopy {
             Err(error) => Some(Reading::unreadable(&self.path, &error).outcome),
         }
     }
+}
 
-    fn write(&self, text: &str) -> io::Result<()> {
-        let mut fresh = self.path.as_os_str().to_owned();
-        fresh.push(".new");
-        // A predecessor that was killed may have left one, and its mode would stay.
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&fresh, &self.path)
+/// Writes a file in one step, for this user alone.
+pub(super) fn write_privately(path: &Path, text: &str) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    // A predecessor that was killed may have left one, and its mode would stay.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&fresh, path)
 }
 
 #[cfg(test)]

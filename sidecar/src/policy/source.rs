@@ -129,7 +129,7 @@ pub fn judge(text: &str, environment: &str) -> Result<Accepted, Vec<Diagnostic>>
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -148,7 +148,7 @@ pub(super) fn read_capped(path: &Path, largest: usize) -> io::Result<String> {
     Ok(text)
 }
 
-fn of_load(error: &LoadError) -> Vec<Diagnostic> {
+pub(super) fn of_load(error: &LoadError) -> Vec<Diagnostic> {
     let problems = error.problems();
     if problems.is_empty() {
         return vec![Diagnostic::of_file("Unreadable", error.to_string())];
@@ -164,7 +164,7 @@ fn of_load(error: &LoadError) -> Vec<Diagnostic> {
         .collect()
 }
 
-fn of_finding(finding: Finding) -> Diagnostic {
+pub(super) fn of_finding(finding: Finding) -> Diagnostic {
     Diagnostic {
         severity: match finding.severity {
             bulkhead_crds::Severity::Error => Severity::Error,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::accepted::AcceptedCopy;
 use super::diagnostic::Diagnostic;
 use super::events::Events;
+use super::revocations::RevocationFollower;
 use super::secret_marks::{NotedSecrets, SecretMarks};
 use super::source::{PolicySource, Reading};
 use super::store::{Accepted, PolicyStore, Rejection, TakeOver, Trial};
@@ -50,6 +51,7 @@ pub struct PolicyWatch {
     timing: Timing,
     trial: Box<Trial>,
     copy: Option<AcceptedCopy>,
+    revocations: Option<RevocationFollower>,
     nudge: Arc<Notify>,
     /// What the last reading was of.
     seen: Option<String>,
@@ -71,6 +73,7 @@ impl PolicyWatch {
             marks: secrets.marks,
             trial: Box::new(|_| Ok(())),
             copy: None,
+            revocations: None,
             nudge: Arc::default(),
             seen: None,
             source,
@@ -92,6 +95,15 @@ impl PolicyWatch {
     #[must_use]
     pub fn with_copy(self, copy: Option<AcceptedCopy>) -> Self {
         Self { copy, ..self }
+    }
+
+    /// Looks at the list of revocations too, whenever it looks.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Option<RevocationFollower>) -> Self {
+        Self {
+            revocations,
+            ..self
+        }
     }
 
     /// What is refused at the start has this mark, and is not to be told of again.
@@ -118,6 +130,10 @@ impl PolicyWatch {
             if let Some(secrets) = &self.secrets {
                 events.attach(secrets, RecursiveMode::Recursive);
             }
+            if let Some(revocations) = &self.revocations {
+                let directory = revocations.source.directory();
+                events.attach(&directory, RecursiveMode::NonRecursive);
+            }
             self.look().await;
             if timeout(self.timing.poll, nudge.notified()).await.is_ok() {
                 self.settle(&nudge).await;
@@ -133,6 +149,7 @@ impl PolicyWatch {
     }
 
     async fn look(&mut self) {
+        self.look_at_revocations().await;
         let (source, secrets) = (self.source.clone(), self.secrets.clone());
         let looked = spawn_blocking(move || (source.read(), SecretMarks::of(secrets.as_deref())));
         let (reading, marks) = match looked.await {
@@ -150,6 +167,18 @@ impl PolicyWatch {
             self.store.secrets_changed();
         }
         self.consider(reading, secrets_changed);
+    }
+
+    /// First, and by itself: whoever is cut off waits for no policy.
+    async fn look_at_revocations(&mut self) {
+        let Some(revocations) = &mut self.revocations else {
+            return;
+        };
+        let source = revocations.source.clone();
+        match spawn_blocking(move || source.read()).await {
+            Ok(reading) => revocations.consider(reading),
+            Err(error) => tracing::error!(%error, "the list of revocations could not be read"),
+        }
     }
 
     fn consider(&mut self, reading: Reading, secrets_changed: bool) {

@@ -20,6 +20,8 @@ pub struct Clients {
     last_client: LastClient,
     /// Client connections open now.
     pub connections: IntGauge,
+    /// Client connections that were ended because their user was cut off.
+    pub revoked: IntCounter,
 }
 
 impl Clients {
@@ -34,6 +36,7 @@ impl Clients {
             notices: Notices::default(),
             last_client: LastClient::default(),
             connections: families.open(protocol, name),
+            revoked: families.revoked(protocol, name),
         }
     }
 

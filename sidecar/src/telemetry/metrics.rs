@@ -50,6 +50,11 @@ pub struct Metrics {
     pub policy_rejected: IntGauge,
     /// Policies read and not taken over.
     pub policy_rejections: IntCounter,
+    revocation_list: IntGaugeVec,
+    /// Revocations in force.
+    pub revocations: IntGauge,
+    /// Lists of revocations read and not put in force.
+    pub revocation_rejections: IntCounter,
     /// Bytes that are kept for resumes.
     pub resume_bytes: IntGauge,
     /// Connections without a user context, by application name.
@@ -110,6 +115,26 @@ impl Metrics {
                 IntCounter::new(
                     "bulkhead_policy_rejections_total",
                     "Policies that were read and not taken over.",
+                )?,
+            )?,
+            revocation_list: int_gauges(
+                &registry,
+                "bulkhead_revocation_list",
+                "Always 1; the label is the revision of the list of revocations in force.",
+                "revision",
+            )?,
+            revocations: register(
+                &registry,
+                IntGauge::new(
+                    "bulkhead_revocations",
+                    "Revocations of users that are in force.",
+                )?,
+            )?,
+            revocation_rejections: register(
+                &registry,
+                IntCounter::new(
+                    "bulkhead_revocation_list_rejections_total",
+                    "Lists of revocations that were read and not put in force.",
                 )?,
             )?,
             resume_bytes: register(
@@ -228,6 +253,12 @@ impl Metrics {
     /// Shows when these certificates end, and no others.
     pub fn certificates(&self, ends: &[CertificateEnd]) {
         self.certificates.show(ends);
+    }
+
+    /// Shows this list of revocations as the one in force, and no other.
+    pub fn revocation_list(&self, revision: &str) {
+        self.revocation_list.reset();
+        self.revocation_list.with_label_values(&[revision]).set(1);
     }
 
     /// The exposition in Prometheus' text format 0.0.4.

@@ -36,6 +36,7 @@ const QUERY_BUCKETS: [f64; 17] = [
 pub(super) struct UpstreamFamilies {
     connections_total: IntCounterVec,
     connections: IntGaugeVec,
+    revoked: IntCounterVec,
     factories: IntGaugeVec,
     factories_created: IntCounterVec,
     server_connections: Family<StripedGauge>,
@@ -192,6 +193,11 @@ impl UpstreamFamilies {
                 "Client connections that are open.",
                 &["protocol", "upstream"],
             )?,
+            revoked: counter(
+                "bulkhead_revoked_sessions_total",
+                "Client connections that were ended because their user was revoked.",
+                &["protocol", "upstream"],
+            )?,
             factories: gauge(
                 "bulkhead_factories",
                 "Connection factories that are alive, one for each user.",
@@ -302,6 +308,11 @@ impl UpstreamFamilies {
     /// The counter of a timeout.
     pub(super) fn timeout(&self, name: &str, kind: TimeoutKind) -> IntCounter {
         self.timeouts.with_label_values(&[name, kind.as_str()])
+    }
+
+    /// The counter of connections that a revocation has ended.
+    pub(super) fn revoked(&self, protocol: &str, name: &str) -> IntCounter {
+        self.revoked.with_label_values(&[protocol, name])
     }
 
     /// The gauge of open connections.

@@ -3,18 +3,21 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use crate::execution::ExecutionState;
 use crate::factory::pool::Factory;
-use crate::identity::UserId;
+use crate::identity::{UserContext, UserId};
 use crate::protocol::postgres::session::baseline::{Settings, Value};
 
 /// What one session shows.
 #[derive(Debug, Default)]
 pub struct Badge {
     who: RefCell<Option<Who>>,
+    /// When the context was issued that it works under.
+    issued: Cell<Option<SystemTime>>,
     since: Cell<Option<Instant>>,
     work: Cell<Option<ExecutionState>>,
     began: Cell<Option<Instant>>,
@@ -73,6 +76,22 @@ impl Badge {
     pub fn show(&self, who: Who) {
         *self.who.borrow_mut() = Some(who);
         self.since.set(Some(Instant::now()));
+    }
+
+    /// It works under this context from now on.
+    pub fn believe(&self, context: Option<&UserContext>) {
+        self.issued.set(context.and_then(UserContext::issued_at));
+    }
+
+    /// It lives on by a fresh token of the same user: the later of the two counts.
+    pub fn renew(&self, fresh: &UserContext) {
+        self.issued.set(self.issued.get().max(fresh.issued_at()));
+    }
+
+    /// When its context was issued, where that is known.
+    #[must_use]
+    pub fn issued(&self) -> Option<SystemTime> {
+        self.issued.get()
     }
 
     /// The client is served by another factory: it has named a user, or nobody any more.

@@ -32,6 +32,8 @@ pub enum Signal {
     RunOver = 256,
     /// An operator has ended all connections of the user: end now.
     Killed = 512,
+    /// The user is cut off: end now, and say so.
+    Revoked = 1024,
 }
 
 /// A session's place: a worker, and a slot of its list.
@@ -101,6 +103,15 @@ impl Handle {
         }
     }
 
+    /// The same for a signal that says no more the second time. Whether it is the first, as far as the session has not taken it.
+    pub fn send_once(&self, signal: Signal) -> bool {
+        let is_first = self.signals.get() & signal as u16 == 0;
+        if is_first {
+            self.send(signal);
+        }
+        is_first
+    }
+
     /// Takes a signal back that the session has not taken yet.
     pub fn withdraw(&self, signal: Signal) {
         self.signals.set(self.signals.get() & !(signal as u16));
@@ -128,6 +139,7 @@ impl Handle {
         for signal in [
             Signal::Stop,
             Signal::Killed,
+            Signal::Revoked,
             Signal::Lost,
             Signal::GiveWay,
             Signal::Drain,
@@ -158,7 +170,7 @@ impl Handle {
     /// Ready when the session is told to end now, which it stays told. A drain waits.
     pub fn poll_ended(&self, cx: &Context<'_>) -> Poll<Signal> {
         let pending = self.signals.get();
-        for signal in [Signal::Stop, Signal::Killed, Signal::Lost] {
+        for signal in [Signal::Stop, Signal::Killed, Signal::Revoked, Signal::Lost] {
             if pending & signal as u16 != 0 {
                 return Poll::Ready(signal);
             }

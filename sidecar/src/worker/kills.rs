@@ -80,7 +80,7 @@ impl Drop for Link {
 
 impl Worker {
     /// Tells a session to end that has just entered the list, where its user was killed since it said who that is.
-    pub fn end_if_killed(&self, handle: &Handle, since: &Moment) {
+    pub(super) fn end_if_killed(&self, handle: &Handle, since: &Moment) {
         let who = handle.badge.who();
         let killed = who.as_ref().is_some_and(|who| {
             let user = who.user();

@@ -86,6 +86,8 @@ pub enum Letter {
     Returned(Box<Returned>),
     /// A new revision of the policy.
     Force(Arc<Force>),
+    /// Another list of revocations is in force.
+    Revocations,
     /// Somebody waits for a permit: close an idle connection, or pass the letter on.
     Reclaim(Reclaim),
     /// Who are your users?

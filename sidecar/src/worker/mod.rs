@@ -18,6 +18,7 @@ pub mod orders;
 mod places;
 mod reclaim;
 mod resumable;
+mod revoked;
 mod sockets;
 mod takeover;
 pub mod thread;

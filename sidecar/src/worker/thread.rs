@@ -143,6 +143,7 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         Letter::Claim { claim, reply } => drop(reply.send(worker.claim(&claim))),
         Letter::Returned(returned) => worker.take_returned(returned),
         Letter::Force(force) => worker.take_over(&force),
+        Letter::Revocations => worker.enforce_revocations(),
         Letter::Reclaim(reclaim) => worker.answer_reclaim(reclaim),
         Letter::Users(reply) => drop(reply.send(worker.user_rows())),
         Letter::Look(look) => look.answer(worker),

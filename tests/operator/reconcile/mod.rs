@@ -7,5 +7,6 @@ mod credentials;
 mod evict;
 mod objects;
 mod pods;
+mod revocation;
 mod takeover;
 mod world;

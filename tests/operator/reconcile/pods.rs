@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use super::world::{PATIENCE, Scene, holds, spec};
 
 /// A database whose listener takes any port, for several sidecars on one machine.
-fn any_port() -> Value {
+pub(super) fn any_port() -> Value {
     json!({"listen": {"port": 0}, "pool": {"maxConnections": 20, "perUser": {"max": 4}}})
 }
 
 /// The sidecar of a pod: a process with the command line of the container, on an address of its own.
-struct Sidecar {
-    address: String,
+pub(super) struct Sidecar {
+    pub(super) address: String,
     volume: Volume,
     _process: Running,
 }
 
 impl Sidecar {
     /// Starts it with the snapshot that is published now.
-    async fn start(scene: &Scene, policy: &str) -> Self {
+    pub(super) async fn start(scene: &Scene, policy: &str) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let process = (std::process::id() % 250) + 1;
         let address = format!("127.{process}.9.{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -50,7 +50,7 @@ impl Sidecar {
     }
 
     /// What the kubelet does when it is poked.
-    async fn renew(&self, scene: &Scene, policy: &str) {
+    pub(super) async fn renew(&self, scene: &Scene, policy: &str) {
         publish(scene, policy, &self.volume).await;
     }
 }

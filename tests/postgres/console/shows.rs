@@ -276,6 +276,7 @@ async fn the_console_is_for_its_owner_alone_and_keeps_secrets() {
         "TIMEOUTS",
         "EXECUTIONS",
         "POLICY",
+        "REVOCATIONS",
         "BREAKERS",
         "SERVERS",
         "CLIENTS",

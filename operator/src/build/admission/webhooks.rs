@@ -12,7 +12,7 @@ pub const VALIDATE_PATH: &str = "/validate";
 /// The path of the webhook that injects.
 pub const MUTATE_PATH: &str = "/mutate";
 
-/// The webhook that validates policies. `authorities` (PEM) are left to somebody else where there are none.
+/// The webhook that validates policies and revocations. `authorities` (PEM) are left to somebody else where there are none.
 #[must_use]
 pub fn validating(settings: &Settings, authorities: Option<&str>) -> Value {
     json!({
@@ -29,7 +29,7 @@ pub fn validating(settings: &Settings, authorities: Option<&str>) -> Value {
             "timeoutSeconds": 5,
             "rules": [{
                 "apiGroups": ["bulkhead.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
-                "resources": ["isolationpolicies"], "scope": "Namespaced",
+                "resources": ["isolationpolicies", "userrevocations"], "scope": "Namespaced",
             }],
         }],
     })

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bulkhead_crds::kinds::IsolationPolicy;
 use bulkhead_crds::names::objects::{ENABLED, ENVIRONMENT, INJECTION};
-use bulkhead_crds::{LoadError, Severity, load, resolve, validate};
+use bulkhead_crds::{LoadError, Severity, load, resolve, revocations, validate};
+use k8s_openapi::jiff;
 
 use super::around;
 use super::report::Located;
@@ -42,6 +43,12 @@ pub(super) fn all(
         let (judged, policy) = judge(manifest, circumstances);
         findings.extend(judged);
         policies.extend(policy);
+    }
+    for manifest in manifests
+        .iter()
+        .filter(|it| it.is("bulkhead.dev", "UserRevocation"))
+    {
+        findings.extend(revocation(manifest, circumstances));
     }
     for policy in &policies {
         findings.extend(namespace(policy, manifests, circumstances));
@@ -85,6 +92,30 @@ fn unreadable(problem: &Problem) -> Located {
         severity: Severity::Error,
         reason: "Unreadable".to_owned(),
         message: problem.message.clone(),
+    }
+}
+
+/// A file that is applied to a cluster needs no moment: the API server knows when it was.
+fn revocation(manifest: &Manifest, circumstances: &Circumstances<'_>) -> Vec<Located> {
+    let tell = |severity, reason: &str, path: &str, message| {
+        located(manifest, circumstances, (severity, reason), path, message)
+    };
+    match load::revocations(&manifest.own_text()) {
+        Ok(all) => {
+            let now = jiff::Timestamp::now().into();
+            let found = all.iter().flat_map(|one| revocations::judge(one, now));
+            found
+                .filter(|it| it.reason != revocations::NO_MOMENT)
+                .map(|it| tell(it.severity, it.reason, &it.path, it.message))
+                .collect()
+        }
+        Err(LoadError::Policy(problems)) => {
+            let told = problems.into_iter();
+            let path = |path: &str| path.rsplit(": ").next().unwrap_or_default().to_owned();
+            told.map(|it| tell(Severity::Error, "Malformed", &path(&it.path), it.message))
+                .collect()
+        }
+        Err(error) => vec![tell(Severity::Error, "Unreadable", "", error.to_string())],
     }
 }
 

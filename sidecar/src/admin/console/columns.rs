@@ -50,6 +50,8 @@ pub enum View {
     Executions,
     /// The policy in force.
     Policy,
+    /// Who is cut off.
+    Revocations,
     /// The breakers.
     Breakers,
 }
@@ -80,7 +82,7 @@ impl Kind {
 
 impl View {
     /// Every view, in the order in which they are told.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Help,
         Self::Stats,
         Self::Users,
@@ -90,6 +92,7 @@ impl View {
         Self::Timeouts,
         Self::Executions,
         Self::Policy,
+        Self::Revocations,
         Self::Breakers,
     ];
 
@@ -106,6 +109,7 @@ impl View {
             Self::Timeouts => "TIMEOUTS",
             Self::Executions => "EXECUTIONS",
             Self::Policy => "POLICY",
+            Self::Revocations => "REVOCATIONS",
             Self::Breakers => "BREAKERS",
         }
     }
@@ -127,6 +131,7 @@ impl View {
                 "what is under way, the oldest first; then the application's last runs that were not completed, the newest first"
             }
             Self::Policy => "each field of the policy in force, with where its value comes from",
+            Self::Revocations => "the users who are cut off, by the revocations in force",
             Self::Breakers => {
                 "the upstreams' breakers, and those of users whose own work is in trouble"
             }
@@ -158,6 +163,7 @@ impl View {
             Self::Timeouts => tables::TIMEOUTS,
             Self::Executions => tables::EXECUTIONS,
             Self::Policy => tables::POLICY,
+            Self::Revocations => tables::REVOCATIONS,
             Self::Breakers => tables::BREAKERS,
         }
     }

@@ -11,7 +11,7 @@ use super::*;
 use crate::policy::fixtures;
 
 /// A policy of this name with one WebSocket listener.
-fn policy(name: &str, identity: EffectiveIdentity) -> EffectivePolicy {
+pub(super) fn policy(name: &str, identity: EffectiveIdentity) -> EffectivePolicy {
     EffectivePolicy {
         name: name.into(),
         namespace: "chat-staging".into(),
@@ -77,7 +77,7 @@ fn a_token_says_everything_that_the_context_does_and_for_how_long() {
         claims,
         json!({
             "iss": "bulkhead/chat-staging", "aud": ["chat"], "sub": "Ülle ", "thread_id": "t", "run_id": "7", "request_id": "q",
-            "sid": "socket-1", "iat": NOW, "nbf": NOW, "exp": NOW + 300,
+            "sid": "socket-1", "iat": NOW, "orig_iat": 0, "nbf": NOW, "exp": NOW + 300,
         })
     );
     let published: Value = serde_json::from_str(issuer.key_set()).unwrap();

@@ -4,6 +4,7 @@ mod algorithms;
 mod attacks;
 mod endpoint;
 mod issue;
+mod revoked;
 mod signer;
 mod sources;
 mod times;

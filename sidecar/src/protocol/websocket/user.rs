@@ -109,9 +109,12 @@ impl UserSockets {
     /// Lets all open sockets of the user's login live by a fresh token, and says how many there are.
     pub fn renew(&self, fresh: &UserContext) -> usize {
         let open = self.open.borrow();
-        let credentials = open.iter().filter_map(|open| open.credential.as_ref());
-        credentials
-            .filter(|credential| credential.renew(fresh).is_ok())
+        let renewed = open.iter().filter(|open| {
+            let credential = open.credential.as_ref();
+            credential.is_some_and(|credential| credential.renew(fresh).is_ok())
+        });
+        renewed
+            .inspect(|open| open.handle.badge.renew(fresh))
             .count()
     }
 

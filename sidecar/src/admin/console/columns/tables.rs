@@ -235,6 +235,20 @@ pub(super) const POLICY: &[Column] = &[
     ),
 ];
 
+pub(super) const REVOCATIONS: &[Column] = &[
+    text("name", "the name of the `UserRevocation`"),
+    text("user_id", "who is cut off"),
+    text(
+        "not_before",
+        "what was issued at this moment or before it is refused",
+    ),
+    text(
+        "expires_at",
+        "until when; null until the revocation is taken away",
+    ),
+    text("reason", "why, in one word; null where none was given"),
+];
+
 pub(super) const BREAKERS: &[Column] = &[
     UPSTREAM,
     text("scope", "`upstream`, or `user` for a user's own"),

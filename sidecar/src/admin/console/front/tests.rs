@@ -23,6 +23,8 @@ fn console() -> Console {
     let admin = AdminState {
         metrics,
         store: PolicyStore::new(accepted),
+        revocations: Arc::clone(&process.revocations),
+        revocation_standing: Arc::default(),
         readiness: Arc::new(Readiness::default()),
         inventory: Arc::clone(&process) as Arc<_>,
         drain: Arc::default(),

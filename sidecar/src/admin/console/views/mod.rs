@@ -7,6 +7,7 @@ mod executions;
 mod factories;
 mod help;
 mod policy;
+mod revocations;
 mod servers;
 mod stats;
 mod timeouts;
@@ -63,6 +64,7 @@ pub(super) async fn rows(console: &Console, view: View) -> Result<Rows, ConsoleE
             executions::add_unfinished(console, &mut rows);
         }
         View::Policy => policy::rows(console, &mut rows),
+        View::Revocations => revocations::rows(console, &mut rows),
         View::Breakers => return gather(console, rows, breakers::gather).await,
     }
     Ok(rows)

@@ -29,7 +29,7 @@ impl Session {
             return Attached::Held(owned);
         }
         let paused = self.entry.steering.is_paused();
-        if paused || self.context_has_expired() || self.breaker_concerns() {
+        if paused || self.context_is_over() || self.breaker_concerns() {
             return Attached::NotYet(None);
         }
         let Some(mut owned) = self.take_idle() else {
@@ -84,6 +84,7 @@ impl Session {
             )),
             Signal::Lost => Err(self.socket_lost()),
             Signal::Killed => Err(self.killed()),
+            Signal::Revoked => Err(self.revoked()),
             _ => Err(Ending::drained()),
         }
     }

@@ -5,10 +5,12 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::Session;
 use super::baseline::Settings;
+use super::signals::told;
 use crate::execution::ExecutionState;
+use crate::identity::Rejection;
 use crate::worker::Joined;
 
 impl Session {
@@ -36,6 +38,9 @@ impl Session {
     /// A context that has expired begins nothing new, unless the WebSocket lives that it was made for; a transaction that is open may
     /// finish.
     pub(super) fn check_context(&self) -> Result<(), Box<ErrorResponse>> {
+        if let Some(revocation) = self.revocation() {
+            return Err(Box::new(told(revocation, Severity::Error)));
+        }
         if !self.context_has_expired() {
             return Ok(());
         }
@@ -48,7 +53,18 @@ impl Session {
         ))
     }
 
-    pub(super) fn context_has_expired(&self) -> bool {
+    /// Whether nothing may begin under its context: it has expired, or its user is cut off.
+    pub(super) fn context_is_over(&self) -> bool {
+        self.context_has_expired() || self.revocation().is_some()
+    }
+
+    /// Why its user is cut off, if so. The session is told to end as well, a moment later.
+    pub(super) fn revocation(&self) -> Option<Rejection> {
+        let context = self.context.as_ref()?;
+        self.worker.process.revocations.refusal_of(context)
+    }
+
+    fn context_has_expired(&self) -> bool {
         self.context.as_ref().is_some_and(|context| {
             context.expires_at().is_some()
                 && !self.socket.as_ref().is_some_and(Joined::is_open)

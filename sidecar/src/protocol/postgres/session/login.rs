@@ -181,8 +181,8 @@ impl Unregistered {
         let worker = Rc::clone(&session.worker);
         session.slot = worker.enter_session(Rc::clone(&session.handle));
         session.home.slot = session.slot;
-        worker.end_if_killed(&session.handle, &self.presented);
         let context = session.context.as_ref();
+        worker.end_if_over(&session.handle, context, &self.presented);
         session.socket = context.and_then(|context| worker.join_socket(context, &session.handle));
         if let Some(key) = cancel_key::make(worker.index, session.slot, self.protocol) {
             session.handle.set_key(key);

@@ -2,9 +2,10 @@
 
 use bulkhead_crds::kinds::OnDisconnect;
 
-use super::super::error_response::SqlState;
+use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
+use crate::identity::Rejection;
 use crate::worker::Signal;
 
 impl Session {
@@ -15,6 +16,7 @@ impl Session {
             Signal::Stop => return Err(Ending::drained()),
             Signal::Lost => return Err(self.socket_lost()),
             Signal::Killed => return Err(self.killed()),
+            Signal::Revoked => return Err(self.revoked()),
             Signal::Drain | Signal::Orphaned => self.draining = Some(signal),
             // Told to WebSockets alone.
             Signal::GiveWay | Signal::Leave | Signal::Returned => {}
@@ -50,6 +52,12 @@ impl Session {
         self.ended_by(Signal::Killed)
     }
 
+    /// Its user is cut off.
+    pub(super) fn revoked(&mut self) -> Ending {
+        self.work.end(ExecutionState::Cancelled);
+        self.ended_by(Signal::Revoked)
+    }
+
     /// What the client is told of an end that a signal brings.
     pub(super) fn ended_by(&self, signal: Signal) -> Ending {
         let how = match signal {
@@ -60,6 +68,11 @@ impl Session {
                     SqlState::ADMIN_SHUTDOWN,
                     "terminating connection because an administrator has ended all connections of its user (KILL USER)",
                 );
+            }
+            Signal::Revoked => {
+                return self.revocation().map_or_else(taken_back, |it| {
+                    Ending::Fatal(Box::new(told(it, Severity::Fatal)))
+                });
             }
             _ => return Ending::drained(),
         };
@@ -72,4 +85,16 @@ impl Session {
             ),
         )
     }
+}
+
+/// The words for a client whose user is cut off.
+pub(super) fn told(rejection: Rejection, severity: Severity) -> ErrorResponse {
+    let message = rejection.message;
+    ErrorResponse::new(severity, SqlState::INVALID_AUTHORIZATION, message).with_hint(rejection.hint)
+}
+
+/// The revocation has been taken back in this very moment, and the session has been ended all the same.
+fn taken_back() -> Ending {
+    let message = "access of this user was revoked";
+    Ending::fatal(SqlState::INVALID_AUTHORIZATION, message)
 }

@@ -6,6 +6,7 @@ mod killed;
 mod lost;
 mod overdue;
 mod parameters;
+mod revoked;
 mod signed;
 mod silence;
 mod socket;

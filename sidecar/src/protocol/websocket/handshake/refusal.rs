@@ -112,6 +112,12 @@ impl Refusal {
             Self::Version => {
                 "only version 13 of the WebSocket protocol is spoken here (RFC 6455)".into()
             }
+            Self::Identity(rejection) if rejection.reason == RejectionReason::Revoked => {
+                format!(
+                    "{}; log in again, or ask who administers the application",
+                    rejection.message
+                )
+            }
             Self::Identity(rejection) => format!("{}; {}", rejection.message, HINT),
             Self::Origin => "webSockets[].allowedOrigins does not name this page's origin".into(),
             Self::Path => "webSockets[].paths names no prefix of this path".into(),

@@ -122,7 +122,9 @@ impl Caller {
     /// No valid user context.
     pub(super) fn or_refused(self, force: &WebSocketForce) -> Result<Self, Refusal> {
         match self.rejection {
-            Some(rejection) if force.enforces() => Err(Refusal::Identity(Box::new(rejection))),
+            Some(rejection) if rejection.refuses(force.enforces()) => {
+                Err(Refusal::Identity(Box::new(rejection)))
+            }
             _ => Ok(self),
         }
     }

@@ -85,6 +85,8 @@ pub(super) async fn upgrade(
         let stream = reached(front, &force).await?;
         asked(front, &force, stream, question).await
     };
+    let context = caller.context.as_ref();
+    let answered = unless_revoked(front, context, answered);
     let (mut answer, accepted) = match unless_ousted(seat.as_mut(), &force, answered).await? {
         (answer, Some(accepted)) => (answer, accepted),
         // The application's own refusal is the client's answer.
@@ -123,6 +125,34 @@ async fn unless_ousted<T>(
             Ousted::ByNewer => Refusal::GaveWay(force.name_setting("limits.connectionsPerUser")),
             Ousted::Killed => Refusal::Killed,
         }),
+    }
+}
+
+/// What `work` comes to, unless the user is cut off meanwhile: it waits for the application, which may take its time to start.
+async fn unless_revoked<T>(
+    front: &Front,
+    context: Option<&UserContext>,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let Some(context) = context else {
+        return work.await;
+    };
+    let revocations = &front.worker.process.revocations;
+    let mut changes = revocations.changes();
+    let revoked = async {
+        loop {
+            if let Some(rejection) = revocations.refusal_of(context) {
+                return rejection;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        rejection = revoked => Err(Refusal::Identity(Box::new(rejection))),
+        done = work => done,
     }
 }
 

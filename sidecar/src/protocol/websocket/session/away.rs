@@ -109,6 +109,10 @@ impl Session {
         self.take_client(returned.stream, &returned.early);
         if let Some(credential) = &self.credential {
             credential.replace(&returned.context);
+            // Its context may have been revoked since it was verified.
+            let since = self.worker.process.kills.now();
+            self.worker
+                .end_if_over(&self.handle, Some(&returned.context), &since);
             self.clocks.expires = expiry(credential, self.force.settings.expiry_grace);
         }
         let accepted = self.resuming.as_mut().map_or(0, |resuming| {

@@ -117,6 +117,16 @@ impl Session {
         self.close(Close::POLICY, reason, Initiator::Sidecar);
     }
 
+    /// Its user is cut off.
+    pub(super) fn revoked(&mut self) {
+        let user = self.user_id.as_ref();
+        let revocations = &self.worker.process.revocations;
+        let refusal = user.and_then(|user| revocations.refusal(user, self.handle.badge.issued()));
+        // It may have been taken back in this very moment, and the session has been ended all the same.
+        let reason = refusal.map_or_else(|| "access was revoked".to_owned(), |it| it.message);
+        self.close(Close::POLICY, &reason, Initiator::Sidecar);
+    }
+
     /// The other side has not closed in time.
     fn unclosed(&self) -> Ending {
         self.closing.unwrap_or_else(|| {

@@ -148,7 +148,7 @@ impl Session {
         let credential = upgraded.context.as_ref().map(Credential::of).map(Rc::new);
         user.arrive(number, Rc::clone(&handle), credential.clone());
         let slot = worker.enter_session(Rc::clone(&handle));
-        worker.end_if_killed(&handle, &upgraded.presented);
+        worker.end_if_over(&handle, upgraded.context.as_ref(), &upgraded.presented);
         entry.metrics.clients.connections.inc();
         let now = Instant::now();
         let mut clocks = Clocks::started(now);
@@ -312,6 +312,7 @@ impl Session {
             Signal::Drain | Signal::Leave => self.drain(),
             Signal::GiveWay => self.give_way(),
             Signal::Killed => self.killed(),
+            Signal::Revoked => self.revoked(),
             Signal::Returned => self.come_back(),
             // Nobody has a cancel key of a WebSocket, and it works for no other one.
             Signal::Cancel | Signal::Lost | Signal::Orphaned | Signal::RunOver => {}

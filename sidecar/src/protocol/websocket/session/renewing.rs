@@ -53,7 +53,10 @@ impl Session {
             }
             (Ok(_), None) => Err("this socket has no user".into()),
             (Ok(fresh), Some(credential)) => match credential.renew(&fresh) {
-                Ok(_) => Ok(()),
+                Ok(_) => {
+                    self.handle.badge.renew(&fresh);
+                    Ok(())
+                }
                 Err(not_theirs) => Err(not_theirs.to_string()),
             },
         };

@@ -117,7 +117,8 @@ impl Session {
             }
             self.set_baseline(Settings::clone(&self.baseline));
         }
-        self.worker.end_if_killed(&self.handle, presented);
+        self.worker
+            .end_if_over(&self.handle, Some(&context), presented);
         self.socket = self.worker.join_socket(&context, &self.handle);
         self.context = Some(context);
         let scope = self.force.in_sql().unwrap_or(SqlScope::Transaction);
@@ -179,6 +180,7 @@ impl Session {
         self.handle.badge.change_factory(&self.factory);
         // What was said to the one user is not said to the next.
         self.handle.withdraw(Signal::Killed);
+        self.handle.withdraw(Signal::Revoked);
         let ledger = self.worker.ledger(&self.factory.key.owner);
         self.statements.move_to(ledger);
         self.probe = None;
