@@ -432,6 +432,7 @@ mod tests {
     #[test]
     fn a_new_list_is_poked_for_at_once_and_until_the_sidecar_has_it() {
         let mut sidecars = in_sync();
+        sidecars.answered("u", has_list("r1", "none", false), ms(0));
         sidecars.expect_list("l1", ms(5000));
         sidecars.expect(vec![pod("r1", None)], ms(5000));
         assert_eq!(sidecars.pokes(ms(5000))[0].mark, "r1-l1");
