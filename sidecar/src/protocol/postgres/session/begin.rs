@@ -10,7 +10,7 @@ use super::Session;
 use super::baseline::Settings;
 use super::signals::told;
 use crate::execution::ExecutionState;
-use crate::identity::Rejection;
+use crate::identity::{Rejection, UserContext};
 use crate::worker::Joined;
 
 impl Session {
@@ -60,8 +60,9 @@ impl Session {
 
     /// Why its user is cut off, if so. The session is told to end as well, a moment later.
     pub(super) fn revocation(&self) -> Option<Rejection> {
-        let context = self.context.as_ref()?;
-        self.worker.process.revocations.refusal_of(context)
+        let user = self.factory.key.owner.user()?;
+        let issued = self.context.as_ref().and_then(UserContext::issued_at);
+        self.worker.process.revocations.refusal(user, issued)
     }
 
     fn context_has_expired(&self) -> bool {
