@@ -93,5 +93,5 @@ fmt: ## Formats the code
 	cargo fmt --all
 
 .PHONY: setup
-setup: ## Installs what the tests need: a C compiler, PostgreSQL, Redis, Python, Node, Java, Chromium, curl, Prometheus with Alertmanager, faketime; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql redis venv faketime nodejs go jdbc chromium curl alertmanager control-plane node
+setup: ## Installs what the tests need: a C compiler, PostgreSQL, ClickHouse, Redis, Python, Node, Java, Chromium, curl, Prometheus with Alertmanager, faketime; Kubernetes, built once
+	@tests/setup/ensure rust cc postgresql clickhouse redis venv faketime nodejs go jdbc chromium curl alertmanager control-plane node

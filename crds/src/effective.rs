@@ -18,7 +18,7 @@ use crate::kinds::{
 };
 pub use database::{
     EffectiveBreaker, EffectiveDatabase, EffectiveHost, EffectiveListen, EffectivePool,
-    EffectiveTimeouts, EffectiveUpstream,
+    EffectiveTimeouts, EffectiveUpstream, default_user_template,
 };
 pub use origins::{Origin, Origins};
 pub use web_socket::{EffectiveExecution, EffectiveWebSocket};

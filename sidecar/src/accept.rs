@@ -17,6 +17,7 @@ use listener::{Accepting, Traffic};
 pub use listener::{ListenError, Listener, Listeners, PeerListenError};
 pub use socket::SocketFile;
 
+use crate::protocol::clickhouse;
 use crate::protocol::postgres::arrival;
 use crate::protocol::websocket::http;
 use crate::stream::Stream;
@@ -79,8 +80,11 @@ fn welcome(protocol: Protocol, worker: &Rc<Worker>, entries: &Rc<[Rc<Entry>]>, s
         Protocol::PostgreSQL => {
             spawn_local(arrival::welcome(worker, entries, stream));
         }
-        // Not served yet: no listener is opened for them.
-        Protocol::Redis | Protocol::ClickHouse => {}
+        Protocol::ClickHouse => {
+            spawn_local(clickhouse::welcome(worker, entries, stream));
+        }
+        // Not served yet: no listener is opened for it.
+        Protocol::Redis => {}
     }
 }
 

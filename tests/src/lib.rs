@@ -29,6 +29,7 @@
 pub mod admin;
 pub mod browser;
 pub mod certificates;
+pub mod clickhouse;
 pub mod cluster;
 pub mod control_group;
 pub mod dice;

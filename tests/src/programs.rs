@@ -150,6 +150,35 @@ pub fn python_for_the_web() -> PathBuf {
         .clone()
 }
 
+/// ClickHouse's server, as Debian has it.
+///
+/// # Panics
+/// When it is missing.
+#[must_use]
+pub fn clickhouse() -> PathBuf {
+    let debian = PathBuf::from("/usr/sbin/clickhouse-server");
+    let found = Some(debian).filter(|path| path.exists());
+    found
+        .or_else(|| in_path("clickhouse-server"))
+        .unwrap_or_else(|| {
+            panic!(
+                "ClickHouse's server is missing; install it with `tests/setup/ensure clickhouse`"
+            )
+        })
+}
+
+/// A Python with clickhouse-connect, and with the engine of a newer ClickHouse as a library (chDB). Made once, as [`python`] is.
+///
+/// # Panics
+/// When Python or one of them cannot be had; the message says which command would have made it.
+#[must_use]
+pub fn python_for_clickhouse() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON
+        .get_or_init(|| make_python(CLICKHOUSE_FOLDER, &CLICKHOUSE_PACKAGES))
+        .clone()
+}
+
 /// Node, and the folder in which it finds the package `ws`, installed once into the cache.
 ///
 /// # Panics
@@ -217,6 +246,11 @@ const WEB_PACKAGES: [&str; 6] = [
 /// Where they are installed, in the cache.
 const WEB_FOLDER: &str =
     "python-websockets-17-uvicorn-0.54-starlette-1.10-hypercorn-0.18-httpx-0.28-pyjwt-2.15";
+
+/// The same for ClickHouse.
+const CLICKHOUSE_PACKAGES: [&str; 2] = ["clickhouse-connect==1.12.*", "chdb-core==26.9.*"];
+/// Where they are installed, in the cache.
+const CLICKHOUSE_FOLDER: &str = "python-clickhouse-connect-1.12-chdb-core-26.9";
 
 /// The release of Node's package `ws`.
 const NODE_WS: &str = "ws@8.23.0";

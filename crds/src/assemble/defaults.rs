@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::effective::{
     EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveHost, EffectiveIdentity,
     EffectiveIsolation, EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool,
-    EffectiveTimeouts, EffectiveUpstream, EffectiveWebSocket, Origins,
+    EffectiveTimeouts, EffectiveUpstream, EffectiveWebSocket, Origins, default_user_template,
 };
 use crate::kinds::{
     AuthMode, Breaker, Compression, Database, Execution, Identity, IdentitySource, IsolationPolicy,
@@ -200,6 +200,8 @@ fn upstream(written: Upstream, port: u16) -> EffectiveUpstream {
         tls_mode: tls.mode.unwrap_or(TlsMode::VerifyFull),
         tls_ca_secret_ref: tls.ca_secret_ref,
         credentials_secret_ref: written.credentials_secret_ref,
+        role: written.role.unwrap_or_default(),
+        user_template: written.user_template.unwrap_or_else(default_user_template),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
     AuthMode, ListenTls, PoolMode, Protocol, RowLevelSecurity, SecretKeyRef, SecretRef,
-    TargetSessionAttrs, TlsMode,
+    TargetSessionAttrs, TlsMode, UpstreamRole,
 };
 use crate::names::{optional_duration, plain_duration};
 
@@ -90,6 +90,27 @@ pub struct EffectiveUpstream {
     pub tls_ca_secret_ref: Option<SecretRef>,
     /// Keys `username` and `password`.
     pub credentials_secret_ref: Option<SecretRef>,
+    /// As whom a user's work is done.
+    #[serde(default, skip_serializing_if = "UpstreamRole::is_shared")]
+    pub role: UpstreamRole,
+    /// The name of a user's own role, with `{user}` in the place of the encoded id.
+    #[serde(
+        default = "default_user_template",
+        skip_serializing_if = "is_default_user_template"
+    )]
+    pub user_template: String,
+}
+
+/// The name of a user's own role where the policy writes none.
+#[must_use]
+pub fn default_user_template() -> String {
+    DEFAULT_USER_TEMPLATE.to_owned()
+}
+
+const DEFAULT_USER_TEMPLATE: &str = "bulkhead_{user}";
+
+fn is_default_user_template(template: &str) -> bool {
+    template == DEFAULT_USER_TEMPLATE
 }
 
 /// One of several servers, resolved.

@@ -14,6 +14,10 @@ pub(crate) const HOST: &str =
     "^(/[^\\x00]*|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+)$";
 /// A run-time parameter of PostgreSQL with a prefix: what an application may define by itself.
 pub(crate) const PARAMETER: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$";
+/// A setting of any server: a run-time parameter of PostgreSQL with a prefix, or one of ClickHouse's own or custom settings.
+pub(crate) const SETTING: &str = "^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)*$";
+/// The name of a server's user with a place for the end user's.
+pub(crate) const USER_TEMPLATE: &str = "^[A-Za-z0-9_.@-]*[{]user[}][A-Za-z0-9_.@-]*$";
 /// An IP address; the parser is stricter.
 pub(crate) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
 /// A token as HTTP has them (RFC 9110, section 5.6.2), without the `%` that a query would take for the beginning of an escape: the name of
@@ -28,7 +32,7 @@ pub(crate) const USER: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]+$";
 pub(crate) const CODE: &str = "^[A-Z][A-Za-z0-9]*$";
 
 /// What the patterns are called in an error.
-pub(crate) const PATTERNS: [(&str, &str); 9] = [
+pub(crate) const PATTERNS: [(&str, &str); 11] = [
     (USER, "a user's id, without control characters"),
     (
         CODE,
@@ -47,6 +51,14 @@ pub(crate) const PATTERNS: [(&str, &str); 9] = [
     (
         PARAMETER,
         "a parameter with a prefix, such as `app.user_id`",
+    ),
+    (
+        SETTING,
+        "a setting, such as `app.user_id` for PostgreSQL and `SQL_bulkhead_user` for ClickHouse",
+    ),
+    (
+        USER_TEMPLATE,
+        "a name of letters, digits and `_.@-` in which `{user}` stands once",
     ),
     (
         TOKEN,

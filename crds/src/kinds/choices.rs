@@ -149,6 +149,17 @@ choice!(
     }
 );
 choice!(
+    /// As whom the sidecar does a user's work upstream.
+    #[derive(Default)]
+    UpstreamRole {
+        /// One role for all users: the one of the credentials.
+        #[default]
+        Shared,
+        /// A role of the user's own.
+        PerUser,
+    }
+);
+choice!(
     /// Whether a pod's annotation may keep the sidecar out.
     OptOut {
         /// It may.
@@ -239,6 +250,14 @@ impl TargetSessionAttrs {
     #[must_use]
     pub fn is_any(&self) -> bool {
         *self == Self::Any
+    }
+}
+
+impl UpstreamRole {
+    /// Whether all users have one role.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        *self == Self::Shared
     }
 }
 

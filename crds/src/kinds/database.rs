@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AuthMode, Breaker, ListenTls, Pool, Protocol, SecretKeyRef, SecretRef, Session,
-    TargetSessionAttrs, Timeouts, TlsMode,
+    TargetSessionAttrs, Timeouts, TlsMode, UpstreamRole,
 };
 
 /// A database that the application reaches through the sidecar.
@@ -106,6 +106,13 @@ pub struct Upstream {
     /// A Secret with the keys `username` and `password`, which are the sidecar's alone. Default: none, the role that the client names
     /// and no password.
     pub credentials_secret_ref: Option<SecretRef>,
+    /// For ClickHouse, as whom a user's queries run: `Shared` (all as `username`), or `PerUser` (each as a ClickHouse user of their own, named
+    /// by `userTemplate`, with the password of the same Secret), which is the boundary between users. Default: `Shared`.
+    pub role: Option<UpstreamRole>,
+    /// With role `PerUser`, the name of a user's ClickHouse user: `{user}` stands for the user's id, in which everything but letters, digits
+    /// and `-_.~` is percent-encoded. Default: `bulkhead_{user}`.
+    #[schemars(length(min = 6, max = 128), regex(pattern = super::bounds::USER_TEMPLATE))]
+    pub user_template: Option<String>,
 }
 
 /// One of several servers that hold the same data.

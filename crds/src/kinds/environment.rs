@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Breaker, Compression, Execution, IdentitySource, InSql, Inject, Injection, Isolation, Jwks,
     Limits, Listen, Mode, PlainHttp, Pool, Protocol, Resume, SecretRef, Session, SignedContext,
-    TargetSessionAttrs, Timeouts, TokenSource, Trusted, UpstreamHost, UpstreamTls, WebSocketLimits,
-    WebSocketListen, WebSocketTimeouts,
+    TargetSessionAttrs, Timeouts, TokenSource, Trusted, UpstreamHost, UpstreamRole, UpstreamTls,
+    WebSocketLimits, WebSocketListen, WebSocketTimeouts,
 };
 use crate::names::Duration;
 
@@ -118,6 +118,10 @@ pub struct UpstreamOverlay {
     pub tls: Option<UpstreamTls>,
     /// Replaces the base's reference.
     pub credentials_secret_ref: Option<SecretRef>,
+    /// Overrides the base's field.
+    pub role: Option<UpstreamRole>,
+    /// Overrides the base's field.
+    pub user_template: Option<String>,
 }
 
 /// Overrides parts of the [`super::WebSocket`] of the same name.

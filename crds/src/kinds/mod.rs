@@ -23,7 +23,7 @@ mod websocket;
 pub use choices::{
     AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut,
     PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SlowConsumer, SqlScope,
-    TargetSessionAttrs, Tier, TlsMode, TokenPlace, WhenFull,
+    TargetSessionAttrs, Tier, TlsMode, TokenPlace, UpstreamRole, WhenFull,
 };
 pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamHost, UpstreamTls};
 pub use environment::{

@@ -86,9 +86,9 @@ pub struct Breaker {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Session {
-    /// A run-time parameter that the sidecar sets to the user's id, such as `app.user_id`, for row-level security to read. SQL can
-    /// overwrite it: a convenience, no boundary. Default: none.
-    #[schemars(length(min = 3, max = 127), regex(pattern = super::bounds::PARAMETER))]
+    /// A run-time parameter that the sidecar sets to the user's id, such as `app.user_id`, for row-level security to read; for ClickHouse a
+    /// custom setting, such as `SQL_bulkhead_user`, for row policies. SQL can overwrite it: a convenience, no boundary. Default: none.
+    #[schemars(length(min = 3, max = 127), regex(pattern = super::bounds::SETTING))]
     pub user_parameter: Option<String>,
     /// How row-level security learns who the user is: `Parameter` (from `userParameter`) or `Signed` (from a claim that SQL cannot
     /// forge, by `bulkhead.user_id()`; not with identity `Trusted` nor in tier `Shared`). Default: `Parameter`.
@@ -97,11 +97,12 @@ pub struct Session {
     /// The first that the database has too signs. `key` without it is `signing-keys`.
     pub signing_key_secret_ref: Option<SecretKeyRef>,
     /// Run-time parameters with which every server connection is opened (`lock_timeout: 2s`, `search_path: app`). They are what RESET and
-    /// DISCARD ALL go back to; a client may set others over them. Default: none.
+    /// DISCARD ALL go back to; a client may set others over them. For ClickHouse, settings of every query. Default: none.
     #[schemars(extend("maxProperties" = 32), transform = super::bounds::bound_parameter_values)]
     pub parameters: Option<BTreeMap<String, String>>,
     /// Run-time parameters that clients may not set, at their login or in SQL as far as its words show; `role` and
-    /// `session_authorization` may be among them. RESET is allowed. Default: none.
+    /// `session_authorization` may be among them. RESET is allowed. For ClickHouse, settings that no address and no visible SETTINGS clause
+    /// may change. Default: none.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 127)), extend("x-kubernetes-list-type" = "set"))]
     pub fixed_parameters: Option<Vec<String>>,
 }

@@ -7,7 +7,7 @@ use crate::effective::{
     EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, MISSED,
     NETWORK_POLICY, Origin,
 };
-use crate::kinds::{Jwks, SecretKeyRef, SecretRef};
+use crate::kinds::{Jwks, Protocol, SecretKeyRef, SecretRef, UpstreamRole};
 use crate::names;
 
 /// One field of an effective policy.
@@ -233,6 +233,13 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
         &at("upstream.credentialsSecretRef"),
         upstream.credentials_secret_ref.as_ref(),
     );
+    let per_user = upstream.role == UpstreamRole::PerUser;
+    if database.protocol == Protocol::ClickHouse || per_user {
+        rows.add(&at("upstream.role"), upstream.role);
+    }
+    if per_user {
+        rows.add(&at("upstream.userTemplate"), &upstream.user_template);
+    }
     let pool = &database.pool;
     rows.add(&at("pool.mode"), pool.mode);
     rows.add(&at("pool.perUser.max"), pool.per_user_max);

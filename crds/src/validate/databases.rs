@@ -3,7 +3,7 @@
 use super::identity::is_loopback;
 use super::rule::{Complaints, complain, database, per_database};
 use crate::effective::{EffectivePolicy, EffectiveUpstream};
-use crate::kinds::{Protocol, Tier, TlsMode};
+use crate::kinds::{Protocol, Tier, TlsMode, UpstreamRole};
 
 /// Sharing is for work that belongs to nobody.
 pub(super) fn shared_tier(policy: &EffectivePolicy) -> Complaints {
@@ -120,27 +120,30 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
     })
 }
 
-/// What only PostgreSQL has.
+/// What is of one protocol's world, and which protocols know it.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
-    const POSTGRESQL_ONLY: [&str; 10] = [
-        "upstream.hosts",
-        "upstream.targetSessionAttrs",
-        "session.parameters",
-        "session.fixedParameters",
-        "pool.mode",
-        "timeouts.transaction",
-        "timeouts.idleInTransaction",
-        "session.userParameter",
-        "session.rowLevelSecurity",
-        "session.signingKeySecretRef.name",
+    use Protocol::{ClickHouse, PostgreSQL};
+    const OF: [(&str, &[Protocol]); 13] = [
+        ("upstream.hosts", &[PostgreSQL]),
+        ("upstream.targetSessionAttrs", &[PostgreSQL]),
+        ("upstream.role", &[ClickHouse]),
+        ("upstream.userTemplate", &[ClickHouse]),
+        ("session.parameters", &[PostgreSQL, ClickHouse]),
+        ("session.fixedParameters", &[PostgreSQL, ClickHouse]),
+        ("session.userParameter", &[PostgreSQL, ClickHouse]),
+        ("session.rowLevelSecurity", &[PostgreSQL]),
+        ("session.signingKeySecretRef.name", &[PostgreSQL]),
+        ("pool.mode", &[PostgreSQL]),
+        ("timeouts.transaction", &[PostgreSQL]),
+        ("timeouts.idleInTransaction", &[PostgreSQL]),
+        ("listen.auth.secretRef", &[PostgreSQL]),
     ];
     let mut complaints = Vec::new();
-    for one in policy
-        .databases
-        .iter()
-        .filter(|one| one.protocol != Protocol::PostgreSQL)
-    {
-        for field in POSTGRESQL_ONLY {
+    for one in &policy.databases {
+        for (field, protocols) in OF {
+            if protocols.contains(&one.protocol) {
+                continue;
+            }
             let path = database(&one.name, field);
             let below = format!("{path}.");
             let written = |known: &String| *known == path || known.starts_with(&below);
@@ -153,4 +156,31 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
         }
     }
     complaints
+}
+
+/// A user's own role is logged in to with the Secret's password.
+pub(super) fn role_credentials(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let upstream = &one.upstream;
+        let missing =
+            upstream.role == UpstreamRole::PerUser && upstream.credentials_secret_ref.is_none();
+        let message = "is missing, and with role PerUser its key password is what every user's own ClickHouse user is logged in to with: name a Secret with username and password";
+        missing.then(|| {
+            complain(
+                database(&one.name, "upstream.credentialsSecretRef"),
+                message,
+            )
+        })
+    })
+}
+
+pub(super) fn user_template(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let upstream = &one.upstream;
+        let path = database(&one.name, "upstream.userTemplate");
+        let written = policy.origins.0.contains_key(&path);
+        let unused = written && upstream.role == UpstreamRole::Shared;
+        let message = "is not read with role Shared: write role PerUser, or leave it out";
+        unused.then(|| complain(path, message))
+    })
 }

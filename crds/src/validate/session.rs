@@ -2,13 +2,29 @@
 
 use super::rule::{Complaints, complain, database, per_database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
-use crate::kinds::TargetSessionAttrs;
+use crate::kinds::{Protocol, TargetSessionAttrs};
 
 /// What stands in a startup message without being a run-time parameter.
 const STARTUP: [&str; 4] = ["user", "database", "options", "replication"];
 
 /// What says whose session it is.
 const WHOSE: [&str; 2] = ["role", "session_authorization"];
+
+/// What stands in the address of a request to ClickHouse without being a setting.
+const WORDS: [&str; 12] = [
+    "password",
+    "quota_key",
+    "query",
+    "query_id",
+    "session_id",
+    "session_timeout",
+    "session_check",
+    "compress",
+    "decompress",
+    "default_format",
+    "stacktrace",
+    "role",
+];
 
 /// Bytes of a name: two identifiers and a dot.
 const LONGEST_NAME: usize = 127;
@@ -52,6 +68,8 @@ fn fault_of_name(one: &EffectiveDatabase, setting: Option<&str>, name: &str) -> 
             "would change whose session it is: set the role by upstream.credentialsSecretRef"
                 .to_owned(),
         )
+    } else if one.protocol == Protocol::ClickHouse && WORDS.into_iter().any(is) {
+        Some("is a word of ClickHouse's HTTP interface and no setting: leave it out".to_owned())
     } else if STARTUP.into_iter().any(is) {
         Some("is no run-time parameter: write the parameters themselves, one an entry".to_owned())
     } else if name.to_ascii_lowercase().starts_with("bulkhead.") {
@@ -74,6 +92,38 @@ fn fault_of_value(value: &str) -> Option<String> {
     value
         .contains('\0')
         .then(|| "holds a zero byte, which PostgreSQL cannot take".to_owned())
+}
+
+/// A prefix is what lets PostgreSQL take a parameter that it does not know, and what ClickHouse takes for something else.
+pub(super) fn user_setting(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let name = one.user_parameter.as_ref()?;
+        let fault = match (one.protocol, name.contains('.')) {
+            (Protocol::PostgreSQL, false) => {
+                "has no prefix, and PostgreSQL takes only such as one of its own: write one such as app.user_id"
+            }
+            (Protocol::ClickHouse, true) => {
+                "has a dot, and ClickHouse has no such settings: write one such as SQL_bulkhead_user"
+            }
+            _ => return None,
+        };
+        Some(complain(
+            database(&one.name, "session.userParameter"),
+            fault,
+        ))
+    })
+}
+
+/// A server takes a setting of its own alone, or one with the prefix that its configuration gives to custom ones.
+pub(super) fn user_setting_prefix(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let name = one.user_parameter.as_ref()?;
+        let doubtful = one.protocol == Protocol::ClickHouse
+            && !name.contains('.')
+            && !name.starts_with("SQL_");
+        let message = "does not begin with SQL_, the prefix that ClickHouse gives to custom settings: queries fail unless custom_settings_prefixes of the server names another one that fits";
+        doubtful.then(|| complain(database(&one.name, "session.userParameter"), message))
+    })
 }
 
 /// What clients may not set must be a parameter, and not the one by which they say who they work for.

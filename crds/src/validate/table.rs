@@ -107,6 +107,22 @@ pub static RULES: &[Rule] = &[
         Warning,
         Effective(databases::not_for_protocol),
     ),
+    rule(
+        "RoleCredentials",
+        Error,
+        Effective(databases::role_credentials),
+    ),
+    rule(
+        "UserTemplateUnused",
+        Warning,
+        Effective(databases::user_template),
+    ),
+    rule("UserSetting", Error, Effective(session::user_setting)),
+    rule(
+        "UserSettingPrefix",
+        Warning,
+        Effective(session::user_setting_prefix),
+    ),
     rule("NeverOff", Error, Effective(timeouts::never_off)),
     rule(
         "StatementOverTransaction",

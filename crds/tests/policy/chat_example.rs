@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bulkhead_crds::effective::Origin;
-use bulkhead_crds::kinds::{IdentitySource, Mode};
+use bulkhead_crds::kinds::{IdentitySource, Mode, UpstreamRole};
 use bulkhead_crds::{compare, explain, load, resolve};
 
 const CHAT: &str = include_str!("../../../examples/chat/policy.yaml");
@@ -97,4 +97,24 @@ fn every_example_resolves_for_each_of_its_environments() {
             assert!(resolved.is_ok(), "{}: {resolved:?}", path.display());
         }
     }
+}
+
+/// The policy of `examples/clickhouse`, with no finding in either environment.
+#[test]
+fn the_example_for_clickhouse_is_sound() {
+    let text = include_str!("../../../examples/clickhouse/policy.yaml");
+    let policy = load(text).expect("the example is well-formed");
+    for (environment, role) in [
+        ("production", UpstreamRole::PerUser),
+        ("development", UpstreamRole::Shared),
+    ] {
+        let resolved = resolve(&policy, environment).expect("resolves");
+        assert_eq!(resolved.databases[0].upstream.role, role, "{environment}");
+        assert_eq!(
+            resolved.databases[0].upstream.user_template,
+            "bulkhead_{user}"
+        );
+    }
+    let findings = bulkhead_crds::validate(&policy);
+    assert!(findings.is_empty(), "{findings:?}");
 }

@@ -76,6 +76,8 @@ fn what_a_policy_does_not_use_is_not_on_the_way_for_sidecars_that_do_not_know_it
     for field in [
         "otherHosts",
         "targetSessionAttrs",
+        "\"role\"",
+        "userTemplate",
         "parameters",
         "fixedParameters",
         "allowedUids",

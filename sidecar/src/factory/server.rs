@@ -47,6 +47,8 @@ pub struct Server {
     pub expires: Option<Instant>,
     /// Since when it has been unused.
     pub idle_since: Instant,
+    /// Until when the server keeps it open unused, where it has said so.
+    pub kept_until: Option<Instant>,
     /// The upstream's settings under which it was opened; an older one than the policy's is not reused.
     pub epoch: u64,
     /// The place that it leads to.
@@ -135,6 +137,7 @@ impl Server {
             cancels: Cancels::default(),
             expires: terms.expires,
             idle_since: Instant::now(),
+            kept_until: None,
             epoch: terms.epoch,
             standing: terms.standing,
             doubted: false,
@@ -234,6 +237,9 @@ impl Server {
     /// Whether the socket has something to say that ends its usefulness: an end of stream, an error, a FATAL. What else a
     /// server may say to an idle client (notices, parameter changes) is taken in.
     pub fn is_dead(&mut self) -> bool {
+        if self.kept_until.is_some_and(|until| Instant::now() >= until) {
+            return true;
+        }
         if !self.inbox.is_empty() {
             return true;
         }

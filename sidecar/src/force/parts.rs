@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{AuthMode, ListenTls as Source, RowLevelSecurity};
+use bulkhead_crds::kinds::{AuthMode, ListenTls as Source, Protocol, RowLevelSecurity};
 use bulkhead_crds::names::objects::{SIGNING_KEYS, issued_certificate};
 
 use super::{DatabaseForce, ForceError};
@@ -131,6 +131,8 @@ pub(super) fn listen_tls(
         })
     };
     let tls = ListenTls::from_pem(read("tls.crt")?.expose(), read("tls.key")?.expose());
+    let speaks_http = settings.protocol == Protocol::ClickHouse;
+    let tls = tls.map(|tls| if speaks_http { tls.for_http() } else { tls });
     tls.map(Some).map_err(|source| ForceError::Certificate {
         entry: entry(),
         field,

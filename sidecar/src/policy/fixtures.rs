@@ -6,10 +6,11 @@ use std::time::Duration;
 use bulkhead_crds::effective::{
     EffectiveBreaker, EffectiveDatabase, EffectiveIdentity, EffectiveIsolation, EffectiveLimits,
     EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts, EffectiveUpstream, Origins,
+    default_user_template,
 };
 use bulkhead_crds::kinds::{
     AuthMode, IdentitySource, Mode, OnDisconnect, OptOut, PoolMode, Protocol, RowLevelSecurity,
-    TargetSessionAttrs, Tier, TlsMode,
+    TargetSessionAttrs, Tier, TlsMode, UpstreamRole,
 };
 
 /// A policy as it is written.
@@ -91,6 +92,8 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
             tls_mode: TlsMode::VerifyFull,
             tls_ca_secret_ref: None,
             credentials_secret_ref: None,
+            role: UpstreamRole::Shared,
+            user_template: default_user_template(),
         },
         pool: EffectivePool {
             mode: PoolMode::Transaction,

@@ -36,8 +36,8 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
 #[must_use]
 pub const fn is_served(protocol: Protocol) -> bool {
     match protocol {
-        Protocol::PostgreSQL => true,
-        Protocol::Redis | Protocol::ClickHouse => false,
+        Protocol::PostgreSQL | Protocol::ClickHouse => true,
+        Protocol::Redis => false,
     }
 }
 

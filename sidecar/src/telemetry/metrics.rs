@@ -24,7 +24,11 @@ use crate::identity::RejectionReason;
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// The labels of the protocols whose engines exist.
-const PROTOCOLS: [&str; 2] = [protocol_label(Protocol::PostgreSQL), socket::PROTOCOL];
+const PROTOCOLS: [&str; 3] = [
+    protocol_label(Protocol::PostgreSQL),
+    protocol_label(Protocol::ClickHouse),
+    socket::PROTOCOL,
+];
 
 /// Why the metrics could not be made or rendered: a mistake in this room, never a matter of input.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! reached in `host`. May not live here: how many connections there may be.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -188,6 +189,37 @@ impl Connector {
     pub async fn open(&self, deadline: Instant) -> Result<Established, ConnectError> {
         let inner = &*self.0;
         inner.open(Opening::Silence, inner.clock(deadline)).await
+    }
+
+    /// The same for another connection to the server that has this address, where there is one to go by; else to any.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_at(
+        &self,
+        address: Option<SocketAddr>,
+        deadline: Instant,
+    ) -> Result<Stream, ConnectError> {
+        let inner = &*self.0;
+        let Some(address) = address else {
+            let opened = inner.open(Opening::Silence, inner.clock(deadline)).await;
+            return Ok(opened?.stream);
+        };
+        let host = inner.host(0);
+        let clock = Clock::new(&host.at, deadline);
+        let dialled = async {
+            dial::tcp(address, inner.patience)
+                .await
+                .map_err(|e| host.unreachable(address.to_string(), &e))
+        };
+        let tcp = clock.within(Stage::Connect, dialled).await?;
+        match &host.route {
+            Route::Tcp { tls: Some(tls) } => {
+                let tls = clock.within(Stage::Tls, tls.negotiate(tcp)).await?;
+                Ok(Stream::TlsClient(Box::new(tls)))
+            }
+            _ => Ok(Stream::Tcp(tcp)),
+        }
     }
 
     /// Keeps in mind how a dial has ended whose login the caller has made, so that trouble that goes on is told once.

@@ -4,6 +4,8 @@ use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::breaker::upstream::UpstreamBreaker;
 use crate::breaker::users::UserBreakers;
 use crate::factory::fairness::Limiter;
@@ -12,8 +14,12 @@ use crate::factory::lane::Lane;
 use crate::factory::register::Register;
 use crate::factory::steering::Steering;
 use crate::force::DatabaseForce;
+use crate::protocol::clickhouse::Knowledge;
 use crate::protocol::postgres::session::greetings::Greetings;
 use crate::telemetry::{ServerState, UpstreamMetrics};
+
+/// Questions after an upstream's health that a worker passes on at one time.
+const HEALTH_TURNS: usize = 8;
 
 /// A database entry on one worker.
 #[derive(Debug)]
@@ -32,6 +38,10 @@ pub struct Entry {
     pub metrics: Arc<UpstreamMetrics>,
     /// What servers have told at their greeting, for clients that log in later.
     pub greetings: Greetings,
+    /// What is known of servers of ClickHouse.
+    pub knowledge: Knowledge,
+    /// Who may ask after such an upstream's health: so many at one time.
+    pub health_turns: Arc<Semaphore>,
     force: RefCell<Arc<DatabaseForce>>,
     lanes: RefCell<Vec<Rc<Lane>>>,
 }
@@ -54,6 +64,8 @@ impl Entry {
             user_breakers: UserBreakers::new(Arc::clone(&metrics)),
             metrics,
             greetings: Greetings::default(),
+            knowledge: Knowledge::default(),
+            health_turns: Arc::new(Semaphore::new(HEALTH_TURNS)),
             force: RefCell::new(force),
             lanes: RefCell::default(),
         }

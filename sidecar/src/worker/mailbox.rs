@@ -10,6 +10,7 @@ use crate::admin::console::Look;
 use crate::factory::key::Holder;
 use crate::force::Force;
 use crate::identity::{UserContext, UserId};
+use crate::protocol::clickhouse::Asked;
 use crate::protocol::postgres::admission::Admitted;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::in_sql::Moving;
@@ -22,6 +23,8 @@ use crate::worker::{Claim, Lost, Place, Returned};
 pub enum Letter {
     /// A client whose user lives on that worker.
     Client(Box<Admitted>),
+    /// A query over HTTP whose user lives on that worker.
+    Query(Box<Asked>),
     /// A client that has named a user who lives on that worker.
     Moving(Box<Moving>),
     /// A session that has logged in there, in this slot, is somewhere else now.

@@ -16,6 +16,7 @@ use crate::accept::{self, Listener};
 use crate::factory::janitor;
 use crate::force::Force;
 use crate::process::Process;
+use crate::protocol::clickhouse;
 use crate::protocol::postgres::session;
 use crate::protocol::websocket::SocketEntry;
 
@@ -111,6 +112,9 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
                 tracing::debug!(%error, "a client's socket could not be moved");
             }
             spawn_local(session::serve(Rc::clone(worker), admitted));
+        }
+        Letter::Query(asked) => {
+            spawn_local(clickhouse::serve(Rc::clone(worker), asked));
         }
         Letter::Moving(moving) => {
             spawn_local(session::go_on(Rc::clone(worker), moving));

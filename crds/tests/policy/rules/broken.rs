@@ -315,6 +315,53 @@ pub(super) const BROKEN: &[Case] = &[
             ("databases/0/session/parameters", "{work_mem: 8MB}"),
         ],
     ),
+    (
+        "NotForProtocol",
+        &[
+            ("databases/0/protocol", "PostgreSQL"),
+            ("databases/0/upstream/role", "PerUser"),
+        ],
+    ),
+    (
+        "RoleCredentials",
+        &[
+            ("databases/0/protocol", "ClickHouse"),
+            ("databases/0/upstream/role", "PerUser"),
+            ("databases/0/upstream/credentialsSecretRef", "null"),
+        ],
+    ),
+    (
+        "UserTemplateUnused",
+        &[
+            ("databases/0/protocol", "ClickHouse"),
+            ("databases/0/upstream/userTemplate", "'{user}'"),
+        ],
+    ),
+    (
+        "UserSetting",
+        &[("databases/0/session/userParameter", "app_user")],
+    ),
+    (
+        "UserSetting",
+        &[
+            ("databases/0/protocol", "ClickHouse"),
+            ("databases/0/session/userParameter", "app.user_id"),
+        ],
+    ),
+    (
+        "UserSettingPrefix",
+        &[
+            ("databases/0/protocol", "ClickHouse"),
+            ("databases/0/session/userParameter", "app_user"),
+        ],
+    ),
+    (
+        "SessionParameter",
+        &[
+            ("databases/0/protocol", "ClickHouse"),
+            ("databases/0/session/parameters", "{quota_key: x}"),
+        ],
+    ),
     ("UpstreamHost", &[("databases/0/upstream/host", "null")]),
     (
         "UpstreamHost",

@@ -402,7 +402,8 @@ fn the_secrets_of_a_database_that_is_not_served_are_not_mounted() {
         let names = sources.iter().map(|it| it["name"].as_str().unwrap());
         names.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(names(Serves::THIS_RELEASE), ["db"]);
+    let served = ["db", "bulkhead-issued-certificates"];
+    assert_eq!(names(Serves::THIS_RELEASE), served);
     assert_eq!(
         names(SERVING_ALL),
         [

@@ -148,6 +148,7 @@ impl Relinquished {
             idle_since: Instant::now(),
             epoch: self.epoch,
             standing: self.standing,
+            kept_until: None,
             doubted: false,
             standby: self.standby,
             wanted: self.wanted,

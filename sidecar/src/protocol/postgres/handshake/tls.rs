@@ -19,6 +19,9 @@ use crate::upstream::binding::tls_server_end_point;
 /// The application protocol by which a client says that it means PostgreSQL.
 const ALPN: &[u8] = b"postgresql";
 
+/// The same for HTTP/1.1 (RFC 7301, section 6).
+const ALPN_HTTP: &[u8] = b"http/1.1";
+
 /// A certificate's hash, `tls-server-end-point` (RFC 5929, section 4).
 pub type EndPoint = Arc<[u8]>;
 
@@ -73,6 +76,14 @@ impl ListenTls {
         })
     }
 
+    /// The same for clients that speak HTTP/1.1.
+    #[must_use]
+    pub fn for_http(mut self) -> Self {
+        let config = Arc::make_mut(&mut self.config);
+        config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+        self
+    }
+
     /// The certificate's hash; `None` where its signature has no single hash function, so that nothing can be bound.
     #[must_use]
     pub const fn end_point(&self) -> Option<&EndPoint> {
@@ -89,7 +100,7 @@ impl ListenTls {
     ///
     /// # Errors
     /// Whatever is wrong with the client's TLS; it has been sent an alert.
-    pub(super) async fn accept(
+    pub(crate) async fn accept(
         &self,
         socket: TcpStream,
     ) -> Result<TlsStream<TcpStream>, HandshakeError> {
