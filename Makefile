@@ -62,7 +62,7 @@ images: ## The images of the sidecar and the operator, as users run them: target
 
 .PHONY: bench
 bench: ## pgbench by PgBouncer, WebSockets by HAProxy and nginx, Bulkhead in turn with each; then admission (QUICK=1: about 8 minutes)
-	@tests/setup/ensure rust cc postgresql pgbouncer haproxy nginx python
+	@tests/setup/ensure rust cc postgresql redis pgbouncer haproxy nginx python
 	cargo build --release --workspace --locked --bins
 	@tests/bench/run $(if $(QUICK),--quick) $(BENCH_ARGS)
 # Arguments choose among the sections before.

@@ -4,6 +4,7 @@
 
 mod duration;
 mod event;
+pub mod key_prefix;
 pub mod objects;
 mod quantity;
 mod timestamp;

@@ -19,6 +19,7 @@ pub use socket::SocketFile;
 
 use crate::protocol::clickhouse;
 use crate::protocol::postgres::arrival;
+use crate::protocol::redis;
 use crate::protocol::websocket::http;
 use crate::stream::Stream;
 use crate::worker::{Entry, Worker};
@@ -80,11 +81,12 @@ fn welcome(protocol: Protocol, worker: &Rc<Worker>, entries: &Rc<[Rc<Entry>]>, s
         Protocol::PostgreSQL => {
             spawn_local(arrival::welcome(worker, entries, stream));
         }
+        Protocol::Redis => {
+            spawn_local(redis::welcome(worker, entries, stream));
+        }
         Protocol::ClickHouse => {
             spawn_local(clickhouse::welcome(worker, entries, stream));
         }
-        // Not served yet: no listener is opened for it.
-        Protocol::Redis => {}
     }
 }
 

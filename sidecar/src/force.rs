@@ -24,7 +24,7 @@ use crate::upstream::Resolver;
 pub use database::DatabaseForce;
 pub use error::ForceError;
 pub(crate) use parts::signing_keys;
-use parts::{client_auth, connector, epoch, listen_tls};
+use parts::{client_auth, connector, epoch, key_prefix, listen_tls};
 pub use web_socket::WebSocketForce;
 
 /// A revision in force.
@@ -86,6 +86,7 @@ impl Force {
                 auth: client_auth(settings, secrets)?,
                 tls: listen_tls(settings, &policy.name, secrets)?,
                 signing: signing_keys(settings, secrets)?,
+                key_prefix: key_prefix(settings)?,
             }));
         }
         let mut force = Self {

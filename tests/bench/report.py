@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import time
 
+import caches
 import fairness
 import loads
 import fronts
@@ -95,6 +96,23 @@ class Report:
             self.say(f"## {load.title}")
             self.say()
             self.table(*loads.rows(load, runs))
+
+    def caches(self, measured):
+        """Loads of Redis."""
+        self.say("## Redis")
+        self.say()
+        self.say(f"redis-benchmark, {caches.CLIENTS} clients of one user, 3-byte values, 10,000 keys. Ratios are against HAProxy's, operations for each second of the proxy's CPU.")
+        self.say()
+        rows = []
+        for command, pipeline, runs in measured:
+            peers = [run.cpu for run in runs["haproxy"]]
+            for path, of_path in runs.items():
+                cpu = [run.cpu for run in of_path]
+                ratio = spread([peer / own for peer, own in zip(peers, cpu)]) if any(cpu) else ""
+                rate = statistics.median(run.rate for run in of_path)
+                used = f"{statistics.median(cpu):.2f}" if any(cpu) else ""
+                rows.append([f"{command.upper()}, pipeline {pipeline}: {caches.PATHS[path][0]}", f"{rate:,.0f}", used, ratio])
+        self.table(["path", "commands a second", "CPU µs a command", "operations a CPU second, × HAProxy's"], rows)
 
     def web_sockets(self, stage):
         """Who serves the section of WebSockets."""

@@ -15,4 +15,5 @@ mod random_walks;
 mod same_answers;
 mod subscribers;
 mod table;
+mod through;
 mod user;

@@ -67,6 +67,22 @@ impl Policy {
         self
     }
 
+    /// The policy with a Redis server in the place of the database, without credentials, and with `text` merged into its entry.
+    #[must_use]
+    pub fn redis(mut self, text: &str) -> Self {
+        self.0["spec"]["databases"] = json!([{
+            "name": DATABASE,
+            "protocol": "Redis",
+            "listen": {"auth": {"mode": "Trust"}},
+            "upstream": {"host": "127.0.0.1", "tls": {"mode": "Disable"}},
+        }]);
+        if text.is_empty() {
+            self
+        } else {
+            self.database(text)
+        }
+    }
+
     /// Merges `text` into `spec`.
     #[must_use]
     pub fn spec(mut self, text: &str) -> Self {

@@ -189,6 +189,28 @@ pub fn node() -> (PathBuf, PathBuf) {
     NODE.get_or_init(|| make_node(NODE_WS)).clone()
 }
 
+/// A Python with redis-py. Made once, as [`python`] is.
+///
+/// # Panics
+/// When Python or it cannot be had; the message says which command would have made it.
+#[must_use]
+pub fn python_for_redis() -> PathBuf {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON
+        .get_or_init(|| make_python("python-redis-8.1", &["redis==8.1.0"]))
+        .clone()
+}
+
+/// Node, and the folder in which it finds the package `ioredis`, installed once into the cache.
+///
+/// # Panics
+/// When Node or the package cannot be had; the message says which command would have installed it.
+#[must_use]
+pub fn node_for_redis() -> (PathBuf, PathBuf) {
+    static NODE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    NODE.get_or_init(|| make_node(NODE_IOREDIS)).clone()
+}
+
 /// Node, and the script of TypeScript's compiler, installed once into the cache.
 ///
 /// # Panics
@@ -254,6 +276,8 @@ const CLICKHOUSE_FOLDER: &str = "python-clickhouse-connect-1.12-chdb-core-26.9";
 
 /// The release of Node's package `ws`.
 const NODE_WS: &str = "ws@8.23.0";
+/// The release of Node's package `ioredis`.
+const NODE_IOREDIS: &str = "ioredis@6.0.0";
 /// The release of TypeScript's compiler, which checks the types of the JavaScript client.
 const TYPESCRIPT: &str = "typescript@5.9.3";
 

@@ -160,6 +160,7 @@ fn database(written: Database) -> EffectiveDatabase {
             .map(|secret| with_key(secret, SIGNING_KEYS)),
         parameters: session.parameters.unwrap_or_default(),
         fixed_parameters: session.fixed_parameters.unwrap_or_default(),
+        key_prefix: session.key_prefix,
     }
 }
 

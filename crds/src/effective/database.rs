@@ -43,6 +43,9 @@ pub struct EffectiveDatabase {
     /// The run-time parameters that clients may not set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixed_parameters: Vec<String>,
+    /// What every key of a user begins with (Redis).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_prefix: Option<String>,
 }
 
 /// `databases[].listen`, resolved.

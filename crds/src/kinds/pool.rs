@@ -105,4 +105,8 @@ pub struct Session {
     /// may change. Default: none.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 127)), extend("x-kubernetes-list-type" = "set"))]
     pub fixed_parameters: Option<Vec<String>>,
+    /// For Redis: what every key and channel of a user begins with on the server, and no client sees; `{user}` stands for the user's id,
+    /// percent-encoded. Commands that could see other users' keys are refused. Default: none, and all users share their keys.
+    #[schemars(length(min = 7, max = 128))]
+    pub key_prefix: Option<String>,
 }

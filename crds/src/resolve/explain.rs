@@ -269,6 +269,7 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
         database.user_parameter.as_ref(),
     );
     rows.add(&at("session.rowLevelSecurity"), database.row_level_security);
+    rows.optional(&at("session.keyPrefix"), database.key_prefix.as_ref());
     rows.secret_key(
         &at("session.signingKeySecretRef"),
         database.signing_key_secret_ref.as_ref(),

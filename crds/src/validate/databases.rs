@@ -122,7 +122,7 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 
 /// What is of one protocol's world, and which protocols know it.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
-    use Protocol::{ClickHouse, PostgreSQL};
+    use Protocol::{ClickHouse, PostgreSQL, Redis};
     const OF: [(&str, &[Protocol]); 13] = [
         ("upstream.hosts", &[PostgreSQL]),
         ("upstream.targetSessionAttrs", &[PostgreSQL]),
@@ -134,8 +134,8 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
         ("session.rowLevelSecurity", &[PostgreSQL]),
         ("session.signingKeySecretRef.name", &[PostgreSQL]),
         ("pool.mode", &[PostgreSQL]),
-        ("timeouts.transaction", &[PostgreSQL]),
-        ("timeouts.idleInTransaction", &[PostgreSQL]),
+        ("timeouts.transaction", &[PostgreSQL, Redis]),
+        ("timeouts.idleInTransaction", &[PostgreSQL, Redis]),
         ("listen.auth.secretRef", &[PostgreSQL]),
     ];
     let mut complaints = Vec::new();

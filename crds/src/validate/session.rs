@@ -2,7 +2,8 @@
 
 use super::rule::{Complaints, complain, database, per_database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
-use crate::kinds::{Protocol, TargetSessionAttrs};
+use crate::kinds::{Protocol, TargetSessionAttrs, Tier};
+use crate::names::key_prefix::PrefixTemplate;
 
 /// What stands in a startup message without being a run-time parameter.
 const STARTUP: [&str; 4] = ["user", "database", "options", "replication"];
@@ -147,6 +148,26 @@ pub(super) fn fixed(policy: &EffectivePolicy) -> Complaints {
         }
     }
     complaints
+}
+
+/// A key prefix must keep users apart, and there must be users.
+pub(super) fn key_prefix(policy: &EffectivePolicy) -> Complaints {
+    per_database(policy, |one| {
+        let written = one.key_prefix.as_deref()?;
+        let path = database(&one.name, "session.keyPrefix");
+        if one.protocol != Protocol::Redis {
+            let fault = format!("has no meaning for {}: leave it out", one.protocol);
+            return Some(complain(path, fault));
+        }
+        if policy.isolation.tier == Tier::Shared {
+            return Some(complain(
+                path,
+                "has nobody to keep apart in tier Shared, where work belongs to no user: leave it out",
+            ));
+        }
+        let fault = PrefixTemplate::parse(written).err()?;
+        Some(complain(path, fault.to_string()))
+    })
 }
 
 /// Sessions that may not write by default, on servers that are taken only if they may.

@@ -89,6 +89,7 @@ pub static RULES: &[Rule] = &[
     rule("HostPorts", Warning, Effective(hosts::ports)),
     rule("SessionParameter", Error, Effective(session::parameter)),
     rule("FixedParameter", Error, Effective(session::fixed)),
+    rule("KeyPrefix", Error, Effective(session::key_prefix)),
     rule("AllowedUids", Warning, Effective(listeners::allowed_uids)),
     rule("NeverWrites", Error, Effective(session::never_writes)),
     rule("CaMissing", Error, Effective(databases::ca_missing)),

@@ -74,7 +74,7 @@ impl Serves {
     /// The sidecar of this release.
     pub const THIS_RELEASE: Self = Self {
         web_sockets: true,
-        protocols: &[Protocol::PostgreSQL, Protocol::ClickHouse],
+        protocols: &[Protocol::PostgreSQL, Protocol::Redis, Protocol::ClickHouse],
     };
 
     /// The databases of a policy for which there is a listener.

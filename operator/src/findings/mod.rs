@@ -128,7 +128,7 @@ pub(crate) mod fixtures {
             "databases": [
                 {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}},
                  "session": {"rowLevelSecurity": "Signed", "signingKeySecretRef": {"name": "chat-signing"}}},
-                {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
+                {"name": "cache", "protocol": "ClickHouse", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
             "webSockets": [{"name": "chat", "listen": {"port": 8080, "takesOver": "http"}, "upstream": {"port": 8000}}]
         }))
     }
@@ -205,19 +205,20 @@ mod tests {
             "selector": {}, "identity": {"source": "SignedContext"}, "databases": [
                 {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "credentialsSecretRef": {"name": "main-db"}}},
                 {"name": "open", "protocol": "PostgreSQL", "listen": {"port": 5433}, "upstream": {"host": "db"}},
-                {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "cache"}}}]
+                {"name": "events", "protocol": "ClickHouse", "upstream": {"host": "events", "credentialsSecretRef": {"name": "events"}}}]
         }));
-        assert_eq!(
-            credentials(&policy, Serves::THIS_RELEASE),
-            BTreeSet::from(["main-db"])
-        );
+        let without = Serves {
+            protocols: &[Protocol::PostgreSQL],
+            ..Serves::THIS_RELEASE
+        };
+        assert_eq!(credentials(&policy, without), BTreeSet::from(["main-db"]));
         let all = Serves {
-            protocols: &[Protocol::PostgreSQL, Protocol::Redis],
+            protocols: &[Protocol::PostgreSQL, Protocol::ClickHouse],
             ..Serves::THIS_RELEASE
         };
         assert_eq!(
             credentials(&policy, all),
-            BTreeSet::from(["cache", "main-db"])
+            BTreeSet::from(["events", "main-db"])
         );
     }
 

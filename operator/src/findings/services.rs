@@ -254,8 +254,7 @@ mod tests {
             db.metadata.name = Some("db".to_owned());
             unlisted(&policy, "cluster.local", [&db])
         };
-        let cache =
-            serde_json::json!({"name": "cache", "protocol": "Redis", "upstream": {"host": "db"}});
+        let cache = serde_json::json!({"name": "cache", "protocol": "ClickHouse", "upstream": {"host": "db"}});
         let main = serde_json::json!({"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db"}});
         assert_eq!(of(serde_json::json!([cache])), []);
         // The name is the sidecar's for the sake of the one that is served, and the other one is not reached by it any more.

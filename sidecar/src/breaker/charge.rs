@@ -49,6 +49,11 @@ pub fn dial_is_upstreams(error: &ConnectError, own: bool) -> bool {
         ConnectError::Server { fields, .. } => {
             fields.sqlstate().is_some_and(|code| refuses_all(code, own))
         }
+        ConnectError::Refused { reply, .. } => {
+            let code = reply.split(' ').next().unwrap_or_default();
+            matches!(code, "LOADING" | "MASTERDOWN" | "BUSY")
+                || reply.contains("max number of clients")
+        }
         ConnectError::Authentication { .. }
         | ConnectError::Request { .. }
         | ConnectError::Credentials { .. } => false,

@@ -22,6 +22,7 @@ use super::register::{Entered, Opened, Register};
 use super::seats::Seat;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::restore::Cleansed;
+use crate::protocol::redis::Far;
 use crate::relay::{Inbox, Outbox};
 use crate::stream::Stream;
 use crate::telemetry::{RetirementReason, ServerState, UpstreamMetrics};
@@ -41,6 +42,8 @@ pub struct Server {
     pub outbox: Outbox,
     /// What is known of the session on the other side, where it is PostgreSQL's.
     pub backend: Backend,
+    /// The same where it is Redis'.
+    pub far: Far,
     /// Cancel requests under way: while there is one the connection must not be reused.
     pub cancels: Cancels,
     /// When it goes for its age.
@@ -68,7 +71,7 @@ pub struct Server {
 }
 
 /// For how long a connection may be used.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Terms {
     /// When it goes for its age.
     pub expires: Option<Instant>,
@@ -82,6 +85,8 @@ pub struct Terms {
     pub wanted: TargetSessionAttrs,
     /// What the server may say while nobody has asked it anything.
     pub unasked: Unasked,
+    /// Its session, where it is Redis'.
+    pub far: Far,
 }
 
 /// What a server may say to an idle client.
@@ -134,6 +139,7 @@ impl Server {
             outbox: Outbox::new(inbox.slab()),
             inbox,
             backend,
+            far: terms.far,
             cancels: Cancels::default(),
             expires: terms.expires,
             idle_since: Instant::now(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::{IdentitySource, Mode, Protocol, SqlScope, Tier};
+use bulkhead_crds::names::key_prefix::PrefixTemplate;
 
 use crate::identity::Verifier;
 use crate::protocol::postgres::handshake::{ClientAuth, ListenTls};
@@ -38,6 +39,8 @@ pub struct DatabaseForce {
     pub tls: Option<ListenTls>,
     /// What claims to be a user are signed with, where row-level security asks for them.
     pub signing: Option<Arc<SigningKeys>>,
+    /// What every key of a user begins with (Redis).
+    pub key_prefix: Option<PrefixTemplate>,
 }
 
 impl DatabaseForce {

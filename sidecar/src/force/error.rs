@@ -13,6 +13,14 @@ use crate::upstream::UpstreamError;
 /// Why a revision cannot be put in force.
 #[derive(Debug, Error)]
 pub enum ForceError {
+    /// A key prefix that does not keep users apart.
+    #[error("databases[{entry}].session.keyPrefix {source}")]
+    KeyPrefix {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        source: bulkhead_crds::names::key_prefix::TemplateError,
+    },
     /// The identity settings.
     #[error("spec.identity: {0}")]
     Identity(#[from] IdentityError),

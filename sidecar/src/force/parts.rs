@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
 use bulkhead_crds::kinds::{AuthMode, ListenTls as Source, Protocol, RowLevelSecurity};
+use bulkhead_crds::names::key_prefix::PrefixTemplate;
 use bulkhead_crds::names::objects::{SIGNING_KEYS, issued_certificate};
 
 use super::{DatabaseForce, ForceError};
@@ -80,6 +81,18 @@ pub(crate) fn signing_keys(
     Ok(Some(Arc::new(keys)))
 }
 
+/// What every key of a user begins with; validation has read it already.
+pub(super) fn key_prefix(
+    settings: &EffectiveDatabase,
+) -> Result<Option<PrefixTemplate>, ForceError> {
+    let written = settings.key_prefix.as_deref();
+    let template = written.map(PrefixTemplate::parse).transpose();
+    template.map_err(|source| ForceError::KeyPrefix {
+        entry: settings.name.clone(),
+        source,
+    })
+}
+
 pub(super) fn client_auth(
     settings: &EffectiveDatabase,
     secrets: &Arc<Secrets>,
@@ -131,8 +144,11 @@ pub(super) fn listen_tls(
         })
     };
     let tls = ListenTls::from_pem(read("tls.crt")?.expose(), read("tls.key")?.expose());
-    let speaks_http = settings.protocol == Protocol::ClickHouse;
-    let tls = tls.map(|tls| if speaks_http { tls.for_http() } else { tls });
+    let tls = tls.map(|tls| match settings.protocol {
+        Protocol::PostgreSQL => tls,
+        Protocol::Redis => tls.speaking(None),
+        Protocol::ClickHouse => tls.speaking(Some(b"http/1.1")),
+    });
     tls.map(Some).map_err(|source| ForceError::Certificate {
         entry: entry(),
         field,

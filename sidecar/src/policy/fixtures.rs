@@ -122,5 +122,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         signing_key_secret_ref: None,
         parameters: std::collections::BTreeMap::new(),
         fixed_parameters: Vec::new(),
+        key_prefix: None,
     }
 }

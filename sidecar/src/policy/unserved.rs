@@ -36,8 +36,8 @@ pub fn unserved(policy: &EffectivePolicy) -> Vec<Diagnostic> {
 #[must_use]
 pub const fn is_served(protocol: Protocol) -> bool {
     match protocol {
-        Protocol::PostgreSQL | Protocol::ClickHouse => true,
-        Protocol::Redis => false,
+        Protocol::PostgreSQL | Protocol::Redis => true,
+        Protocol::ClickHouse => false,
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_listener_that_is_not_opened_is_a_warning() {
         let mut redis = database("cache", 6379);
-        redis.protocol = Protocol::Redis;
+        redis.protocol = Protocol::ClickHouse;
         let found = unserved(&policy(vec![redis]));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].severity, Severity::Warning);

@@ -24,8 +24,9 @@ use crate::identity::RejectionReason;
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// The labels of the protocols whose engines exist.
-const PROTOCOLS: [&str; 3] = [
+const PROTOCOLS: [&str; 4] = [
     protocol_label(Protocol::PostgreSQL),
+    protocol_label(Protocol::Redis),
     protocol_label(Protocol::ClickHouse),
     socket::PROTOCOL,
 ];

@@ -210,6 +210,14 @@ pub enum ConnectError {
         /// The whole `ErrorResponse`.
         fields: ErrorFields,
     },
+    /// The server refuses the login, in its own words (Redis).
+    #[error("{at} answered {reply}")]
+    Refused {
+        /// The upstream.
+        at: Arc<Endpoint>,
+        /// Its error, code word first.
+        reply: String,
+    },
     /// What answers does not speak the protocol, or closed the connection in the middle of it.
     #[error("{at}: protocol error while {stage}: {reason}; check that {} and {} name a {} server", at.host_field(), at.field("upstream.port"), at.server)]
     Protocol {
@@ -252,6 +260,7 @@ impl ConnectError {
             | Self::Tls { at, .. }
             | Self::Authentication { at, .. }
             | Self::Server { at, .. }
+            | Self::Refused { at, .. }
             | Self::Protocol { at, .. }
             | Self::Request { at, .. }
             | Self::Credentials { at, .. } => at,
@@ -263,6 +272,7 @@ impl ConnectError {
         match self {
             Self::DeadlineExceeded { stage, .. } => format!("no answer while {stage}"),
             Self::Server { fields, .. } => fields.to_string(),
+            Self::Refused { reply, .. } => reply.clone(),
             Self::Resolve { reason, .. }
             | Self::Tls { reason, .. }
             | Self::Authentication { reason, .. }
@@ -327,6 +337,7 @@ impl ConnectError {
             | Self::NoHost { .. }
             | Self::Tls { .. }
             | Self::Authentication { .. }
+            | Self::Refused { .. }
             | Self::Request { .. }
             | Self::Credentials { .. } => false,
         }

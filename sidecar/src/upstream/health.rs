@@ -38,7 +38,8 @@ impl Health {
             ConnectError::Request { .. } => return,
             ConnectError::Credentials { .. }
             | ConnectError::Authentication { .. }
-            | ConnectError::Server { .. } => "the upstream refuses a login",
+            | ConnectError::Server { .. }
+            | ConnectError::Refused { .. } => "the upstream refuses a login",
             ConnectError::DeadlineExceeded { .. }
             | ConnectError::Resolve { .. }
             | ConnectError::Unreachable { .. }

@@ -19,6 +19,7 @@ use crate::factory::server::{Server, Terms, Unasked};
 use crate::force::DatabaseForce;
 use crate::protocol::postgres::session::backend::Backend;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
+use crate::protocol::redis::{self, Far};
 use crate::relay::Inbox;
 use crate::stream::Stream;
 use crate::telemetry::{BreakerScope, ServerState, TimeoutKind, UpstreamMetrics};
@@ -33,6 +34,7 @@ struct Fresh {
     standing: Standing,
     standby: Option<bool>,
     unasked: Unasked,
+    far: Far,
 }
 
 impl Entry {
@@ -76,6 +78,7 @@ impl Entry {
             standing: fresh.standing,
             wanted: force.settings.upstream.target_session_attrs,
             unasked: fresh.unasked,
+            far: fresh.far,
         };
         let mut server = Server::new(
             fresh.stream,
@@ -98,7 +101,8 @@ impl Entry {
     ) -> Result<Fresh, ConnectError> {
         match force.settings.protocol {
             Protocol::PostgreSQL => self.open_postgres(force, lane, owner, deadline).await,
-            Protocol::Redis | Protocol::ClickHouse => open_silent(force, deadline).await,
+            Protocol::Redis => self.open_redis(force, lane, deadline).await,
+            Protocol::ClickHouse => open_silent(force, deadline).await,
         }
     }
 
@@ -135,7 +139,23 @@ impl Entry {
             standing: established.standing,
             standby,
             unasked: Unasked::Messages,
+            far: Far::default(),
         })
+    }
+
+    async fn open_redis(
+        &self,
+        force: &DatabaseForce,
+        lane: &Lane,
+        deadline: Instant,
+    ) -> Result<Fresh, ConnectError> {
+        let mut fresh = open_silent(force, deadline).await?;
+        let logged_in = redis::log_in(force, &lane.name, &mut fresh.stream, deadline).await;
+        force.connector.note_outcome(logged_in.as_ref().map(drop));
+        let logged_in = logged_in?;
+        self.note_version(logged_in.version);
+        fresh.far = logged_in.far;
+        Ok(fresh)
     }
 }
 
@@ -151,6 +171,7 @@ async fn open_silent(force: &DatabaseForce, deadline: Instant) -> Result<Fresh, 
         standing: established.standing,
         standby: None,
         unasked: Unasked::Nothing,
+        far: Far::default(),
     })
 }
 

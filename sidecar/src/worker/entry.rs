@@ -42,6 +42,8 @@ pub struct Entry {
     pub knowledge: Knowledge,
     /// Who may ask after such an upstream's health: so many at one time.
     pub health_turns: Arc<Semaphore>,
+    /// The version that a Redis server has told last.
+    version: RefCell<Option<Rc<str>>>,
     force: RefCell<Arc<DatabaseForce>>,
     lanes: RefCell<Vec<Rc<Lane>>>,
 }
@@ -66,6 +68,7 @@ impl Entry {
             greetings: Greetings::default(),
             knowledge: Knowledge::default(),
             health_turns: Arc::new(Semaphore::new(HEALTH_TURNS)),
+            version: RefCell::default(),
             force: RefCell::new(force),
             lanes: RefCell::default(),
         }
@@ -102,6 +105,17 @@ impl Entry {
             self.breaker.forget();
         }
         *self.force.borrow_mut() = force;
+    }
+
+    /// The version that its Redis server has told last; none before a connection was opened.
+    #[must_use]
+    pub fn version(&self) -> Option<Rc<str>> {
+        self.version.borrow().clone()
+    }
+
+    /// Its Redis server has told its version.
+    pub fn note_version(&self, version: Rc<str>) {
+        *self.version.borrow_mut() = Some(version);
     }
 
     /// The lane of this name.

@@ -14,6 +14,7 @@ use crate::protocol::clickhouse::Asked;
 use crate::protocol::postgres::admission::Admitted;
 use crate::protocol::postgres::handshake::CancelKey;
 use crate::protocol::postgres::session::in_sql::Moving;
+use crate::protocol::redis;
 use crate::protocol::websocket::{NoSeat, Seat, Upgraded};
 use crate::worker::orders::Ordered;
 use crate::worker::{Claim, Lost, Place, Returned};
@@ -25,6 +26,8 @@ pub enum Letter {
     Client(Box<Admitted>),
     /// A query over HTTP whose user lives on that worker.
     Query(Box<Asked>),
+    /// A client of Redis whose user lives on that worker.
+    Redis(Box<redis::Admitted>),
     /// A client that has named a user who lives on that worker.
     Moving(Box<Moving>),
     /// A session that has logged in there, in this slot, is somewhere else now.

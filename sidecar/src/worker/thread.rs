@@ -18,6 +18,7 @@ use crate::force::Force;
 use crate::process::Process;
 use crate::protocol::clickhouse;
 use crate::protocol::postgres::session;
+use crate::protocol::redis;
 use crate::protocol::websocket::SocketEntry;
 
 /// Between two looks at whether the last session has said its farewell.
@@ -115,6 +116,12 @@ fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {
         }
         Letter::Query(asked) => {
             spawn_local(clickhouse::serve(Rc::clone(worker), asked));
+        }
+        Letter::Redis(mut admitted) => {
+            if let Err(error) = admitted.stream.settle_here() {
+                tracing::debug!(%error, "a client's socket could not be moved");
+            }
+            spawn_local(redis::serve(Rc::clone(worker), admitted));
         }
         Letter::Moving(moving) => {
             spawn_local(session::go_on(Rc::clone(worker), moving));

@@ -14,6 +14,12 @@ const EVERYTHING: Serves = Serves {
     protocols: &[Protocol::PostgreSQL, Protocol::Redis, Protocol::ClickHouse],
 };
 
+/// A release that serves PostgreSQL alone, of databases.
+const POSTGRESQL: Serves = Serves {
+    protocols: &[Protocol::PostgreSQL],
+    ..EVERYTHING
+};
+
 /// A policy that asks for nothing.
 const BARE: &str = "  identity: {source: Trusted}";
 
@@ -158,8 +164,8 @@ async fn pods_pass_the_guard_of_a_release_that_serves_more_databases_or_fewer() 
         pod
     };
     for (before, after, secrets) in [
-        (Serves::THIS_RELEASE, EVERYTHING, vec!["cache", "db"]),
-        (EVERYTHING, Serves::THIS_RELEASE, vec!["db"]),
+        (POSTGRESQL, EVERYTHING, vec!["cache", "db"]),
+        (EVERYTHING, POSTGRESQL, vec!["db"]),
     ] {
         let namespace = enabled(cluster, &[]).await;
         let old = injected(&rendered(HALF_SERVED, &namespace, before));
@@ -171,7 +177,7 @@ async fn pods_pass_the_guard_of_a_release_that_serves_more_databases_or_fewer() 
         assert_eq!(mounted(&pod), secrets);
 
         // And one with fewer Secrets than the template has passes as it is.
-        if before == Serves::THIS_RELEASE {
+        if before == POSTGRESQL {
             let mut kept = old;
             let annotation = &injected(&template)["metadata"]["annotations"];
             kept["metadata"]["annotations"] = annotation.clone();

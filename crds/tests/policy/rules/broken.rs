@@ -438,6 +438,25 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
+        "KeyPrefix",
+        &[("databases/0/session/keyPrefix", "'{user}:'")],
+    ),
+    (
+        "KeyPrefix",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/session/keyPrefix", "'{user}_'"),
+        ],
+    ),
+    (
+        "KeyPrefix",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("isolation/tier", "Shared"),
+            ("databases/0/session/keyPrefix", "'{user}:'"),
+        ],
+    ),
+    (
         "AllowedUids",
         &[("databases/0/listen/allowedUids", "[1000]")],
     ),

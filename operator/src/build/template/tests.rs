@@ -402,8 +402,11 @@ fn the_secrets_of_a_database_that_is_not_served_are_not_mounted() {
         let names = sources.iter().map(|it| it["name"].as_str().unwrap());
         names.map(str::to_owned).collect::<Vec<_>>()
     };
-    let served = ["db", "bulkhead-issued-certificates"];
-    assert_eq!(names(Serves::THIS_RELEASE), served);
+    let postgresql = Serves {
+        protocols: &[Protocol::PostgreSQL],
+        ..SERVING_ALL
+    };
+    assert_eq!(names(postgresql), ["db"]);
     assert_eq!(
         names(SERVING_ALL),
         [
@@ -515,7 +518,14 @@ fn pods_reach_each_other_where_sessions_may_be_resumed_and_nowhere_else() {
 fn what_this_release_does_not_serve_goes_where_it_went_before() {
     let spec = "  identity: {source: Trusted}\n  databases:\n  - {name: cache, protocol: Redis, listen: {auth: {mode: Trust}, socket: /run/redis}, \
                 upstream: {host: cache.example.org}}";
-    let ours = Case::of(spec).render().spec;
+    let ours = Case {
+        serves: Serves {
+            protocols: &[Protocol::PostgreSQL],
+            ..SERVING_ALL
+        },
+        ..Case::of(spec)
+    };
+    let ours = ours.render().spec;
     assert_eq!((ours.host_aliases, ours.mounts), (None, None));
 
     let later = Case {

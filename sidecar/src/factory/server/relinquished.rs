@@ -13,6 +13,7 @@ use super::super::key::{FactoryKey, Holder, LaneName, Owner};
 use super::super::register::{Entered, Register};
 use super::{Gauge, Owned, Server, Unasked};
 use crate::protocol::postgres::session::backend::{Backend, Bare};
+use crate::protocol::redis::Far;
 use crate::relay::{Inbox, Outbox, Slab};
 use crate::stream::Stream;
 use crate::telemetry::ServerState;
@@ -143,6 +144,7 @@ impl Relinquished {
             inbox: Inbox::new(ground.slab.clone()),
             outbox: Outbox::new(ground.slab.clone()),
             backend: Backend::dress(self.backend),
+            far: Far::default(),
             cancels: Cancels::default(),
             expires: self.expires,
             idle_since: Instant::now(),

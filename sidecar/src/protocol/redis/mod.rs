@@ -6,9 +6,26 @@
 //!                                     └ passed:  as it came, or with prefixes → server → codec: one reply → prefix: without them → client
 //! ```
 //!
-//! [`codec`], [`commands`], [`plan`] and [`prefix`] are pure.
+//! A client's way: `arrival` (until it has said whose work it brings: `greeting`, `admission`), then `session` on the worker of its user. The
+//! server's side: `login`, [`Far`] (what is known of its session) and `versions`. [`codec`], [`commands`], [`plan`] and [`prefix`] are pure.
 
+mod admission;
+mod arrival;
+mod client;
 pub mod codec;
 pub mod commands;
+mod failure;
+mod far;
+mod greeting;
+mod listening;
+mod login;
 pub mod plan;
 pub mod prefix;
+mod session;
+mod versions;
+
+pub use admission::Admitted;
+pub use arrival::welcome;
+pub use far::Far;
+pub use login::log_in;
+pub use session::serve;

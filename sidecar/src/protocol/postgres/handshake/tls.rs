@@ -19,9 +19,6 @@ use crate::upstream::binding::tls_server_end_point;
 /// The application protocol by which a client says that it means PostgreSQL.
 const ALPN: &[u8] = b"postgresql";
 
-/// The same for HTTP/1.1 (RFC 7301, section 6).
-const ALPN_HTTP: &[u8] = b"http/1.1";
-
 /// A certificate's hash, `tls-server-end-point` (RFC 5929, section 4).
 pub type EndPoint = Arc<[u8]>;
 
@@ -76,12 +73,15 @@ impl ListenTls {
         })
     }
 
-    /// The same for clients that speak HTTP/1.1.
+    /// The same for another protocol than PostgreSQL's, with the name that clients may ask for it by in ALPN, if it has one.
     #[must_use]
-    pub fn for_http(mut self) -> Self {
-        let config = Arc::make_mut(&mut self.config);
-        config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
-        self
+    pub fn speaking(self, alpn: Option<&[u8]>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+        Self {
+            config: Arc::new(config),
+            ..self
+        }
     }
 
     /// The certificate's hash; `None` where its signature has no single hash function, so that nothing can be bound.

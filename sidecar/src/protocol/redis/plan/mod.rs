@@ -165,6 +165,15 @@ fn wait(arguments: &Arguments<'_>, effect: Effect) -> Result<Option<Wait>, Hindr
 }
 
 impl Plan {
+    /// Of a command that passes as it comes.
+    #[must_use]
+    pub const fn as_it_is() -> Self {
+        Self {
+            effect: Effect::None,
+            ..Self::unknown()
+        }
+    }
+
     const fn unknown() -> Self {
         Self {
             command: None,

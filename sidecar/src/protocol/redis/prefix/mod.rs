@@ -1,19 +1,16 @@
 //! One user's keys apart from another's: the prefix, and what is done with it in patterns, channels and replies. Pure.
 //!
-//! - [`template`](PrefixTemplate): what the policy says, and whether it keeps users apart.
-//! - [`encode`](encode_user): user ids as they stand in a prefix.
+//! - [`PrefixTemplate`]: what the policy says, and whether it keeps users apart.
+//! - [`encode_user`]: user ids as they stand in a prefix.
 //! - [`channel`](Place): where the prefix stands in a channel.
 //! - [`reply`](Unprefixer): replies without it.
 //! - [`acl`](acl_rules): the Redis user of an end user.
 
 mod acl;
 mod channel;
-mod encode;
 mod reply;
-mod template;
 
 pub use acl::acl_rules;
+pub use bulkhead_crds::names::key_prefix::{KeyPrefix, PrefixTemplate, TemplateError, encode_user};
 pub use channel::{ChannelKind, place_in_channel, place_in_pattern};
-pub use encode::encode_user;
 pub use reply::{Unprefixed, Unprefixer};
-pub use template::{KeyPrefix, PrefixTemplate, TemplateError};

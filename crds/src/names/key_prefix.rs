@@ -1,8 +1,11 @@
 //! `keyPrefix` of the policy: text with `{user}` in it.
 
+mod encode;
+
 use thiserror::Error;
 
-use super::encode::{encode_user, is_plain};
+pub use encode::encode_user;
+use encode::is_plain;
 
 /// Where the user id goes.
 const PLACEHOLDER: &str = "{user}";

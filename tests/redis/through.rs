@@ -1,0 +1,10 @@
+//! Through the whole sidecar: clients of several users before one real server.
+
+mod clients;
+mod identity;
+mod limits;
+mod prefixed;
+mod sessions;
+mod stage;
+mod subscriptions;
+mod transactions;
