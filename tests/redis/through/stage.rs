@@ -24,6 +24,7 @@ pub fn launch(secrets: &[(&str, &str)]) -> Launch {
         ready: true,
         arguments: Vec::new(),
         variables: Vec::new(),
+        group: None,
     }
 }
 

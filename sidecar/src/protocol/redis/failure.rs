@@ -6,6 +6,7 @@
 use crate::breaker::{Refused, seconds};
 use crate::factory::checkout::CheckoutError;
 use crate::force::DatabaseForce;
+use crate::identity::Rejection;
 use crate::telemetry::TimeoutKind;
 use crate::worker::dial::name_breaker;
 
@@ -51,6 +52,11 @@ pub(super) fn timeout_line(force: &DatabaseForce, kind: TimeoutKind) -> String {
 /// The server connection has gone.
 pub(super) fn lost_line(why: &str) -> String {
     format!("UNAVAILABLE {why}; whether the command was done is not known")
+}
+
+/// The user is cut off.
+pub(super) fn revoked_line(rejection: &Rejection) -> String {
+    format!("NOAUTH {}. {}", rejection.message, rejection.hint)
 }
 
 /// The client's context has expired.

@@ -17,6 +17,7 @@ use crate::execution::ExecutionState;
 use crate::factory::checkout::{Checkout, CheckoutError};
 use crate::factory::parking::park;
 use crate::factory::server::Owned;
+use crate::identity::UserContext;
 use crate::worker::Joined;
 
 impl Session {
@@ -59,10 +60,21 @@ impl Session {
     /// # Errors
     /// The error line for the client.
     pub(super) fn may_begin(&mut self) -> Result<(), String> {
+        if let Some(line) = self.revocation() {
+            return Err(line);
+        }
         if self.context_has_expired() {
             return Err(failure::EXPIRED.to_owned());
         }
         self.pass_breaker()
+    }
+
+    /// What the client is told whose user is cut off. The session is told to end as well, a moment later.
+    pub(super) fn revocation(&self) -> Option<String> {
+        let user = self.factory.key.owner.user()?;
+        let issued = self.context.as_ref().and_then(UserContext::issued_at);
+        let rejection = self.worker.process.revocations.refusal(user, issued)?;
+        Some(failure::revoked_line(&rejection))
     }
 
     /// New work begins under the revision that is in force now.

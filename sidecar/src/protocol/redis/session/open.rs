@@ -56,7 +56,7 @@ pub(super) async fn open(worker: Rc<Worker>, admitted: Admitted) -> Option<Box<S
         startup: Rc::new(startup),
     });
     let slot = worker.enter_session(Rc::clone(&handle));
-    worker.end_if_killed(&handle, &admitted.presented);
+    worker.end_if_over(&handle, admitted.context.as_ref(), &admitted.presented);
     let socket = admitted.context.as_ref();
     let socket = socket.and_then(|context| worker.join_socket(context, &handle));
     entry.metrics.clients.connections.inc();
@@ -156,7 +156,8 @@ impl Session {
         self.context = identified.context;
         let context = self.context.as_ref();
         self.socket = context.and_then(|context| self.worker.join_socket(context, &self.handle));
-        self.worker.end_if_killed(&self.handle, &presented);
+        self.worker
+            .end_if_over(&self.handle, self.context.as_ref(), &presented);
         self.greet(credentials.reply).await;
         Ok(())
     }

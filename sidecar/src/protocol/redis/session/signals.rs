@@ -2,6 +2,7 @@
 
 use bulkhead_crds::kinds::OnDisconnect;
 
+use super::super::failure;
 use super::{Ending, Flow, Session};
 use crate::execution::ExecutionState;
 use crate::worker::Signal;
@@ -11,7 +12,7 @@ impl Session {
     /// The session's end.
     pub(super) fn signalled(&mut self, signal: Signal) -> Result<Flow, Ending> {
         match signal {
-            Signal::Stop | Signal::Lost | Signal::Killed => {
+            Signal::Stop | Signal::Lost | Signal::Killed | Signal::Revoked => {
                 self.work.end(ExecutionState::Cancelled);
                 return Err(self.ended_by(signal));
             }
@@ -55,6 +56,10 @@ impl Session {
                     "NOAUTH an administrator has ended all connections of this user (KILL USER)"
                         .to_owned(),
                 );
+            }
+            Signal::Revoked => {
+                let told = self.revocation();
+                return Ending::Told(told.unwrap_or_else(|| failure::EXPIRED.to_owned()));
             }
             _ => return Ending::Told("UNAVAILABLE the sidecar is shutting down".to_owned()),
         };
