@@ -14,7 +14,6 @@ use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::kinds::TlsMode;
 
 use crate::identity::{Issuer, Verifier};
-use crate::policy::is_served;
 use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::PeerTls;
 use crate::protocol::websocket::resume::ResumeKeys;
@@ -71,9 +70,6 @@ impl Force {
         let policy_key: Arc<str> = format!("{}/{}", policy.namespace, policy.name).into();
         let mut databases = Vec::new();
         for settings in &policy.databases {
-            if !is_served(settings.protocol) {
-                continue;
-            }
             let before = previous.and_then(|force| force.database(&settings.name));
             databases.push(Arc::new(DatabaseForce {
                 settings: settings.clone(),

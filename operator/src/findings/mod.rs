@@ -120,7 +120,7 @@ pub(crate) mod fixtures {
         bulkhead_crds::resolve(&policy, "staging").unwrap()
     }
 
-    /// One database `main`, one `cache` that is not served, and one WebSocket listener that takes `http` over.
+    /// The databases `main` and `cache`, and one WebSocket listener that takes `http` over.
     pub(crate) fn chat() -> EffectivePolicy {
         policy(serde_json::json!({
             "selector": {"matchLabels": {"app": "chat"}},
@@ -128,7 +128,7 @@ pub(crate) mod fixtures {
             "databases": [
                 {"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db", "port": 5432, "credentialsSecretRef": {"name": "chat-db"}},
                  "session": {"rowLevelSecurity": "Signed", "signingKeySecretRef": {"name": "chat-signing"}}},
-                {"name": "cache", "protocol": "ClickHouse", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
+                {"name": "cache", "protocol": "Redis", "upstream": {"host": "cache", "credentialsSecretRef": {"name": "chat-cache"}}}],
             "webSockets": [{"name": "chat", "listen": {"port": 8080, "takesOver": "http"}, "upstream": {"port": 8000}}]
         }))
     }

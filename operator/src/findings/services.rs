@@ -51,7 +51,6 @@ pub fn unlisted<'a>(
             .namespace()
             .unwrap_or_else(|| policy.namespace.clone());
         let is_it = |host: &str| names_service(host, &name, &namespace, &policy.namespace, domain);
-        // No name of a database that is not served leads to the sidecar.
         let databases = Serves::THIS_RELEASE
             .databases(policy)
             .flat_map(|it| it.upstream.hosts())
@@ -242,25 +241,6 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].path, "spec.ports[1].port");
         assert!(found[0].message.contains("9187"));
-    }
-
-    #[test]
-    fn a_database_that_is_not_served_keeps_its_service_and_covers_no_port() {
-        let of = |databases: serde_json::Value| {
-            let policy = policy(
-                serde_json::json!({"selector": {}, "identity": {"source": "SignedContext"}, "databases": databases}),
-            );
-            let mut db = service(serde_json::json!({"ports": [{"port": 5432}, {"port": 6379}]}));
-            db.metadata.name = Some("db".to_owned());
-            unlisted(&policy, "cluster.local", [&db])
-        };
-        let cache = serde_json::json!({"name": "cache", "protocol": "ClickHouse", "upstream": {"host": "db"}});
-        let main = serde_json::json!({"name": "main", "protocol": "PostgreSQL", "upstream": {"host": "db"}});
-        assert_eq!(of(serde_json::json!([cache])), []);
-        // The name is the sidecar's for the sake of the one that is served, and the other one is not reached by it any more.
-        let found = of(serde_json::json!([main, cache]));
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].path, "spec.ports[1].port");
     }
 
     #[test]

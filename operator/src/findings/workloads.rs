@@ -227,11 +227,6 @@ mod tests {
                 None,
             ),
             (
-                "the credentials of a database that is not served",
-                serde_json::json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "chat-cache"}}]}]}),
-                None,
-            ),
-            (
                 "another Secret",
                 serde_json::json!({"containers": [{"name": "app", "envFrom": [{"secretRef": {"name": "other"}}]}]}),
                 None,

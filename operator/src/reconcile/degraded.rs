@@ -331,14 +331,6 @@ mod tests {
             }),
             [DegradedReason::CredentialsShared]
         );
-        // That of the cache, which the sidecar does not serve: the application needs it.
-        assert_eq!(
-            found(PodFacts {
-                secrets: BTreeSet::from(["other".to_owned()]),
-                ..injected()
-            }),
-            []
-        );
         let timeouts = vec!["app/PGCONNECT_TIMEOUT".to_owned()];
         assert_eq!(
             found(PodFacts {

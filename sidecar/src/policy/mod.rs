@@ -14,7 +14,6 @@ mod secret_marks;
 mod snapshot;
 mod source;
 mod store;
-mod unserved;
 mod watch;
 
 pub use accepted::AcceptedCopy;
@@ -27,5 +26,4 @@ pub use secret_marks::NotedSecrets;
 pub use snapshot::READS;
 pub use source::{PolicySource, judge};
 pub use store::{Accepted, PolicyStore, Rejection, Revision, Standing, TakeOver, Trial};
-pub(crate) use unserved::is_served;
 pub use watch::{PolicyWatch, Timing};

@@ -13,7 +13,6 @@ use bulkhead_crds::{Finding, load, resolve, validate};
 use super::diagnostic::{Diagnostic, Severity};
 use super::snapshot;
 use super::store::Accepted;
-use super::unserved::unserved;
 
 /// Where the policy comes from.
 #[derive(Clone, Debug)]
@@ -115,9 +114,6 @@ pub fn judge(text: &str, environment: &str) -> Result<Accepted, Vec<Diagnostic>>
                 found.push(finding);
             }
         }
-    }
-    if let Ok(policy) = &resolved {
-        found.extend(unserved(policy));
     }
     match resolved {
         Ok(policy) if found.iter().all(|f| f.severity == Severity::Warning) => Ok(Accepted {
