@@ -111,7 +111,8 @@ fn shows_nothing(what: &str, reply: &[u8]) {
 fn is_as_the_table_says(example: &Example, per_user: bool, reply: &[u8]) {
     let treatment = &example.command.treatment;
     let text = String::from_utf8_lossy(reply);
-    let refused = text.starts_with("-NOPERM Bulkhead refuses") && text.contains(SETTING);
+    let refused =
+        text.starts_with("-NOPERM Bulkhead refuses") && text.contains("].session.keyPrefix)");
     let what = example.words.join(" ");
     let always = treatment.refused.is_some()
         || matches!(treatment.prefixed, Rule::Refused(_))

@@ -10,7 +10,8 @@ pub(super) fn shared_tier(policy: &EffectivePolicy) -> Complaints {
     let message = "Shared hands server connections from user to user as they are: keep it for work that belongs to no user (migrations, jobs), in a policy of its own";
     // Where users are named as well, that is an error of its own, which says more.
     let named = super::identity::names_in_sql(policy).is_some()
-        || super::identity::signed(policy).next().is_some();
+        || super::identity::signed(policy).next().is_some()
+        || super::session::key_prefix_in_shared(policy);
     (policy.isolation.tier == Tier::Shared && !named)
         .then(|| complain("isolation.tier", message))
         .into_iter()
@@ -123,7 +124,7 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 /// What is of one protocol's world, and which protocols know it.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
     use Protocol::{ClickHouse, PostgreSQL, Redis};
-    const OF: [(&str, &[Protocol]); 13] = [
+    const OF: [(&str, &[Protocol]); 14] = [
         ("upstream.hosts", &[PostgreSQL]),
         ("upstream.targetSessionAttrs", &[PostgreSQL]),
         ("upstream.role", &[ClickHouse]),
@@ -131,6 +132,7 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
         ("session.parameters", &[PostgreSQL, ClickHouse]),
         ("session.fixedParameters", &[PostgreSQL, ClickHouse]),
         ("session.userParameter", &[PostgreSQL, ClickHouse]),
+        ("session.keyPrefix", &[Redis]),
         ("session.rowLevelSecurity", &[PostgreSQL]),
         ("session.signingKeySecretRef.name", &[PostgreSQL]),
         ("pool.mode", &[PostgreSQL]),

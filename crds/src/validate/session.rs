@@ -150,14 +150,20 @@ pub(super) fn fixed(policy: &EffectivePolicy) -> Complaints {
     complaints
 }
 
+/// Whether keys are to be kept apart where work belongs to no user.
+pub(super) fn key_prefix_in_shared(policy: &EffectivePolicy) -> bool {
+    let has_prefix =
+        |one: &EffectiveDatabase| one.protocol == Protocol::Redis && one.key_prefix.is_some();
+    policy.isolation.tier == Tier::Shared && policy.databases.iter().any(has_prefix)
+}
+
 /// A key prefix must keep users apart, and there must be users.
 pub(super) fn key_prefix(policy: &EffectivePolicy) -> Complaints {
     per_database(policy, |one| {
         let written = one.key_prefix.as_deref()?;
         let path = database(&one.name, "session.keyPrefix");
         if one.protocol != Protocol::Redis {
-            let fault = format!("has no meaning for {}: leave it out", one.protocol);
-            return Some(complain(path, fault));
+            return None;
         }
         if policy.isolation.tier == Tier::Shared {
             return Some(complain(

@@ -45,7 +45,6 @@ const WRONG: &[&[(&str, &str)]] = &[
         "databases/0/upstream/credentialsSecretRef",
         "{name: ../etc}",
     )],
-    &[("databases/0/session/userParameter", "user_id")],
     &[("databases/0/name", "Main Database")],
     &[("databases", "{main: {}}")],
     &[("databases/0", "main")],

@@ -8,7 +8,7 @@ use std::path::Path;
 use bulkhead_crds::names::objects::snapshot_key;
 use bulkhead_crds::wire::{LARGEST_SNAPSHOT, Snapshot, VERSION, WireError};
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::Diagnostic;
 use super::source::{Reading, read_capped};
 use super::store::Accepted;
 

@@ -124,6 +124,20 @@ fn what_a_client_has_chosen_is_its_own_on_whatever_connection() {
 }
 
 #[test]
+fn only_what_leaves_something_behind_keeps_its_connection() {
+    let stage = Stage::start(&Policy::trusted().redis("pool: {perUser: {max: 1}}"));
+    let (mut one, mut other) = (stage.user("alice"), stage.user("alice"));
+    for unknown in ["NO.SUCH command", "CLIENT NO-SUCH on"] {
+        assert!(one.ask_line(unknown).is_error());
+        assert_eq!(other.ask_line("PING").text(), "PONG", "{unknown}");
+    }
+    // MONITOR does: until its client has gone, another of the user's has none.
+    assert_eq!(one.ask_line("MONITOR").text(), "OK");
+    drop(one);
+    assert_eq!(other.ask_line("PING").text(), "PONG");
+}
+
+#[test]
 fn what_breaks_the_protocol_ends_its_connection_behind_what_is_owed() {
     let stage = stage();
     let mut alice = stage.user("alice");

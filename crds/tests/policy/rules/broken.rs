@@ -438,7 +438,7 @@ pub(super) const BROKEN: &[Case] = &[
         ],
     ),
     (
-        "KeyPrefix",
+        "NotForProtocol",
         &[("databases/0/session/keyPrefix", "'{user}:'")],
     ),
     (

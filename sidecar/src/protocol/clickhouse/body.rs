@@ -32,6 +32,8 @@ pub struct Relayed {
     /// Bytes that are still to come, where their number has been said.
     left: Option<u64>,
     over: bool,
+    /// Whether the next thing said is that it was cut off.
+    cut: bool,
 }
 
 /// The end of the channel at which the server is read.
@@ -44,7 +46,13 @@ impl Relayed {
         let (sender, pieces) = mpsc::channel(ON_THEIR_WAY);
         let left = size.exact();
         let over = left == Some(0);
-        (sender, Self { pieces, left, over })
+        let relayed = Self {
+            pieces,
+            left,
+            over,
+            cut: false,
+        };
+        (sender, relayed)
     }
 }
 
@@ -82,6 +90,12 @@ impl Body for Relayed {
                 // Nobody waits for the end of what is all there.
                 self.over = self.left == Some(0);
                 Some(piece)
+            }
+            // Whoever writes drops what it has not written once it hears of an error: first it gets a turn to write.
+            None if !self.cut => {
+                self.cut = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             None => {
                 self.over = true;

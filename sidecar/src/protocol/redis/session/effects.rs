@@ -29,10 +29,7 @@ impl Session {
             }
             Effect::Transaction(step) => self.note_step(step),
             Effect::Subscription(change) => self.note_subscription(change, total),
-            Effect::Pins => {
-                self.note_pin(plan);
-                self.note_reply(plan);
-            }
+            Effect::Pins => self.note_pin(plan),
             Effect::None | Effect::Script | Effect::Blocking(_) | Effect::Kept(_) => {
                 self.note_reply(plan);
             }
@@ -57,16 +54,23 @@ impl Session {
         }
     }
 
-    /// The connection stays with the client from now on.
+    /// The connection stays with the client from now on, unless the server refuses.
     fn note_pin(&mut self, plan: &Plan) {
         let monitors = plan
             .command
             .is_some_and(|command| command.facts.name == "monitor");
-        self.stays.get_or_insert(if monitors {
+        let now = if monitors {
             Stays::Monitor
         } else {
             Stays::State
-        });
+        };
+        let before = self.stays;
+        self.stays.get_or_insert(now);
+        if self.transaction.is_queueing() {
+            self.note_reply(plan);
+        } else {
+            self.pending.push(Due::Pin { before, now });
+        }
     }
 
     fn note_step(&mut self, step: Step) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::super::client::Resp;
 use super::super::commands::Shape;
+use super::Stays;
 
 /// What becomes of the next reply.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +20,13 @@ pub(super) enum Due {
         shape: Shape,
         /// Whether it was waited for on purpose.
         blocking: bool,
+    },
+    /// It passes. Where it is an error, nothing was left behind, and the connection stays with its client only for what it did before.
+    Pin {
+        /// Why it did before.
+        before: Option<Stays>,
+        /// Why it does where it is no error.
+        now: Stays,
     },
     /// It passes; where it is no error, another database is selected.
     Select(u32),

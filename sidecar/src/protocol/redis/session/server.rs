@@ -201,6 +201,8 @@ impl Session {
                     owned.server.far.database = database;
                 }
             }
+            Some(Due::Pin { before, .. }) if self.reading.failed => self.stays = before,
+            Some(Due::Pin { before, now }) => self.stays = before.or(Some(now)),
             Some(Due::Hello(resp)) if done => {
                 self.choices.resp = resp;
                 if let Some(owned) = &mut self.server {
