@@ -8,7 +8,7 @@ use bulkhead_sidecar::protocol::redis::prefix::acl_rules;
 use bulkhead_tests::redis::{Connection, Reply, Server};
 
 use crate::examples::{Example, FIXTURE, examples, lines};
-use crate::user::{Pure, SETTING, Way, prefix};
+use crate::user::{Pure, Way, prefix};
 
 /// In every value of the others.
 const SECRET: &str = "sEcReT";
