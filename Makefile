@@ -94,4 +94,4 @@ fmt: ## Formats the code
 
 .PHONY: setup
 setup: ## Installs what the tests need: a C compiler, PostgreSQL, ClickHouse, Redis, Python, Node, Java, Chromium, curl, Prometheus with Alertmanager, faketime; Kubernetes, built once
-	@tests/setup/ensure rust cc postgresql clickhouse redis venv faketime nodejs go jdbc chromium curl alertmanager control-plane node
+	@tests/setup/ensure rust cc postgresql clickhouse redis venv faketime nodejs go jdbc chromium curl promtool alertmanager control-plane node
