@@ -34,19 +34,13 @@ async fn a_server_that_is_killed_is_an_error_for_who_waits_and_nothing_to_who_co
     assert_eq!(stage.query("bob", "SELECT 1").await.rows(), "1");
     let query = "SELECT sleepEachRow(1) /* dying */ FROM numbers(60) SETTINGS max_block_size = 1";
     let ask = stage.query_with("alice", "wait_end_of_query=1", query);
-    let kill = async {
-        server.until_running("/* dying */", 1).await;
-    };
-    let ((), answer) = {
-        let ask = async { ask.await };
-        tokio::pin!(ask);
-        tokio::select! {
-            _ = &mut ask => panic!("it must not end by itself"),
-            () = kill => {}
-        }
-        server.kill();
-        ((), ask.await)
-    };
+    tokio::pin!(ask);
+    tokio::select! {
+        _ = &mut ask => panic!("it must not end by itself"),
+        () = server.until_running("/* dying */", 1) => {}
+    }
+    server.kill();
+    let answer = ask.await;
     answer.is_error(500, 210, "the connection was lost while the query ran");
     assert!(
         answer.body.contains("Whether it was done is not known"),

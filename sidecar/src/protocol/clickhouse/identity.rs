@@ -170,11 +170,17 @@ pub fn hint(reason: RejectionReason, source: IdentitySource) -> String {
 mod tests {
     use super::*;
 
+    /// Names and values of a request's headers.
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    /// A token, a user and a role.
+    type Found = (Option<String>, Option<String>, Option<String>);
+
     fn said(
-        list: &[(&str, &str)],
+        list: Headers<'_>,
         query: &str,
         source: IdentitySource,
-    ) -> Result<(Option<String>, Option<String>, Option<String>), RejectionReason> {
+    ) -> Result<Found, RejectionReason> {
         let mut headers = HeaderMap::new();
         for (name, value) in list {
             let name: HeaderName = name.parse().unwrap();
@@ -192,7 +198,7 @@ mod tests {
         let basic = format!("Basic {}", BASE64_STANDARD.encode("app+alice:secret"));
         let plain = format!("Basic {}", BASE64_STANDARD.encode("app:sec:ret"));
         let nobody = format!("Basic {}", BASE64_STANDARD.encode("default:"));
-        let rows: [(&[(&str, &str)], &str, [Option<&str>; 3]); 13] = [
+        let rows: [(Headers<'_>, &str, [Option<&str>; 3]); 13] = [
             (&[], "", [None, None, None]),
             (&[("x-bulkhead-context", "t")], "", [Some("t"), None, None]),
             (
@@ -256,7 +262,7 @@ mod tests {
     fn two_words_are_one_too_many() {
         use RejectionReason::{Conflict, Malformed};
         let basic = format!("Basic {}", BASE64_STANDARD.encode("app+alice:"));
-        let rows: [(&[(&str, &str)], &str, RejectionReason); 10] = [
+        let rows: [(Headers<'_>, &str, RejectionReason); 10] = [
             (
                 &[("x-bulkhead-context", "a"), ("x-bulkhead-context", "b")],
                 "",

@@ -246,28 +246,26 @@ impl Query {
     /// A server connection, and what its server knows.
     async fn acquire(&mut self) -> Result<(Owned, Knows), Exception> {
         self.pass_breaker()?;
-        loop {
-            let mut owned = self.check_out().await?;
-            self.check_context()?;
-            let epoch = owned.server.epoch;
-            let knowledge = &self.entry.knowledge;
-            if let Some(knows) = knowledge.of(epoch) {
-                return Ok((owned, knows));
+        let mut owned = self.check_out().await?;
+        self.check_context()?;
+        let epoch = owned.server.epoch;
+        let knowledge = &self.entry.knowledge;
+        if let Some(knows) = knowledge.of(epoch) {
+            return Ok((owned, knows));
+        }
+        let stream = &mut owned.server.stream;
+        let found = knowledge.find_out(stream, &self.force, &self.account, epoch);
+        match found.await {
+            Ok((knows, true)) => Ok((owned, knows)),
+            // The server closes connections after each answer: the next one begins with the query.
+            Ok((knows, false)) => {
+                drop(owned);
+                let owned = self.check_out().await?;
+                Ok((owned, knows))
             }
-            let stream = &mut owned.server.stream;
-            let found = knowledge.find_out(stream, &self.force, &self.account, epoch);
-            match found.await {
-                Ok((knows, true)) => return Ok((owned, knows)),
-                // The server closes connections after each answer: the next one begins with the query.
-                Ok((knows, false)) => {
-                    drop(owned);
-                    let owned = self.check_out().await?;
-                    return Ok((owned, knows));
-                }
-                Err(error) => {
-                    let message = format!("{}: {error}", self.force.connector.endpoint());
-                    return Err(Exception::new(Code::NetworkError, message));
-                }
+            Err(error) => {
+                let message = format!("{}: {error}", self.force.connector.endpoint());
+                Err(Exception::new(Code::NetworkError, message))
             }
         }
     }
