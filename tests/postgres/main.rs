@@ -36,6 +36,7 @@ mod logs;
 mod lost_socket;
 mod malformed;
 mod many_users;
+mod one_identity;
 mod pinning;
 mod pipelines;
 mod prepared;

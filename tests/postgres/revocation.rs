@@ -21,16 +21,16 @@ use serde_json::json;
 use crate::lost_socket::{Application, last_word, work};
 
 /// A file of revocations that a sidecar watches.
-struct Revocations(PathBuf);
+pub(crate) struct Revocations(PathBuf);
 
 impl Revocations {
-    fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let path = folder("revocations").join("revocations.yaml");
         std::fs::write(&path, "").unwrap();
         Self(path)
     }
 
-    fn watched_by<'a>(&self, setting: Setting<'a>) -> Setting<'a> {
+    pub(crate) fn watched_by<'a>(&self, setting: Setting<'a>) -> Setting<'a> {
         setting.flag("--revocations", self.0.to_str().unwrap())
     }
 
@@ -41,7 +41,7 @@ impl Revocations {
     }
 
     /// Revokes what `user` was issued up to this many seconds from now.
-    fn revoke(&self, user: &str, seconds: i64) {
+    pub(crate) fn revoke(&self, user: &str, seconds: i64) {
         self.write(&revocation(user, seconds));
     }
 }
@@ -60,7 +60,7 @@ fn moment(seconds: i64) -> Timestamp {
     Timestamp::try_from(UNIX_EPOCH + Duration::from_secs(at)).unwrap()
 }
 
-const JWT: &str = "{audiences: [chat], leeway: 0s, jwks: {secretRef: {name: keys}}}";
+pub(crate) const JWT: &str = "{audiences: [chat], leeway: 0s, jwks: {secretRef: {name: keys}}}";
 
 /// A token that was issued so many seconds from now.
 fn issued(signer: &Signer, user: &str, seconds: i64) -> String {

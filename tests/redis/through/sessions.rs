@@ -81,6 +81,52 @@ fn big_values_pass_both_ways_and_are_not_kept() {
 }
 
 #[test]
+fn a_command_of_many_arguments_passes_and_is_not_kept() {
+    let stage = stage();
+    let mut alice = stage.user("alice");
+    let value = vec![b'v'; 1000];
+    let keys: Vec<String> = (0..20_000).map(|at| format!("key:{at}")).collect();
+    let mut words: Vec<&[u8]> = vec![b"MSET"];
+    keys.iter()
+        .for_each(|key| words.extend([key.as_bytes(), &value]));
+    let before = stage.sidecar.memory("VmHWM");
+    assert_eq!(alice.ask(&words).text(), "OK");
+    let grown = stage.sidecar.memory("VmHWM") - before;
+    assert!(
+        grown < 8 * 1024 * 1024,
+        "{grown} bytes for 20 MB of arguments"
+    );
+    assert_eq!(alice.ask_line("DBSIZE").text(), "20000");
+}
+
+#[test]
+fn whoever_asks_without_end_while_a_reply_is_owed_is_not_kept_in_memory() {
+    let stage = stage();
+    let mut alice = stage.user("alice");
+    alice.try_send(b"BLPOP list 0\r\n").unwrap();
+    let count = 100_000;
+    let asks = std::thread::spawn(move || {
+        alice
+            .try_send("CLIENT GETNAME\r\n".repeat(count).as_bytes())
+            .unwrap();
+        alice
+    });
+    let mut bob = stage.user("bob");
+    let waits = || {
+        bob.ask_line("INFO clients")
+            .text()
+            .contains("blocked_clients:1")
+    };
+    until("she waits", waits);
+    assert_eq!(bob.ask_line("RPUSH list one").text(), "1");
+    let mut alice = asks.join().unwrap();
+    assert!(read(&mut alice).contains("one"));
+    for _ in 0..count {
+        assert_eq!(read(&mut alice), "$0\r\n\r\n");
+    }
+}
+
+#[test]
 fn a_connection_goes_back_to_its_user_and_to_nobody_else() {
     let stage = stage();
     let mut first = stage.user("alice");

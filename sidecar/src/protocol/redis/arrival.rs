@@ -196,8 +196,6 @@ impl Newcomer {
         let read = std::future::poll_fn(|cx| inbox.poll_fill(stream, cx)).await;
         match read {
             Ok(count) if count > 0 => None,
-            _ if self.has_spoken => Some(Next::End(ConnectionOutcome::Abandoned)),
-            // Health checks and port scanners that only went away.
             _ => Some(Next::End(ConnectionOutcome::Abandoned)),
         }
     }

@@ -8,6 +8,9 @@ use super::number::{Number, read_number};
 use super::tail::Tail;
 use super::{Arguments, RequestError, Span};
 
+/// The most arguments for which room is kept from command to command.
+const KEPT_SPANS: usize = 1024;
+
 /// The longest inline command, in bytes (`PROTO_INLINE_MAX_SIZE`).
 const MOST_INLINE: usize = 64 * 1024;
 
@@ -158,6 +161,10 @@ impl RequestWalker {
     /// Turns to the next command: the bytes of the last one are gone, and the next call of [`walk`](Self::walk) begins behind them.
     #[inline]
     pub fn next(&mut self) {
+        // What a command of a million arguments took is not kept.
+        if self.spans.capacity() > KEPT_SPANS {
+            self.spans = Vec::new();
+        }
         self.spans.clear();
         self.form = Form::Unknown;
         self.walked = 0;
@@ -165,7 +172,14 @@ impl RequestWalker {
         self.bulk = None;
     }
 
-    /// Passes the rest of a command on unseen, from the first byte of the long argument on that [`Long`](RequestStep::Long) told of;
+    /// The argument that has begun and not come whole, however long it is: what [`into_tail`](Self::into_tail) goes on with.
+    #[inline]
+    #[must_use]
+    pub const fn begun(&self) -> Option<Head> {
+        self.bulk
+    }
+
+    /// Passes the rest of a command on unseen, from the first byte of the argument on that [`Long`](RequestStep::Long) told of, or [`begun`](Self::begun);
     /// this walker turns to the command behind it. None where it told of none.
     pub fn into_tail(&mut self) -> Option<Tail> {
         let head = self.bulk?;

@@ -2,7 +2,7 @@
 //!
 //! - [`PrefixTemplate`]: what the policy says, and whether it keeps users apart.
 //! - [`encode_user`]: user ids as they stand in a prefix.
-//! - [`channel`](Place): where the prefix stands in a channel.
+//! - [`channel`](place_in_channel): where the prefix stands in a channel.
 //! - [`reply`](Unprefixer): replies without it.
 //! - [`acl`](acl_rules): the Redis user of an end user.
 

@@ -15,6 +15,9 @@ use super::{Ending, Flow, Passing, Session, Waits};
 /// A command that no server has: what it is sent in the place of one that is refused inside of MULTI.
 const REFUSED: &[u8] = b"BULKHEAD.REFUSED";
 
+/// Bytes of a command that is looked at whole.
+const WHOLE: usize = 64 * 1024;
+
 /// What becomes of a command.
 enum Done {
     /// Its bytes stand at the end of those that go to the server as they are.
@@ -52,6 +55,11 @@ impl Session {
         // Bytes in front that go to the server as they are: they are moved at once.
         let mut run = 0;
         let flow = loop {
+            self.crowded = self.pending.is_crowded();
+            if self.crowded {
+                self.send_run(&mut run);
+                break Flow::Continue;
+            }
             if self.waits.is_some() {
                 self.send_run(&mut run);
                 if !self.pending.is_empty() {
@@ -78,11 +86,7 @@ impl Session {
                     self.pass_over(len);
                     None
                 }
-                Ok(RequestStep::More | RequestStep::Long(_)) => {
-                    self.send_run(&mut run);
-                    self.make_room();
-                    Some(Flow::Continue)
-                }
+                Ok(RequestStep::More | RequestStep::Long(_)) => self.want_more(&mut run),
                 Err(error) => {
                     self.send_run(&mut run);
                     self.break_off(error);
@@ -95,6 +99,25 @@ impl Session {
         };
         self.release_if_settled();
         Ok(flow)
+    }
+
+    /// The command behind `run` bytes has not come whole. One of many arguments is passed on as it comes, as one of long ones is.
+    fn want_more(&mut self, run: &mut usize) -> Option<Flow> {
+        self.send_run(run);
+        match self.walker.begun() {
+            Some(head) if head.index > 0 && self.inbox.len() > WHOLE => {
+                self.long_command(run, head)
+            }
+            Some(head) if self.inbox.len() > WHOLE => {
+                self.refuse("ERR the name of this command is too long");
+                self.drop_rest(head);
+                None
+            }
+            _ => {
+                self.make_room();
+                Some(Flow::Continue)
+            }
+        }
     }
 
     /// Moves what goes to the server as it is.

@@ -20,13 +20,14 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// Ends a session.
 pub(super) async fn finish(mut session: Box<Session>, ending: Ending) {
     let inside = session.is_inside_reply();
+    // While it is known what the server owes: a connection on which an answer is still to come is nobody's any more.
+    session.let_server_go();
     match &ending {
         Ending::ClientGone => session.work.end(ExecutionState::Cancelled),
         // Nothing can be said inside of a reply.
         Ending::Told(line) if !inside => session.fail_pending(line),
         Ending::Told(_) | Ending::Quit | Ending::Renewed => {}
     }
-    session.let_server_go();
     match ending {
         Ending::Renewed => {
             let flushed = session.flush().await;

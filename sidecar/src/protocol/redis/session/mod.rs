@@ -88,6 +88,8 @@ pub struct Session {
     stays: Option<Stays>,
     /// What waits until nothing is owed, and keeps the client from being read.
     waits: Option<Waits>,
+    /// Whether what the client has sent stands unread because too much is owed.
+    crowded: bool,
     clocks: Clocks,
     /// The piece of work under way, as the metrics show it.
     work: Work,
@@ -246,6 +248,7 @@ impl Session {
             }
         } else if server_takes
             && client_takes
+            && !self.crowded
             && let Poll::Ready(read) = self.inbox.poll_fill(&mut self.client, cx)
         {
             return Poll::Ready(Event::Client(read));

@@ -82,6 +82,7 @@ pub(super) async fn open(worker: Rc<Worker>, admitted: Admitted) -> Option<Box<S
         transaction: Transaction::default(),
         stays: None,
         waits: None,
+        crowded: false,
         clocks: Clocks::default(),
         work: Work::new(&worker.process.metrics, &handle),
         probe: None,

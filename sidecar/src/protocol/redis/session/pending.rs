@@ -44,6 +44,9 @@ pub(super) enum Due {
     Listens,
 }
 
+/// Entries beyond which a client is not read: what it sends while replies are owed must be kept somewhere.
+const CROWD: usize = 4096;
+
 /// The queue. Replies that pass, the common case, are only counted.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -54,6 +57,12 @@ impl Pending {
     /// Whether nothing is owed.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether so much is owed that the client must wait before it may ask for more.
+    #[inline]
+    pub(super) fn is_crowded(&self) -> bool {
+        self.queue.len() >= CROWD
     }
 
     /// One more reply that passes.
@@ -174,6 +183,19 @@ mod tests {
         let mut out = Vec::new();
         pending.fail(true, b"-E\r\n", &mut out);
         assert_eq!(out, b"-E\r\n");
+    }
+
+    #[test]
+    fn replies_that_pass_make_no_crowd_and_others_do() {
+        let mut pending = queue();
+        for _ in 0..10 * CROWD {
+            pending.push_pass();
+        }
+        assert!(!pending.is_crowded());
+        for _ in 0..CROWD {
+            pending.push(Due::Said(b"+OK\r\n".as_slice().into()));
+        }
+        assert!(pending.is_crowded());
     }
 
     #[test]

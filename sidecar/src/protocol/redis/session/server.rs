@@ -55,7 +55,8 @@ impl Session {
         if let Err(broken) = self.read_replies() {
             return self.server_lost(&broken);
         }
-        if self.waits.is_some() && self.pending.is_empty() {
+        let may_go_on = self.crowded && !self.pending.is_crowded();
+        if may_go_on || (self.waits.is_some() && self.pending.is_empty()) {
             return self.client_bytes();
         }
         self.note_silence();

@@ -1,0 +1,187 @@
+//! One user over four protocols: the token that came with a WebSocket opens every database, and all of it ends together.
+
+use bulkhead_tests::clickhouse::{self, Answer, curl};
+use bulkhead_tests::policy::Policy;
+use bulkhead_tests::processes::free_port;
+use bulkhead_tests::redis::{self, Connection};
+use bulkhead_tests::stage::Stage;
+use bulkhead_tests::tokens::{Signer, key_set, seconds_from_now};
+use bulkhead_tests::wait;
+use bulkhead_tests::websocket::Peer;
+use bulkhead_tests::wire::{Wire, send};
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+
+use crate::lost_socket::{Application, Socket, last_word, work};
+use crate::revocation::{JWT, Revocations};
+
+/// A sidecar with a WebSocket and three databases behind it, and its servers.
+struct House {
+    stage: Stage,
+    application: Application,
+    cache: redis::Server,
+    cache_port: u16,
+    facts_port: u16,
+    signer: Signer,
+}
+
+/// What one user has open.
+struct Open {
+    socket: Socket,
+    postgres: Wire,
+    cache: Connection,
+    /// The text by which their query is known on the server.
+    mark: String,
+    facts: tokio::task::JoinHandle<Answer>,
+}
+
+impl House {
+    async fn start(revocations: &Revocations) -> Self {
+        let signer = Signer::new("one", Algorithm::EdDSA);
+        let cache = redis::Server::own();
+        let (cache_port, facts_port) = (free_port(), free_port());
+        let policy = Policy::jwt(JWT)
+            .another(
+                "cache",
+                &format!("{{protocol: Redis, session: null, listen: {{port: {cache_port}}}, upstream: {{port: {}, credentialsSecretRef: null}}}}", cache.port()),
+            )
+            .another(
+                "facts",
+                &format!("{{protocol: ClickHouse, session: null, listen: {{port: {facts_port}}}, upstream: {{port: {}, database: default, credentialsSecretRef: {{name: facts}}}}}}", clickhouse::Server::shared().port),
+            );
+        let (application, setting) = Application::start(policy).await;
+        let setting = setting
+            .secret("keys/jwks.json", &key_set(&[&signer]))
+            .secret("facts/username", clickhouse::USER)
+            .secret("facts/password", bulkhead_tests::postgres::PASSWORD);
+        let stage = revocations.watched_by(setting).start().await;
+        Self {
+            stage,
+            application,
+            cache,
+            cache_port,
+            facts_port,
+            signer,
+        }
+    }
+
+    /// A token that was issued a minute ago.
+    fn token(&self, user: &str) -> String {
+        self.signer.sign(&json!({
+            "sub": user, "aud": "chat", "iat": seconds_from_now(-60), "exp": seconds_from_now(600),
+        }))
+    }
+
+    /// Opens a socket for a user, and with the token that comes with it a transaction, a command that waits, and a query that runs.
+    async fn open(&self, user: &str) -> Open {
+        let socket = self.application.open(&self.token(user)).await;
+        let mut postgres = work(&self.stage, &socket.token).await;
+        postgres.query("BEGIN").await;
+        postgres.send(send::query("SELECT pg_sleep(60)")).await;
+        let mut cache = self.cache_with(&socket.token);
+        cache.try_send(b"BLPOP nothing 0\r\n").unwrap();
+        let mark = format!("/* {user} {} */", self.facts_port);
+        let facts = tokio::spawn(ask(
+            self.facts_port,
+            socket.token.clone(),
+            format!("SELECT sleepEachRow(1) {mark} FROM numbers(60) SETTINGS max_block_size = 1"),
+        ));
+        clickhouse::Server::shared().until_running(&mark, 1).await;
+        Open {
+            socket,
+            postgres,
+            cache,
+            mark,
+            facts,
+        }
+    }
+
+    fn cache_with(&self, token: &str) -> Connection {
+        let mut cache = Connection::to_port(self.cache_port);
+        let said = cache.ask(&[b"AUTH", b"default", token.as_bytes()]);
+        assert_eq!(said.text(), "OK");
+        cache
+    }
+
+    async fn until_waiting(&self, count: usize) {
+        let wanted = format!("blocked_clients:{count}\r");
+        wait::until(&wanted, || async {
+            let clients = self.cache.connect().ask_line("INFO clients").text();
+            clients.contains(&wanted)
+        })
+        .await;
+    }
+}
+
+async fn ask(port: u16, token: String, query: String) -> Answer {
+    let header = format!("X-Bulkhead-Context: {token}");
+    let url = format!("http://127.0.0.1:{port}/?wait_end_of_query=1");
+    curl(&["-H", &header, "--data-binary", "@-", &url], &query).await
+}
+
+#[tokio::test]
+async fn a_user_who_is_revoked_loses_all_four_and_comes_into_none() {
+    let revocations = Revocations::none();
+    let house = House::start(&revocations).await;
+    let mut alice = house.open("alice").await;
+    let bob = house.open("bob").await;
+    house.until_waiting(2).await;
+    revocations.revoke("alice", -30);
+    let mut client = Peer::client(alice.socket.client);
+    let close = wait::within("the close", client.frame_if_whole()).await;
+    assert_eq!(close.unwrap().closes().0, 1008);
+    assert_eq!(last_word(&mut alice.postgres).await.code, "28000");
+    let told = String::from_utf8(alice.cache.try_read().unwrap()).unwrap();
+    assert!(
+        told.starts_with("-NOAUTH") && told.contains("revoked (TokenLeaked)"),
+        "{told}"
+    );
+    assert!(alice.cache.try_read().is_err(), "closed");
+    let answer = wait::within("the answer", alice.facts).await.unwrap();
+    assert_ne!(answer.status, 200, "{answer:?}");
+    assert!(answer.body.contains("revoked (TokenLeaked)"), "{answer:?}");
+    clickhouse::Server::shared()
+        .until_running(&alice.mark, 0)
+        .await;
+    house.until_waiting(1).await;
+    // Neither her own token nor the one that was made of it opens anything.
+    for token in [&house.token("alice"), &alice.socket.token] {
+        let mut cache = Connection::to_port(house.cache_port);
+        let said = cache.ask(&[b"AUTH", b"default", token.as_bytes()]).text();
+        assert!(said.contains("revoked (TokenLeaked)"), "{said}");
+        let answer = ask(house.facts_port, token.clone(), "SELECT 1".to_owned()).await;
+        assert!(
+            answer.status != 200 && answer.body.contains("revoked (TokenLeaked)"),
+            "{answer:?}"
+        );
+    }
+    // He has noticed nothing: his query runs, his command waits, and his token opens more.
+    clickhouse::Server::shared()
+        .until_running(&bob.mark, 1)
+        .await;
+    assert_eq!(
+        house.cache_with(&bob.socket.token).ask_line("PING").text(),
+        "PONG"
+    );
+    bob.facts.abort();
+}
+
+#[tokio::test]
+async fn work_in_every_database_ends_with_its_socket() {
+    let house = House::start(&Revocations::none()).await;
+    let mut alice = house.open("alice").await;
+    house.until_waiting(1).await;
+    drop(alice.socket);
+    assert_eq!(last_word(&mut alice.postgres).await.code, "57P01");
+    let told = String::from_utf8(alice.cache.try_read().unwrap()).unwrap();
+    assert!(told.contains("isolation.onDisconnect = Cancel"), "{told}");
+    let answer = wait::within("the answer", alice.facts).await.unwrap();
+    assert!(
+        answer.body.contains("isolation.onDisconnect = Cancel"),
+        "{answer:?}"
+    );
+    clickhouse::Server::shared()
+        .until_running(&alice.mark, 0)
+        .await;
+    house.until_waiting(0).await;
+}
