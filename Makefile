@@ -15,8 +15,8 @@ help: ## Lists the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 .PHONY: demo
-demo: ## Two users, one real PostgreSQL, every promise shown and checked (3 minutes and less once built)
-	@tests/setup/ensure rust cc postgresql python
+demo: ## Two users, a real PostgreSQL, Redis and ClickHouse, every promise shown and checked (3 minutes and less once built)
+	@tests/setup/ensure rust cc postgresql redis clickhouse python curl
 	@examples/chat/demo.sh
 
 .PHONY: demo-cluster

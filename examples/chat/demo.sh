@@ -17,8 +17,10 @@ if [ -z "$sidecar" ] || [ -z "$chat" ]; then
     chat="${CARGO_TARGET_DIR:-$root/target}/debug/bulkhead-example-chat"
 fi
 
-title 'Starting a PostgreSQL of its own, and the sidecar in front of it'
+title 'Starting a PostgreSQL, a Redis and a ClickHouse of its own, and the sidecar in front of them'
 start_postgres
+start_redis
+start_clickhouse
 say "PostgreSQL $(as_admin 'SHOW server_version') on port $postgres_port, with a password that only the sidecar has"
 start_sidecar staging
 say "bulkhead-sidecar on port $sidecar_port: examples/chat/policy.yaml for environment staging, ports replaced"
@@ -152,9 +154,49 @@ changed 'bulkhead_websocket_closes_total{code="1008",initiator="sidecar"' 1
 changed 'bulkhead_cross_user_handoffs_total' 0
 show "$("$sidecar" users --control "$work/control.sock" | cut -c 1-110)"
 
+title '9. One user over four protocols'
+edit_policy 'connectionsPerUser: 1' 'connectionsPerUser: 4'
+wait_for_field 'webSockets[chat].limits.connectionsPerUser' 4
+expect OK cache alice SET draft 'for my lawyer only'
+expect 'for my lawyer only' cache alice GET draft
+expect '' cache bob GET draft
+expect NOPERM cache bob FLUSHALL
+say "on the server: $(redis-cli -p "$redis_port" keys '*' | tr '\n' ' ')"
+expect 42 facts alice 'SELECT 6 * 7'
+enter alice-ws alice
+hears alice-ws connected
+enter bob-ws bob
+hears bob-ws connected
+begin_asking alice 'SELECT pg_sleep(60)'
+begin redis cache alice BLPOP inbox 0
+begin clickhouse facts alice 'SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1'
+wait_until 'her work being under way' waits_on_the_servers
+show "$("$sidecar" users --control "$work/control.sock" | grep -E '^USER|^alice' | cut -c 1-110)"
+held 'a socket, a statement, a command that waits and a query: all of them alice, each in a factory of her own'
+
+title '10. She is cut off, everywhere at once'
+revoke alice TokenLeaked
+hears alice-ws 'closed 1008 access of this user was revoked (TokenLeaked)'
+ends alice 'access of this user was revoked (TokenLeaked)'
+finishes redis 'access of this user was revoked (TokenLeaked)'
+finishes clickhouse 'access of this user was revoked (TokenLeaked)'
+wait_until 'her work ending on the servers' nothing_of_hers_runs
+say 'nothing of hers runs on any server any more'
+refuse chat+alice
+expect 'UserRevocation alice-is-out' cache alice GET draft
+expect 'UserRevocation alice-is-out' facts alice 'SELECT 1'
+ask bob "SELECT 'still here'"
+expect_answer 'still here'
+expect PONG cache bob PING
+expect 1 facts bob 'SELECT 1'
+says bob-ws 'and I have noticed nothing'
+hears bob-ws 'bob: and I have noticed nothing'
+for who in alice-ws bob-ws; do hangs_up "$who"; done
+: >"$work/revocations.yaml"
+held 'four protocols, one user, one object; nobody else noticed'
+
 if [ -n "${BULKHEAD_KEEP:-}" ]; then
     title 'Open for visitors'
-    edit_policy 'connectionsPerUser: 1' 'connectionsPerUser: 4'
     say "http://127.0.0.1:$door_port/ is the page; open it twice, as two people. For other clients: ws://127.0.0.1:$door_port/room"
     say 'Ctrl-C ends it.'
     wait "$sidecar_pid" || true

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 
 . "$here/tell.sh"
+. "$here/four.sh"
 
 broken() {
     printf '\n%sDemo FAILED:%s %s\n' "$red" "$plain" "$1" >&2
@@ -21,6 +22,7 @@ declare -A psql_pid=()
 stop_all() {
     local pid
     for pid in "${psql_pid[@]}"; do end TERM "$pid"; done
+    stop_four
     [ -z "$sidecar_pid" ] || end TERM "$sidecar_pid"
     [ -z "$backend_pid" ] || end TERM "$backend_pid"
     # INT is PostgreSQL's fast shutdown.
@@ -95,17 +97,24 @@ start_sidecar() {
     door_port="$(free_port)"
     backend_port="$(free_port)"
     sed -e "s/port: 6543\b/port: $sidecar_port/" -e "s/port: 5432\b/port: $postgres_port/" \
-        -e "s/port: 8080\b/port: $door_port/" -e "s/port: 8000\b/port: $backend_port/" "$here/policy.yaml" >"$work/policy.yaml"
-    for port in "$sidecar_port" "$postgres_port" "$door_port" "$backend_port"; do
+        -e "s/port: 8080\b/port: $door_port/" -e "s/port: 8000\b/port: $backend_port/" "$here/policy.yaml" | with_more_databases >"$work/policy.yaml"
+    # They were chosen in a pipe's own process.
+    cache_port="$(port_of cache)" facts_port="$(port_of facts)"
+    for port in "$sidecar_port" "$postgres_port" "$door_port" "$backend_port" "$redis_port" "$clickhouse_port"; do
         grep -q "port: $port" "$work/policy.yaml" || broken 'policy.yaml has other ports than this demo replaces'
     done
-    mkdir -p "$work/secrets/chat-db"
+    mkdir -p "$work/secrets/chat-db" "$work/secrets/chat-facts"
+    : >"$work/revocations.yaml"
+    (umask 077 && printf chat >"$work/secrets/chat-facts/username" && printf '%s' "$facts_password" >"$work/secrets/chat-facts/password")
     (umask 077 && printf chat >"$work/secrets/chat-db/username" && printf '%s' "$chat_password" >"$work/secrets/chat-db/password")
     (tied TERM "$sidecar" run --policy "$work/policy.yaml" --environment "$1" --secrets "$work/secrets" --admin "127.0.0.1:$admin_port" \
-        --control "$work/control.sock" --grace 2s) >"$work/sidecar.log" 2>&1 &
+        --control "$work/control.sock" --revocations "$work/revocations.yaml" --grace 2s) >"$work/sidecar.log" 2>&1 &
     sidecar_pid=$!
     wait_until "the sidecar's readiness" ready
 }
+
+# port_of ENTRY: where the sidecar listens for it.
+port_of() { awk -v entry="$1" '$2 == "name:" { here = $3 == entry } here && $1 == "port:" { print $2; exit }' "$work/policy.yaml"; }
 
 # Talks HTTP by bash alone, because a bare machine has no curl.
 get() {

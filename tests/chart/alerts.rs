@@ -218,7 +218,7 @@ fn each_threshold_can_be_changed_where_it_is_used() {
         assert!(page.contains(&format!("| `{name}` | {value} |")), "{name}");
         let set = format!("monitoring.prometheusRule.thresholds.{name}=0.7531");
         let uses = text.matches(&format!(" # {name}\n")).count();
-        let all: String = rendered_rules(&["--set", &set])
+        let all: String = rendered_rules(&["--set-json", &set])
             .iter()
             .map(|rule| rule["expr"].as_str().unwrap().to_owned())
             .collect();

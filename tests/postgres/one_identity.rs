@@ -149,9 +149,10 @@ async fn a_user_who_is_revoked_loses_all_four_and_comes_into_none() {
         let mut cache = Connection::to_port(house.cache_port);
         let said = cache.ask(&[b"AUTH", b"default", token.as_bytes()]).text();
         assert!(said.contains("revoked (TokenLeaked)"), "{said}");
+        assert!(said.contains("UserRevocation out-alice"), "{said}");
         let answer = ask(house.facts_port, token.clone(), "SELECT 1".to_owned()).await;
         assert!(
-            answer.status != 200 && answer.body.contains("revoked (TokenLeaked)"),
+            answer.status != 200 && answer.body.contains("UserRevocation out-alice"),
             "{answer:?}"
         );
     }

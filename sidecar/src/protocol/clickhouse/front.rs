@@ -28,7 +28,7 @@ use super::{health, identity};
 use crate::accept::{PeerUid, lets_in, peer_uid, uid_refused};
 use crate::admission::{Identified, decide, identify};
 use crate::force::DatabaseForce;
-use crate::identity::{Presented, Rejection};
+use crate::identity::{Presented, Rejection, RejectionReason};
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
 use crate::worker::mailbox::Letter;
@@ -263,10 +263,12 @@ impl Front {
                 let live = &self.worker.process.live;
                 let identified = identify(force, &said.presented(), live).await;
                 let shared = force.tier() == Tier::Shared;
-                let identified = identified.map_err(|rejection| match shared {
-                    true => rejection,
-                    false => Rejection {
-                        hint: identity::hint(rejection.reason, source),
+                // Where the user is cut off there is nothing that the client could say instead.
+                let identified = identified.map_err(|rejection| match rejection.reason {
+                    RejectionReason::Revoked => rejection,
+                    _ if shared => rejection,
+                    reason => Rejection {
+                        hint: identity::hint(reason, source),
                         ..rejection
                     },
                 });

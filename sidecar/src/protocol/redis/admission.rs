@@ -8,7 +8,7 @@ use super::greeting::{Credentials, Reply};
 use crate::admission::{self, Identified};
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
-use crate::identity::{LiveSockets, Presented, Rejection, UserContext};
+use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
 use crate::protocol::postgres::handshake::{Redacted, split_role};
 use crate::stream::Stream;
 use crate::worker::kills::Moment;
@@ -55,7 +55,7 @@ impl Refusal {
         match self {
             Self::Role(line) => line.clone(),
             Self::Identity(rejection) => {
-                let code = if rejection.reason == crate::identity::RejectionReason::Missing {
+                let code = if rejection.reason == RejectionReason::Missing {
                     "NOAUTH"
                 } else {
                     "WRONGPASS"
@@ -108,9 +108,13 @@ pub(super) async fn admit(
     let presented = presented(force, credentials, suffix);
     let identified = admission::identify(force, &presented, live).await;
     identified.map_err(|rejection| {
-        Refusal::Identity(Rejection {
-            hint: hint(force),
-            ..rejection
+        Refusal::Identity(match rejection.reason {
+            // There is nothing that the client could say instead.
+            RejectionReason::Revoked => rejection,
+            _ => Rejection {
+                hint: hint(force),
+                ..rejection
+            },
         })
     })
 }
