@@ -172,6 +172,7 @@ begin redis cache alice BLPOP inbox 0
 begin clickhouse facts alice 'SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1'
 wait_until 'her work being under way' waits_on_the_servers
 show "$("$sidecar" users --control "$work/control.sock" | grep -E '^USER|^alice' | cut -c 1-110)"
+show "$("$sidecar" console --control "$work/control.sock" -c 'SHOW USERS' | grep -E 'user_id|alice' | cut -c 1-110)"
 held 'a socket, a statement, a command that waits and a query: all of them alice, each in a factory of her own'
 
 title '10. She is cut off, everywhere at once'

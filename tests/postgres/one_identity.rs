@@ -103,6 +103,22 @@ impl House {
         cache
     }
 
+    /// The console has one row for a user, over every protocol.
+    fn shows_one_row(&self, user: &str, clients: u32, sockets: u32) {
+        let shown = self.stage.sidecar.command(&["console", "-c", "SHOW USERS"]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let rows: Vec<Vec<&str>> = shown
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<&str>| row.first() == Some(&user))
+            .collect();
+        let [row] = rows.as_slice() else {
+            panic!("not one row: {shown}");
+        };
+        let (clients, sockets) = (clients.to_string(), sockets.to_string());
+        assert_eq!(row[3..5], [clients.as_str(), &sockets], "{shown}");
+    }
+
     async fn until_waiting(&self, count: usize) {
         let wanted = format!("blocked_clients:{count}\r");
         wait::until(&wanted, || async {
@@ -126,6 +142,7 @@ async fn a_user_who_is_revoked_loses_all_four_and_comes_into_none() {
     let mut alice = house.open("alice").await;
     let bob = house.open("bob").await;
     house.until_waiting(2).await;
+    house.shows_one_row("alice", 3, 1);
     revocations.revoke("alice", -30);
     let mut client = Peer::client(alice.socket.client);
     let close = wait::within("the close", client.frame_if_whole()).await;

@@ -122,7 +122,9 @@ impl View {
             Self::Stats => {
                 "each entry of the policy: its clients, its server connections, and its work since the start"
             }
-            Self::Users => "each user who is connected or has a factory, the busiest first",
+            Self::Users => {
+                "each user who is connected or has a factory, the busiest first: one row for all that they have, over every protocol"
+            }
             Self::Factories => "each connection factory, the busiest first",
             Self::Servers => "each connection to an upstream, those in use first",
             Self::Clients => "each client that is connected, those that wait first",

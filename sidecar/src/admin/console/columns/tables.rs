@@ -102,7 +102,10 @@ pub(super) const USERS: &[Column] = &[
     USER,
     OWNER,
     WORKER,
-    count("clients", "PostgreSQL clients that are connected"),
+    count(
+        "clients",
+        "clients of databases that are connected, whatever they speak",
+    ),
     count("sockets", "WebSockets that are open"),
     count("factories", "connection factories"),
     count("servers", "server connections, idle ones included"),
