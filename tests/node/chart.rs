@@ -125,6 +125,28 @@ impl Release {
         self.node.kubectl(&wait).await.check();
     }
 
+    /// A user who is revoked is refused by every pod that has a sidecar, and the object says so.
+    async fn revokes(&self, user: &str) {
+        let revocation = json!({"apiVersion": "bulkhead.dev/v1alpha1", "kind": "UserRevocation",
+            "metadata": {"name": user, "namespace": self.users},
+            "spec": {"user": user, "reason": "AccountClosed"}});
+        let start = std::time::Instant::now();
+        self.node
+            .kubectl_with(&["apply", "-f", "-"], &revocation.to_string())
+            .await
+            .check();
+        let wait = [
+            "wait",
+            &format!("urev/{user}"),
+            "-n",
+            &self.users,
+            "--for=condition=Enforced",
+            "--timeout=60s",
+        ];
+        self.node.kubectl(&wait).await.check();
+        println!("the revocation says Enforced after {:?}", start.elapsed());
+    }
+
     /// A policy that is deleted takes along what the operator has made of it.
     async fn is_withdrawn(&self, name: &str) {
         let policy = format!("ipol/{name}");
@@ -206,11 +228,12 @@ async fn a_release_lives_from_its_installation_to_its_end_and_again() {
 
     release.helm("install", &[]).await;
     assert_eq!(release.replicas().await, "2");
-    assert_eq!(release.definitions().await, 2);
+    assert_eq!(release.definitions().await, 3);
     release.policies_are_judged("first").await;
     release.is_accepted("first").await;
     edit::reaches_its_pods(node, &release.users).await;
     anywhere::clients_come_back(node, &release.users).await;
+    release.revokes("mallory").await;
     wait::until_within(NOTICE, "everything to be installed", || async {
         !release.installed().await.is_empty()
     })
@@ -274,7 +297,7 @@ async fn a_release_lives_from_its_installation_to_its_end_and_again() {
     assert_eq!(release.installed().await, Vec::<String>::new());
     assert_eq!(
         (release.definitions().await, release.policy_count().await),
-        (2, 2)
+        (3, 2)
     );
     assert!(release.apply("fourth", "10s").await.0);
 
