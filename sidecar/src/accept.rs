@@ -76,6 +76,12 @@ pub async fn serve(worker: Rc<Worker>, listener: Listener) {
 
 /// Has a client of a database served by the protocol of its listener's entries.
 fn welcome(protocol: Protocol, worker: &Rc<Worker>, entries: &Rc<[Rc<Entry>]>, stream: Stream) {
+    if let Stream::Tcp(tcp) = &stream
+        && let Err(error) = tcp.set_nodelay(true)
+    {
+        tracing::debug!(%error, "a client's socket has gone");
+        return;
+    }
     let (worker, entries) = (Rc::clone(worker), Rc::clone(entries));
     match protocol {
         Protocol::PostgreSQL => {

@@ -66,12 +66,6 @@ pub async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Strea
     let Some(first) = entries.first().map(Rc::clone) else {
         return;
     };
-    if let Stream::Tcp(tcp) = &stream
-        && let Err(error) = tcp.set_nodelay(true)
-    {
-        tracing::debug!(%error, "a client's socket has gone");
-        return;
-    }
     let peer = peer_uid(&stream);
     let Some(stream) = encrypted(&first, &entries, stream).await else {
         return;

@@ -58,12 +58,6 @@ pub async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Strea
     let Some(entry) = entries.first() else {
         return;
     };
-    if let Stream::Tcp(tcp) = &stream
-        && let Err(error) = tcp.set_nodelay(true)
-    {
-        tracing::debug!(%error, "a client's socket has gone");
-        return;
-    }
     let peer = peer_uid(&stream);
     let deadline = Instant::now() + LOGIN_LIMIT;
     let Some(stream) = encrypt(entry, stream, deadline).await else {

@@ -32,6 +32,9 @@ impl Resp {
     }
 }
 
+/// What a client's name begins with that says who it works for (`CLIENT SETNAME bulkhead:ID`).
+pub(super) const NAMES_USER: &[u8] = b"bulkhead:";
+
 /// Databases that a client may select. A server has 16 unless its configuration says otherwise, and refuses those that it has not.
 const MOST_DATABASES: u32 = 65_536;
 

@@ -12,8 +12,6 @@ pub struct Far {
     pub resp: Resp,
     /// Where the server's replies have been read to.
     pub walker: ReplyWalker,
-    /// Whether it holds what the next client must not find, or what is not known: it is closed then, and not reused.
-    pub spoiled: bool,
 }
 
 impl Far {

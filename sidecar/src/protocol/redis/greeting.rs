@@ -3,14 +3,11 @@
 
 use std::rc::Rc;
 
-use super::client::{Choices, Resp, database_number, is_name};
+use super::client::{Choices, NAMES_USER, Resp, database_number, is_name};
 use super::codec::{Arguments, push_array_header, push_bulk, push_error};
 use super::versions;
 use crate::protocol::postgres::handshake::Redacted;
 use crate::worker::{Entry, Worker};
-
-/// What a client's name begins with that says who it works for (`CLIENT SETNAME bulkhead:ID`).
-const NAMES_USER: &[u8] = b"bulkhead:";
 
 /// What a newcomer's command asks for.
 pub(super) enum Asked {

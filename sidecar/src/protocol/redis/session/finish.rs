@@ -62,7 +62,7 @@ impl Session {
             self.clocks.command = None;
             let connect = self.force.settings.timeouts.connect;
             let server = &mut owned.server;
-            if server.inbox.is_empty() && server.outbox.is_empty() && !server.far.spoiled {
+            if server.inbox.is_empty() && server.outbox.is_empty() {
                 server.note_ready(connect);
                 park(&self.entry, &self.factory, owned, now);
             }

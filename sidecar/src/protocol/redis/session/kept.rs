@@ -1,14 +1,11 @@
 //! Commands that the sidecar answers, or keeps, for its client: who it is, what it is called, which database it works in.
 
-use super::super::client::{Resp, database_number, is_name};
+use super::super::client::{NAMES_USER, Resp, database_number, is_name};
 use super::super::codec::{push_array_header, push_bulk};
 use super::super::commands::{Kept, Shape};
 use super::client::May;
 use super::pending::Due;
 use super::{Ending, Flow, Session, Waits};
-
-/// What a client's name begins with that says who it works for.
-const NAMES_USER: &[u8] = b"bulkhead:";
 
 impl Session {
     /// Deals with such a command. A flow where it must wait, unread.
