@@ -176,9 +176,13 @@ hangs_up() {
 # The revision that a pod's sidecar has in force.
 revision() {
     http "${admin_port[$1/$2]}" GET /revision && [ "$status" = 200 ] || return 1
-    sed -nE 's/.*"revision": ?"([^"]*)".*/\1/p' <<<"$body"
+    # The policy's own is the first; the list of revocations has one too.
+    grep -oE '"revision": ?"[^"]+"' <<<"$body" | sed -nE '1s/.*"([^"]+)"$/\1/p'
 }
-other_revision() { [ "$(revision "$1" "$2")" != "$3" ]; }
+other_revision() {
+    local now
+    now="$(revision "$1" "$2")" && [ -n "$now" ] && [ "$now" != "$3" ]
+}
 
 # When a pod's sidecar last took a policy over, in milliseconds since the epoch.
 taken_over_at() {

@@ -46,11 +46,12 @@ fn first(bundle: &str) -> String {
 #[tokio::test]
 async fn certificates_that_live_for_seconds_are_rotated_and_no_policy_is_refused() {
     let cluster = control_plane().await;
+    // A third of a certificate's life is left for its renewal: more than a busy machine keeps a process waiting.
     let lifetimes = [
         "--certificate-lifetime",
-        "6s",
+        "15s",
         "--authority-lifetime",
-        "18s",
+        "45s",
     ];
     let leader = Operator::start_with(&cluster, &with(&lifetimes)).await;
     leader.until_installed().await;
@@ -72,7 +73,7 @@ async fn certificates_that_live_for_seconds_are_rotated_and_no_policy_is_refused
         if authorities.len() > 3 {
             break;
         }
-        wait::no_longer_than(Duration::from_secs(90), start);
+        wait::no_longer_than(Duration::from_secs(240), start);
     }
     let shown = leader.log.told("showing a new certificate").len();
     assert!(shown >= 4, "{shown} certificates were shown");
