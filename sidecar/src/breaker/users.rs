@@ -13,10 +13,10 @@ use std::time::Duration;
 use bulkhead_crds::effective::EffectiveBreaker;
 use tokio::time::Instant;
 
-use super::{Breaker, Pass, Refused};
+use super::{Breaker, Pass, Refused, charge};
 use crate::factory::key::Owner;
 use crate::identity::UserId;
-use crate::telemetry::{BreakerScope, BreakerState, UpstreamMetrics};
+use crate::telemetry::{BreakerScope, BreakerState, TimeoutKind, UpstreamMetrics};
 
 /// The breakers of one entry's users.
 #[derive(Debug)]
@@ -71,11 +71,28 @@ impl UserBreakers {
                 .is_some_and(|breaker| breaker.0.borrow().state() != BreakerState::Closed)
     }
 
-    /// Asks to begin a piece of the owner's work; a probe where its breaker is half open.
+    /// Asks to begin a piece of the owner's work; a probe where its breaker is half open. What an open one refuses is counted; where the policy
+    /// does not enforce it (mode `Audit`), it passes all the same.
     ///
     /// # Errors
     /// When to try again.
     pub fn admit(
+        &self,
+        owner: &Owner,
+        limits: &EffectiveBreaker,
+        enforces: bool,
+        now: Instant,
+    ) -> Result<Option<Box<Probe>>, Refused> {
+        match self.ask(owner, limits, now) {
+            Ok(probe) => Ok(probe),
+            Err(refused) => {
+                self.metrics.breaker_refused(BreakerScope::User);
+                if enforces { Err(refused) } else { Ok(None) }
+            }
+        }
+    }
+
+    fn ask(
         &self,
         owner: &Owner,
         limits: &EffectiveBreaker,
@@ -119,8 +136,24 @@ impl UserBreakers {
         self.change(&breaker, |breaker| breaker.failed(limits, pass, now));
     }
 
-    /// A probe has ended well.
-    pub fn succeeded(&self, mut probe: Probe, limits: &EffectiveBreaker) {
+    /// A clock of the sidecar's has run out on a piece of the owner's work: a failure of its own, where that clock is the user's.
+    pub fn timed_out(
+        &self,
+        owner: &Owner,
+        kind: TimeoutKind,
+        probe: &mut Option<Box<Probe>>,
+        limits: &EffectiveBreaker,
+    ) {
+        if charge::timeout_is_users(kind) {
+            self.failed(owner, probe.take(), limits, Instant::now());
+        }
+    }
+
+    /// A piece of work has ended; one that has failed in a way that counts is no probe any more.
+    pub fn ended(&self, probe: &mut Option<Box<Probe>>, limits: &EffectiveBreaker) {
+        let Some(mut probe) = probe.take() else {
+            return;
+        };
         if let Some(pass) = probe.pass.take() {
             self.change(&probe.breaker, |breaker| breaker.succeeded(limits, pass));
         }
@@ -215,20 +248,25 @@ mod tests {
         for _ in 0..2 {
             breakers.failed(&alice, None, &LIMITS, now);
         }
-        let refused = breakers.admit(&alice, &LIMITS, now).unwrap_err();
+        let refused = breakers.admit(&alice, &LIMITS, true, now).unwrap_err();
         assert_eq!(refused.after, LIMITS.open);
+        assert!(breakers.admit(&alice, &LIMITS, false, now).is_ok());
         assert!(breakers.concern(&alice) && !breakers.concern(&bob));
-        assert!(breakers.admit(&bob, &LIMITS, now).unwrap().is_none());
+        assert!(breakers.admit(&bob, &LIMITS, true, now).unwrap().is_none());
         let open = |state| breakers.metrics.user_breakers(state).get();
         assert_eq!(open(BreakerState::Open), 1);
 
         // A probe that is given up decides nothing; one that ends well closes it.
         let later = now + LIMITS.open;
-        let probe = breakers.admit(&alice, &LIMITS, later).unwrap().unwrap();
-        assert!(breakers.admit(&alice, &LIMITS, later).is_err());
+        let probe = breakers
+            .admit(&alice, &LIMITS, true, later)
+            .unwrap()
+            .unwrap();
+        assert!(breakers.admit(&alice, &LIMITS, true, later).is_err());
         drop(probe);
-        let probe = breakers.admit(&alice, &LIMITS, later).unwrap().unwrap();
-        breakers.succeeded(*probe, &LIMITS);
+        let mut probe = breakers.admit(&alice, &LIMITS, true, later).unwrap();
+        assert!(probe.is_some());
+        breakers.ended(&mut probe, &LIMITS);
         assert!(!breakers.concern(&alice));
         assert_eq!(
             (open(BreakerState::Open), open(BreakerState::HalfOpen)),
@@ -262,7 +300,11 @@ mod tests {
         for _ in 0..9 {
             breakers.failed(&Owner::Unattributed, None, &LIMITS, now);
         }
-        assert!(breakers.admit(&Owner::Unattributed, &LIMITS, now).is_ok());
+        assert!(
+            breakers
+                .admit(&Owner::Unattributed, &LIMITS, true, now)
+                .is_ok()
+        );
         assert_eq!(breakers.rows(now), []);
     }
 }

@@ -42,9 +42,16 @@ pub enum CheckoutError {
     /// The dial failed, or took longer than `connect`.
     #[error(transparent)]
     Connect(ConnectError),
-    /// An operator has said that nothing begins. No answer to a client: it is asked again once it is resumed.
-    #[error("databases[{0}] is paused")]
-    Paused(std::sync::Arc<str>),
+    /// An administrator has said that nothing begins: whoever asks again once it is resumed has lost nothing.
+    #[error(
+        "databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}"
+    )]
+    Paused {
+        /// The policy's name for the database.
+        name: std::sync::Arc<str>,
+        /// How long a client waits for the end of a pause: the timeout, with its value and origin.
+        setting: String,
+    },
     /// The upstream's breaker is open: nobody is dialled for.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -118,7 +125,7 @@ impl Checkout<'_> {
     /// Nothing is opened while an operator has paused the entry.
     fn may_begin(&self, force: &DatabaseForce) -> Result<(), CheckoutError> {
         if self.entry.steering.is_paused() {
-            return Err(CheckoutError::Paused(std::sync::Arc::clone(&force.name)));
+            return Err(CheckoutError::paused(force));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@
 //! [`Cleansed`](crate::protocol::postgres::session::restore::Cleansed); it exists for the tier `Reset` alone, and counts.
 
 mod backoff;
+pub mod begin;
 pub mod cancels;
 pub mod checkout;
 pub mod fairness;

@@ -36,6 +36,7 @@ pub use entry::Entry;
 pub use handle::{Handle, Place, Signal};
 pub use live::{Joined, RunOver};
 pub use resumable::{Claim, Lost, ResumePoint, Returned};
+pub use revoked::has_expired;
 
 use crate::admin::UserRow;
 use crate::factory::handover;

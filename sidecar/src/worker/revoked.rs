@@ -7,10 +7,28 @@ use std::time::SystemTime;
 
 use super::badge::Who;
 use super::kills::Moment;
-use super::{Handle, Signal, Worker};
-use crate::identity::{InForce, UserContext};
+use super::{Handle, Joined, Signal, Worker};
+use crate::factory::key::Owner;
+use crate::identity::{InForce, Rejection, UserContext};
+
+/// Whether a context has expired: it begins nothing new, unless the WebSocket lives that it was made for.
+#[must_use]
+pub fn has_expired(context: Option<&UserContext>, socket: Option<&Joined>) -> bool {
+    context.is_some_and(|context| {
+        context.expires_at().is_some()
+            && !socket.is_some_and(Joined::is_open)
+            && context.is_expired(SystemTime::now())
+    })
+}
 
 impl Worker {
+    /// Why the owner of some work is cut off, if so; `context` is what it works under. The session is told to end as well, a moment later.
+    #[must_use]
+    pub fn revocation(&self, owner: &Owner, context: Option<&UserContext>) -> Option<Rejection> {
+        let issued = context.and_then(UserContext::issued_at);
+        self.process.revocations.refusal(owner.user()?, issued)
+    }
+
     /// A session that has just entered the list, or begins to work for a user there, is told to end where that user was killed since it said
     /// who that is (`since`), or is cut off. `context` is what it works under.
     pub fn end_if_over(&self, handle: &Handle, context: Option<&UserContext>, since: &Moment) {

@@ -285,7 +285,10 @@ async fn what_was_said_meanwhile_is_obeyed_where_it_arrives() {
             assert!(server.rest().await.is_empty(), "{what}: nothing was asked");
             if what == "a pause" {
                 let outcome = within(bob.client).await.unwrap();
-                assert!(matches!(outcome, Err(CheckoutError::Paused(_))), "{what}");
+                assert!(
+                    matches!(outcome, Err(CheckoutError::Paused { .. })),
+                    "{what}"
+                );
                 assert_eq!(counts(&stage), (0, false, 0, 0));
                 return;
             }

@@ -268,7 +268,9 @@ impl Query {
         let (error, how) = self.judge(why, uploaded);
         if let Some(error) = error {
             self.factory.activity.count_error();
-            self.entry.metrics.error(super::query::class_of(error.code));
+            self.entry
+                .metrics
+                .error(super::query::refusals::class_of(error.code));
             if let Some(pieces) = pieces {
                 let words = format!("\n{}", error.text());
                 // A client that has no room for them has not read what came before.

@@ -1,43 +1,40 @@
 //! One query on its user's worker: a seat among the user's, a server connection, and what becomes of both.
 
+mod acquire;
+pub(super) mod refusals;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::Either;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::ask::{self, Knows};
 use super::body::{Answer, Sent, own};
 use super::converse::{Conversation, Outcome};
 use super::error::{Code, Exception};
-use super::identity;
 use super::parameters::Parameters;
 use super::rewrite::{self, Account};
 use super::settings;
 use crate::breaker::users::Probe;
-use crate::breaker::{charge, seconds};
 use crate::execution::ExecutionState;
-use crate::factory::checkout::{Checkout, CheckoutError};
 use crate::factory::key::{FactoryKey, LaneName, Owner};
 use crate::factory::parking::park;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
-use crate::identity::{RejectionReason, UserContext};
+use crate::identity::UserContext;
 use crate::protocol::postgres::session::baseline::{Settings, Value};
 use crate::random;
 use crate::stream::Stream;
-use crate::telemetry::{BreakerScope, ErrorClass, TimeoutKind};
-use crate::upstream::ConnectError;
+use crate::telemetry::ErrorClass;
 use crate::work::Work;
 use crate::worker::badge::Who;
-use crate::worker::dial::name_breaker;
 use crate::worker::kills::Moment;
-use crate::worker::{Entry, Handle, Joined, Signal, Worker};
+use crate::worker::{Entry, Handle, Joined, Worker};
 
 /// A query on its way to the worker of its user: verified, and nothing of it sent.
 #[derive(Debug)]
@@ -127,7 +124,7 @@ impl Query {
         };
         let factory = worker
             .admit(entry, key)
-            .map_err(|_| too_many_users(&force))?;
+            .map_err(|_| refusals::too_many_users(&force))?;
         factory.activity.note_application(&asked.application);
         let handle = Rc::new(Handle::default());
         let mut startup = Settings::new();
@@ -204,7 +201,8 @@ impl Query {
             Outcome::Whole { reusable } => {
                 self.work.complete();
                 self.factory.activity.count_transaction(Instant::now());
-                self.end_probe();
+                let limits = &self.force.settings.breaker;
+                self.entry.user_breakers.ended(&mut self.probe, limits);
                 let connect = self.force.settings.timeouts.connect;
                 owned.server.note_ready(connect);
                 if reusable {
@@ -243,220 +241,6 @@ impl Query {
         self.leave();
     }
 
-    /// A server connection, and what its server knows.
-    async fn acquire(&mut self) -> Result<(Owned, Knows), Exception> {
-        self.pass_breaker()?;
-        let mut owned = self.check_out().await?;
-        self.check_context()?;
-        let epoch = owned.server.epoch;
-        let knowledge = &self.entry.knowledge;
-        if let Some(knows) = knowledge.of(epoch) {
-            return Ok((owned, knows));
-        }
-        let stream = &mut owned.server.stream;
-        let found = knowledge.find_out(stream, &self.force, &self.account, epoch);
-        match found.await {
-            Ok((knows, true)) => Ok((owned, knows)),
-            // The server closes connections after each answer: the next one begins with the query.
-            Ok((knows, false)) => {
-                drop(owned);
-                let owned = self.check_out().await?;
-                Ok((owned, knows))
-            }
-            Err(error) => {
-                let message = format!("{}: {error}", self.force.connector.endpoint());
-                Err(Exception::new(Code::NetworkError, message))
-            }
-        }
-    }
-
-    async fn check_out(&mut self) -> Result<Owned, Exception> {
-        loop {
-            self.wait_for_resume().await?;
-            let now = Instant::now();
-            let epoch = self.entry.epoch_under(&self.force);
-            if let Some(owned) = self.factory.take_idle(now, epoch) {
-                self.work.run(now);
-                return Ok(owned);
-            }
-            self.work.wait(now);
-            let checkout = Checkout {
-                worker: &self.worker,
-                entry: &self.entry,
-                factory: &self.factory,
-                wanted: None,
-            };
-            match checkout.wait().await {
-                Ok(owned) if self.entry.steering.is_paused() => {
-                    park(&self.entry, &self.factory, owned, Instant::now());
-                }
-                Ok(owned) => {
-                    self.work.run(Instant::now());
-                    return Ok(owned);
-                }
-                Err(CheckoutError::Paused(_)) => {}
-                Err(error) => return Err(self.checkout_error(&error)),
-            }
-        }
-    }
-
-    /// While an administrator has paused the upstream nothing begins on it. Waits no longer than for a connection.
-    async fn wait_for_resume(&mut self) -> Result<(), Exception> {
-        let steering = Arc::clone(&self.entry.steering);
-        if !steering.is_paused() {
-            return Ok(());
-        }
-        self.work.wait(Instant::now());
-        let limit = self.force.settings.timeouts.acquire;
-        if timeout(limit, steering.resumed()).await.is_ok() {
-            return Ok(());
-        }
-        self.count_timeout(TimeoutKind::Acquire);
-        let (name, setting) = (
-            &self.force.name,
-            self.force.name_timeout(TimeoutKind::Acquire),
-        );
-        let message = format!(
-            "databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}"
-        );
-        Err(Exception::new(Code::NoFreeConnection, message)
-            .with_hint("Nothing was begun. Try again"))
-    }
-
-    /// Why its user is cut off, if so.
-    fn revocation(&self) -> Option<Exception> {
-        let user = self.factory.key.owner.user()?;
-        let issued = self.context.as_ref().and_then(UserContext::issued_at);
-        let refusal = self.worker.process.revocations.refusal(user, issued)?;
-        let told = Exception::new(Code::AuthenticationFailed, refusal.message);
-        Some(told.with_hint(refusal.hint))
-    }
-
-    /// Nothing begins under a context that has ended meanwhile, or for a user who is cut off.
-    fn check_context(&self) -> Result<(), Exception> {
-        if let Some(revoked) = self.revocation() {
-            return Err(revoked);
-        }
-        let ended = self.context.as_ref().is_some_and(|context| {
-            context.is_expired(SystemTime::now())
-                && !self.socket.as_ref().is_some_and(Joined::is_open)
-        });
-        if !ended {
-            return Ok(());
-        }
-        let source = self.force.policy.identity.source;
-        let hint = identity::hint(RejectionReason::Expired, source);
-        let message = "the user context of this request has expired while it waited";
-        Err(Exception::new(Code::AuthenticationFailed, message).with_hint(hint))
-    }
-
-    fn pass_breaker(&mut self) -> Result<(), Exception> {
-        let limits = &self.force.settings.breaker;
-        let owner = &self.factory.key.owner;
-        match self
-            .entry
-            .user_breakers
-            .admit(owner, limits, Instant::now())
-        {
-            Ok(probe) => {
-                self.probe = probe;
-                Ok(())
-            }
-            Err(refused) => {
-                self.entry.metrics.breaker_refused(BreakerScope::User);
-                if !self.force.enforces() {
-                    return Ok(());
-                }
-                let (failures, window) = name_breaker(&self.force);
-                let after = seconds(refused.after);
-                let message = format!(
-                    "the work of this user is refused: {failures} of their queries took too long within {window}; try again in {after} s"
-                );
-                Err(Exception::new(Code::QuotaExceeded, message)
-                    .with_hint("Other users are not touched")
-                    .retry_after(refused.after))
-            }
-        }
-    }
-
-    fn end_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            let limits = &self.force.settings.breaker;
-            self.entry.user_breakers.succeeded(*probe, limits);
-        }
-    }
-
-    /// A clock has run out.
-    pub(super) fn count_timeout(&mut self, kind: TimeoutKind) {
-        self.entry.metrics.timeout(kind);
-        self.factory.activity.count_timeout();
-        if charge::timeout_is_users(kind) {
-            let probe = self.probe.take();
-            let limits = &self.force.settings.breaker;
-            let owner = &self.factory.key.owner;
-            let breakers = &self.entry.user_breakers;
-            breakers.failed(owner, probe, limits, Instant::now());
-        }
-    }
-
-    fn checkout_error(&mut self, error: &CheckoutError) -> Exception {
-        let message = error.to_string();
-        match error {
-            CheckoutError::Acquire { .. } => {
-                self.count_timeout(TimeoutKind::Acquire);
-                Exception::new(Code::TooManySimultaneousQueries, message)
-                    .with_hint("Nothing was begun. Try again")
-                    .retry_after(Duration::from_secs(1))
-            }
-            CheckoutError::Connect(ConnectError::DeadlineExceeded { .. }) => {
-                let setting = self.force.name_timeout(TimeoutKind::Connect);
-                Exception::new(Code::SocketTimeout, message).with_hint(setting)
-            }
-            CheckoutError::Connect(_) => Exception::new(Code::NetworkError, message),
-            CheckoutError::Paused(_) => Exception::new(Code::NoFreeConnection, message),
-            CheckoutError::Broken(broken) => {
-                Exception::new(Code::AllConnectionTriesFailed, message).retry_after(broken.after)
-            }
-        }
-    }
-
-    /// What the client is told of an end that a signal brings.
-    pub(super) fn ended_by(&self, signal: Signal) -> Exception {
-        if signal == Signal::Revoked
-            && let Some(revoked) = self.revocation()
-        {
-            return revoked;
-        }
-        let policy = &self.force.policy;
-        let message = match signal {
-            Signal::Revoked => "the query was ended because its user is cut off".to_owned(),
-            Signal::Lost => {
-                let setting = policy.name_field("isolation.onDisconnect", "Cancel");
-                format!("the query was ended because the WebSocket that it worked for has: {setting}")
-            }
-            Signal::Killed => {
-                "the query was ended because an administrator has ended all connections of its user (KILL USER)".to_owned()
-            }
-            Signal::RunOver => {
-                let setting = self.socket.as_ref().and_then(Joined::take_run_over);
-                let setting = setting.as_deref().unwrap_or("a limit of its run");
-                format!("the query was ended because the run of the application's that it worked for has taken longer than {setting}")
-            }
-            _ => "the query was ended because the sidecar is shutting down".to_owned(),
-        };
-        Exception::new(Code::QueryWasCancelled, message)
-    }
-
-    /// Tells the client why its query did not run, or did not run to its end.
-    pub(super) fn refuse(&mut self, error: &Exception, reply: oneshot::Sender<Response<Answer>>) {
-        self.factory.activity.count_error();
-        self.entry.metrics.error(class_of(error.code));
-        let mut response = said(error);
-        rewrite::name_query(response.headers_mut(), self.theirs.as_deref(), &self.id);
-        // Whoever has gone meanwhile need not hear of it.
-        let _ = reply.send(response);
-    }
-
     fn leave_list(&mut self) {
         self.handle.badge.let_go();
         if let Some(slot) = self.slot.take() {
@@ -468,29 +252,6 @@ impl Query {
         self.leave_list();
         self.worker.dismiss(&self.entry, &self.factory);
     }
-}
-
-/// What an answer of the sidecar's own counts as.
-pub(super) const fn class_of(code: Code) -> ErrorClass {
-    match code {
-        Code::TimeoutExceeded | Code::TooManySimultaneousQueries | Code::QueryWasCancelled => {
-            ErrorClass::Timeout
-        }
-        Code::SocketTimeout | Code::NetworkError | Code::AllConnectionTriesFailed => {
-            ErrorClass::Connection
-        }
-        _ => ErrorClass::Other,
-    }
-}
-
-fn too_many_users(force: &DatabaseForce) -> Exception {
-    let policy = &force.policy;
-    let limit = policy.name_field("limits.maxUsers", policy.limits.max_users);
-    Exception::new(
-        Code::TooManySimultaneousQueries,
-        format!("{limit} users are connected"),
-    )
-    .with_hint("Raise limits.maxUsers in the policy")
 }
 
 /// An id that no client can guess, so that none can ask the server about another's query.

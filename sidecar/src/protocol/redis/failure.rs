@@ -11,21 +11,15 @@ use crate::telemetry::TimeoutKind;
 use crate::worker::dial::name_breaker;
 
 /// No server connection was to be had.
-pub(super) fn checkout_line(force: &DatabaseForce, error: &CheckoutError) -> String {
+pub(super) fn checkout_line(error: &CheckoutError) -> String {
     match error {
         CheckoutError::Acquire { .. } => format!("TIMEOUT {error}"),
         CheckoutError::Connect(error) => format!("UNAVAILABLE {error}"),
         CheckoutError::Broken(error) => format!("UNAVAILABLE {error}"),
-        CheckoutError::Paused(_) => format!("UNAVAILABLE databases[{}] is paused", force.name),
+        CheckoutError::Paused { .. } => {
+            format!("UNAVAILABLE {error}; nothing was begun, try again")
+        }
     }
-}
-
-/// An operator has paused the upstream, and for longer than a client waits.
-pub(super) fn paused_line(force: &DatabaseForce) -> String {
-    let (name, setting) = (&force.name, force.name_timeout(TimeoutKind::Acquire));
-    format!(
-        "UNAVAILABLE databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}; nothing was begun, try again"
-    )
 }
 
 /// The user's breaker is open.

@@ -43,7 +43,7 @@ pub(super) async fn of(worker: &Rc<Worker>, entry: &Rc<Entry>) -> Result<Rc<str>
             park(entry, &factory, owned, Instant::now());
             Ok(entry.version().unwrap_or_else(|| UNKNOWN.into()))
         }
-        Err(error) => Err(checkout_line(&force, &error)),
+        Err(error) => Err(checkout_line(&error)),
     };
     worker.release_factory(entry, &factory);
     version

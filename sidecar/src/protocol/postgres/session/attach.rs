@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use tokio::time::Instant;
-
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
-use crate::factory::checkout::{Checkout, CheckoutError};
+use crate::factory::checkout::Checkout;
 use crate::factory::server::Owned;
+use crate::force::DatabaseForce;
+use crate::work::Work;
 use crate::worker::Signal;
 
 /// Whether a session has got a server connection without waiting.
@@ -32,7 +32,8 @@ impl Session {
         if paused || self.context_is_over() || self.breaker_concerns() {
             return Attached::NotYet(None);
         }
-        let Some(mut owned) = self.take_idle() else {
+        let (checkout, force, work) = self.checkout();
+        let Some(mut owned) = checkout.idle(force, work) else {
             return Attached::NotYet(None);
         };
         let now = &owned.server.backend.now;
@@ -116,9 +117,11 @@ impl Session {
     pub(super) async fn acquire(&mut self, found: Option<Owned>) -> Result<(), Box<ErrorResponse>> {
         self.renew_force();
         self.check_context()?;
-        self.wait_for_resume().await?;
         let mut owned = match found {
-            Some(owned) => owned,
+            Some(owned) => {
+                self.wait_for_resume().await?;
+                owned
+            }
             None => self.check_out().await?,
         };
         self.prepare(&mut owned).await?;
@@ -138,20 +141,11 @@ impl Session {
         }
         self.renew_force();
         self.check_context()?;
-        self.wait_for_resume().await?;
         let mut owned = self.check_out().await?;
         self.prepare(&mut owned).await?;
         self.work.advance(ExecutionState::Running);
         self.take_server(owned);
         Ok(())
-    }
-
-    fn take_idle(&mut self) -> Option<Owned> {
-        let now = Instant::now();
-        let epoch = self.entry.epoch_under(&self.force);
-        let owned = self.factory.take_idle(now, epoch)?;
-        self.work.run(now);
-        Some(owned)
     }
 
     fn take_server(&mut self, owned: Owned) {
@@ -160,37 +154,21 @@ impl Session {
         self.send_begun();
     }
 
-    /// What is checked out when a pause begins waits for its end.
+    /// How a server connection is checked out, under which revision and for which work.
+    fn checkout(&mut self) -> (Checkout<'_>, &DatabaseForce, &mut Work) {
+        let checkout = Checkout {
+            worker: &self.worker,
+            entry: &self.entry,
+            factory: &self.factory,
+            wanted: Some(&self.wanted),
+        };
+        (checkout, &self.force, &mut self.work)
+    }
+
     async fn check_out(&mut self) -> Result<Owned, Box<ErrorResponse>> {
-        loop {
-            if let Some(owned) = self.take_idle() {
-                return Ok(owned);
-            }
-            self.work.wait(Instant::now());
-            let checkout = Checkout {
-                worker: &self.worker,
-                entry: &self.entry,
-                factory: &self.factory,
-                wanted: Some(&self.wanted),
-            };
-            match checkout.wait().await {
-                Ok(owned) if self.entry.steering.is_paused() => {
-                    crate::factory::parking::park(
-                        &self.entry,
-                        &self.factory,
-                        owned,
-                        Instant::now(),
-                    );
-                }
-                Ok(owned) => {
-                    self.work.advance(ExecutionState::Starting);
-                    return Ok(owned);
-                }
-                Err(CheckoutError::Paused(_)) => {}
-                Err(error) => return Err(self.checkout_error(&error)),
-            }
-            self.wait_for_resume().await?;
-        }
+        let (checkout, force, work) = self.checkout();
+        let outcome = checkout.begin(force, work).await;
+        outcome.map_err(|error| self.checkout_error(&error))
     }
 }
 

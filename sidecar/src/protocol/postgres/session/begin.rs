@@ -1,7 +1,6 @@
 //! What must hold before work begins: the revision in force, a user who is still one, and a breaker that lets it pass.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::time::Instant;
 
@@ -10,8 +9,8 @@ use super::Session;
 use super::baseline::Settings;
 use super::signals::told;
 use crate::execution::ExecutionState;
-use crate::identity::{Rejection, UserContext};
-use crate::worker::Joined;
+use crate::identity::Rejection;
+use crate::worker::has_expired;
 
 impl Session {
     /// A transaction begins on a server connection that stays with its client: under the revision in force, and for a user
@@ -60,16 +59,11 @@ impl Session {
 
     /// Why its user is cut off, if so. The session is told to end as well, a moment later.
     pub(super) fn revocation(&self) -> Option<Rejection> {
-        let user = self.factory.key.owner.user()?;
-        let issued = self.context.as_ref().and_then(UserContext::issued_at);
-        self.worker.process.revocations.refusal(user, issued)
+        let owner = &self.factory.key.owner;
+        self.worker.revocation(owner, self.context.as_ref())
     }
 
     fn context_has_expired(&self) -> bool {
-        self.context.as_ref().is_some_and(|context| {
-            context.expires_at().is_some()
-                && !self.socket.as_ref().is_some_and(Joined::is_open)
-                && context.is_expired(SystemTime::now())
-        })
+        has_expired(self.context.as_ref(), self.socket.as_ref())
     }
 }

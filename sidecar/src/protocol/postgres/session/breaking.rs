@@ -8,7 +8,7 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::Session;
 use crate::breaker::{Refused, charge, seconds};
 use crate::force::DatabaseForce;
-use crate::telemetry::{BreakerScope, ErrorClass, TimeoutKind};
+use crate::telemetry::{ErrorClass, TimeoutKind};
 use crate::worker::dial::name_breaker;
 
 impl Session {
@@ -22,58 +22,39 @@ impl Session {
     /// # Errors
     /// It is open, and the client is told until when. In mode `Audit` that is only counted.
     pub(super) fn pass_breaker(&mut self) -> Result<(), Box<ErrorResponse>> {
-        let limits = &self.force.settings.breaker;
-        let owner = &self.factory.key.owner;
+        let (force, owner) = (&self.force, &self.factory.key.owner);
+        let (limits, enforces) = (&force.settings.breaker, force.enforces());
+        let breakers = &self.entry.user_breakers;
         self.probe = None;
-        match self
-            .entry
-            .user_breakers
-            .admit(owner, limits, Instant::now())
-        {
-            Ok(probe) => {
-                self.probe = probe;
-                Ok(())
-            }
-            Err(refused) => {
-                self.entry.metrics.breaker_refused(BreakerScope::User);
-                if !self.force.enforces() {
-                    return Ok(());
-                }
-                self.entry.metrics.error(ErrorClass::Other);
-                self.factory.activity.count_error();
-                Err(Box::new(broken(&self.force, refused)))
-            }
-        }
+        let passed = breakers.admit(owner, limits, enforces, Instant::now());
+        self.probe = passed.map_err(|refused| {
+            self.entry.metrics.error(ErrorClass::Other);
+            self.factory.activity.count_error();
+            Box::new(broken(force, refused))
+        })?;
+        Ok(())
     }
 
     /// A clock has run out on this session's work.
     pub(super) fn note_timeout(&mut self, kind: TimeoutKind) {
-        if charge::timeout_is_users(kind) {
-            self.count_failure();
-        }
+        let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
+        let breakers = &self.entry.user_breakers;
+        breakers.timed_out(owner, kind, &mut self.probe, limits);
     }
 
     /// The server has answered with an error.
     pub(super) fn note_failure(&mut self, sqlstate: &[u8]) {
         if charge::error_is_users(sqlstate) {
-            self.count_failure();
+            let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
+            let breakers = &self.entry.user_breakers;
+            breakers.failed(owner, self.probe.take(), limits, Instant::now());
         }
     }
 
     /// A transaction has ended. One that has failed in a way that counts is no probe any more.
     pub(super) fn end_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            let limits = &self.force.settings.breaker;
-            self.entry.user_breakers.succeeded(*probe, limits);
-        }
-    }
-
-    fn count_failure(&mut self) {
-        let probe = self.probe.take();
         let limits = &self.force.settings.breaker;
-        let owner = &self.factory.key.owner;
-        let breakers = &self.entry.user_breakers;
-        breakers.failed(owner, probe, limits, Instant::now());
+        self.entry.user_breakers.ended(&mut self.probe, limits);
     }
 }
 

@@ -2,33 +2,19 @@
 //! for a server connection.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::super::error_response::{ErrorResponse, SqlState};
+use super::super::error_response::ErrorResponse;
 use super::{Ending, Session};
+use crate::factory::begin::resumed;
 use crate::factory::server::Owned;
-use crate::force::DatabaseForce;
-use crate::telemetry::{ErrorClass, TimeoutKind};
 
 impl Session {
-    /// While an operator has paused the upstream nothing begins on it. Waits no longer than for a connection.
+    /// While an administrator has paused the upstream nothing begins on it. Waits no longer than for a connection.
     pub(super) async fn wait_for_resume(&mut self) -> Result<(), Box<ErrorResponse>> {
-        let steering = Arc::clone(&self.entry.steering);
-        if !steering.is_paused() {
-            return Ok(());
-        }
-        self.work.wait(Instant::now());
-        let limit = self.force.settings.timeouts.acquire;
-        if timeout(limit, steering.resumed()).await.is_ok() {
-            return Ok(());
-        }
-        let metrics = &self.entry.metrics;
-        metrics.timeout(TimeoutKind::Acquire);
-        metrics.error(ErrorClass::Timeout);
-        self.factory.activity.count_timeout();
-        Err(Box::new(paused(&self.force)))
+        let resumed = resumed(&self.entry, &self.force, &mut self.work).await;
+        resumed.map_err(|error| self.checkout_error(&error))
     }
 
     /// Waits for the end of a pause, and keeps the connection that stays with the client.
@@ -47,16 +33,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// An operator has paused the upstream, and for longer than a client waits.
-fn paused(force: &DatabaseForce) -> ErrorResponse {
-    let (name, setting) = (&force.name, force.name_timeout(TimeoutKind::Acquire));
-    ErrorResponse::error(
-        SqlState::CANNOT_CONNECT_NOW,
-        format!(
-            "databases[{name}] is paused by an administrator (PAUSE), and was not resumed within {setting}"
-        ),
-    )
-    .with_hint("Nothing was begun. Try again.")
 }

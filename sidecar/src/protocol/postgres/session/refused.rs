@@ -48,16 +48,19 @@ impl Session {
         let metrics = &self.entry.metrics;
         let code = match error {
             CheckoutError::Acquire { .. } => {
-                metrics.timeout(TimeoutKind::Acquire);
-                metrics.error(ErrorClass::Timeout);
-                self.factory.activity.count_timeout();
+                self.count_acquire_timeout();
                 SqlState::TOO_MANY_CONNECTIONS
+            }
+            CheckoutError::Paused { .. } => {
+                self.count_acquire_timeout();
+                let paused = ErrorResponse::error(SqlState::CANNOT_CONNECT_NOW, error.to_string());
+                return Box::new(paused.with_hint("Nothing was begun. Try again."));
             }
             CheckoutError::Connect(ConnectError::Server { fields, .. }) => {
                 metrics.error(ErrorClass::Connection);
                 return Box::new(server_error(fields.body()));
             }
-            CheckoutError::Connect(_) | CheckoutError::Broken(_) | CheckoutError::Paused(_) => {
+            CheckoutError::Connect(_) | CheckoutError::Broken(_) => {
                 metrics.error(ErrorClass::Connection);
                 SqlState::UNABLE_TO_CONNECT
             }
@@ -68,6 +71,12 @@ impl Session {
             message = format!("{message}: {setting}");
         }
         Box::new(ErrorResponse::error(code, message))
+    }
+
+    fn count_acquire_timeout(&self) {
+        self.entry.metrics.timeout(TimeoutKind::Acquire);
+        self.entry.metrics.error(ErrorClass::Timeout);
+        self.factory.activity.count_timeout();
     }
 }
 

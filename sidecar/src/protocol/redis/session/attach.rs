@@ -3,9 +3,6 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use tokio::time::{Instant, timeout};
 
 use super::super::codec::{push_array_header, push_bulk};
 use super::super::failure;
@@ -14,11 +11,11 @@ use super::open::isolation_of;
 use super::pending::Due;
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
-use crate::factory::checkout::{Checkout, CheckoutError};
-use crate::factory::parking::park;
+use crate::factory::checkout::Checkout;
 use crate::factory::server::Owned;
-use crate::identity::UserContext;
-use crate::worker::Joined;
+use crate::force::DatabaseForce;
+use crate::work::Work;
+use crate::worker::has_expired;
 
 impl Session {
     /// Gets the client's next command a server connection, or answers it with the reason why not.
@@ -30,8 +27,9 @@ impl Session {
         if let Err(line) = self.may_begin() {
             return self.refuse_command(&line);
         }
-        if !self.entry.steering.is_paused()
-            && let Some(owned) = self.take_idle()
+        let (checkout, force, work) = self.checkout();
+        if !checkout.entry.steering.is_paused()
+            && let Some(owned) = checkout.idle(force, work)
         {
             self.take_server(owned);
             return Ok(());
@@ -63,7 +61,7 @@ impl Session {
         if let Some(line) = self.revocation() {
             return Err(line);
         }
-        if self.context_has_expired() {
+        if has_expired(self.context.as_ref(), self.socket.as_ref()) {
             return Err(failure::EXPIRED.to_owned());
         }
         self.pass_breaker()
@@ -71,9 +69,8 @@ impl Session {
 
     /// What the client is told whose user is cut off. The session is told to end as well, a moment later.
     pub(super) fn revocation(&self) -> Option<String> {
-        let user = self.factory.key.owner.user()?;
-        let issued = self.context.as_ref().and_then(UserContext::issued_at);
-        let rejection = self.worker.process.revocations.refusal(user, issued)?;
+        let owner = &self.factory.key.owner;
+        let rejection = self.worker.revocation(owner, self.context.as_ref())?;
         Some(failure::revoked_line(&rejection))
     }
 
@@ -85,67 +82,29 @@ impl Session {
         }
     }
 
-    /// A context that has expired begins nothing new, unless the WebSocket lives that it was made for.
-    pub(super) fn context_has_expired(&self) -> bool {
-        self.context.as_ref().is_some_and(|context| {
-            context.expires_at().is_some()
-                && !self.socket.as_ref().is_some_and(Joined::is_open)
-                && context.is_expired(SystemTime::now())
-        })
+    /// How a server connection is checked out, under which revision and for which work.
+    fn checkout(&mut self) -> (Checkout<'_>, &DatabaseForce, &mut Work) {
+        let checkout = Checkout {
+            worker: &self.worker,
+            entry: &self.entry,
+            factory: &self.factory,
+            wanted: None,
+        };
+        (checkout, &self.force, &mut self.work)
     }
 
-    fn take_idle(&mut self) -> Option<Owned> {
-        let now = Instant::now();
-        let epoch = self.entry.epoch_under(&self.force);
-        let owned = self.factory.take_idle(now, epoch)?;
-        self.work.run(now);
-        Some(owned)
-    }
-
-    /// What is checked out when a pause begins waits for its end.
     async fn check_out(&mut self) -> Result<Owned, String> {
-        loop {
-            self.wait_for_resume().await?;
-            if let Some(owned) = self.take_idle() {
-                return Ok(owned);
+        let (checkout, force, work) = self.checkout();
+        match checkout.begin(force, work).await {
+            Ok(owned) => {
+                self.work.advance(ExecutionState::Running);
+                Ok(owned)
             }
-            self.work.wait(Instant::now());
-            let checkout = Checkout {
-                worker: &self.worker,
-                entry: &self.entry,
-                factory: &self.factory,
-                wanted: None,
-            };
-            match checkout.wait().await {
-                Ok(owned) if self.entry.steering.is_paused() => {
-                    park(&self.entry, &self.factory, owned, Instant::now());
-                }
-                Ok(owned) => {
-                    self.work.run(Instant::now());
-                    return Ok(owned);
-                }
-                Err(CheckoutError::Paused(_)) => {}
-                Err(error) => {
-                    self.note_checkout_error(&error);
-                    return Err(failure::checkout_line(&self.force, &error));
-                }
+            Err(error) => {
+                self.note_checkout_error(&error);
+                Err(failure::checkout_line(&error))
             }
         }
-    }
-
-    /// While an operator has paused the upstream nothing begins on it. Waits no longer than for a connection.
-    async fn wait_for_resume(&mut self) -> Result<(), String> {
-        let steering = Arc::clone(&self.entry.steering);
-        if !steering.is_paused() {
-            return Ok(());
-        }
-        self.work.wait(Instant::now());
-        let limit = self.force.settings.timeouts.acquire;
-        if timeout(limit, steering.resumed()).await.is_ok() {
-            return Ok(());
-        }
-        self.count_acquire_timeout();
-        Err(failure::paused_line(&self.force))
     }
 
     fn take_server(&mut self, mut owned: Owned) {

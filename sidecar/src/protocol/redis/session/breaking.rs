@@ -4,9 +4,8 @@ use tokio::time::Instant;
 
 use super::super::failure;
 use super::Session;
-use crate::breaker::charge;
 use crate::factory::checkout::CheckoutError;
-use crate::telemetry::{BreakerScope, ErrorClass, TimeoutKind};
+use crate::telemetry::{ErrorClass, TimeoutKind};
 
 impl Session {
     /// Work is about to begin: as a probe, where the user's breaker is half open.
@@ -14,27 +13,19 @@ impl Session {
     /// # Errors
     /// It is open, and the client is told until when. In mode `Audit` that is only counted.
     pub(super) fn pass_breaker(&mut self) -> Result<(), String> {
-        let limits = &self.force.settings.breaker;
-        let owner = &self.factory.key.owner;
+        let (force, owner) = (&self.force, &self.factory.key.owner);
+        let (limits, enforces) = (&force.settings.breaker, force.enforces());
         let breakers = &self.entry.user_breakers;
         self.probe = None;
         if !breakers.concern(owner) {
             return Ok(());
         }
-        match breakers.admit(owner, limits, Instant::now()) {
-            Ok(probe) => {
-                self.probe = probe;
-                Ok(())
-            }
-            Err(refused) => {
-                self.entry.metrics.breaker_refused(BreakerScope::User);
-                if !self.force.enforces() {
-                    return Ok(());
-                }
-                self.entry.metrics.error(ErrorClass::Other);
-                Err(failure::broken_line(&self.force, refused))
-            }
-        }
+        let passed = breakers.admit(owner, limits, enforces, Instant::now());
+        self.probe = passed.map_err(|refused| {
+            self.entry.metrics.error(ErrorClass::Other);
+            failure::broken_line(force, refused)
+        })?;
+        Ok(())
     }
 
     /// A clock has run out on this session's work.
@@ -42,37 +33,26 @@ impl Session {
         self.entry.metrics.timeout(kind);
         self.entry.metrics.error(ErrorClass::Timeout);
         self.factory.activity.count_timeout();
-        if charge::timeout_is_users(kind) {
-            let probe = self.probe.take();
-            let limits = &self.force.settings.breaker;
-            let owner = &self.factory.key.owner;
-            let breakers = &self.entry.user_breakers;
-            breakers.failed(owner, probe, limits, Instant::now());
-        }
+        let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
+        let breakers = &self.entry.user_breakers;
+        breakers.timed_out(owner, kind, &mut self.probe, limits);
     }
 
     /// Work has ended. What has failed in a way that counts is no probe any more.
     pub(super) fn end_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            let limits = &self.force.settings.breaker;
-            self.entry.user_breakers.succeeded(*probe, limits);
-        }
+        let limits = &self.force.settings.breaker;
+        self.entry.user_breakers.ended(&mut self.probe, limits);
     }
 
     /// There was no server connection to be had.
     pub(super) fn note_checkout_error(&mut self, error: &CheckoutError) {
         match error {
-            CheckoutError::Acquire { .. } => self.count_acquire_timeout(),
-            CheckoutError::Connect(_) | CheckoutError::Paused(_) | CheckoutError::Broken(_) => {
+            CheckoutError::Acquire { .. } | CheckoutError::Paused { .. } => {
+                self.note_timeout(TimeoutKind::Acquire);
+            }
+            CheckoutError::Connect(_) | CheckoutError::Broken(_) => {
                 self.entry.metrics.error(ErrorClass::Connection);
             }
         }
-    }
-
-    /// The wait for a server connection was too long.
-    pub(super) fn count_acquire_timeout(&self) {
-        self.entry.metrics.timeout(TimeoutKind::Acquire);
-        self.entry.metrics.error(ErrorClass::Timeout);
-        self.factory.activity.count_timeout();
     }
 }

@@ -13,7 +13,7 @@ use super::clocks::{Overdue, instant_of};
 use super::{Ending, Flow, Session, Stays};
 use crate::execution::ExecutionState;
 use crate::telemetry::{ErrorClass, TimeoutKind};
-use crate::worker::Joined;
+use crate::worker::{Joined, has_expired};
 
 /// How soon a context is looked at again that has expired, and whose WebSocket lives.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Session {
         match self.next_due() {
             Some((at, overdue)) if at <= Instant::now() => match overdue {
                 Overdue::Limit(kind) => self.limit_reached(kind),
-                Overdue::Context if self.context_has_expired() => {
+                Overdue::Context if has_expired(self.context.as_ref(), self.socket.as_ref()) => {
                     Err(Ending::Told(failure::EXPIRED.to_owned()))
                 }
                 Overdue::Context => Ok(Flow::Continue),
