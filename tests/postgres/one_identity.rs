@@ -203,3 +203,65 @@ async fn work_in_every_database_ends_with_its_socket() {
         .await;
     house.until_waiting(0).await;
 }
+
+#[tokio::test]
+async fn while_an_administrator_has_paused_them_nothing_begins_in_any_database() {
+    let house = House::start(&Revocations::none()).await;
+    let token = house.token("alice");
+    let mut postgres = work(&house.stage, &token).await;
+    let mut cache = house.cache_with(&token);
+    // Both keep their connections, and nothing is under way on them.
+    let (mut listens, mut keeps) = (house.cache_with(&token), house.cache_with(&token));
+    assert!(!listens.ask_line("SUBSCRIBE news").is_error());
+    assert!(!keeps.ask_line("CLIENT NO-EVICT on").is_error());
+    let said_at_the_console = |command: &str| {
+        let said = house.stage.sidecar.command(&["console", "-c", command]);
+        assert!(said.status.success(), "{command}: {said:?}");
+    };
+    for resumed in [true, false] {
+        said_at_the_console("PAUSE");
+        postgres.send(send::query("SELECT 7")).await;
+        for client in [&mut cache, &mut keeps] {
+            client.try_send(b"ECHO seven\r\n").unwrap();
+        }
+        let facts = ask(house.facts_port, token.clone(), "SELECT 7".to_owned());
+        let facts = tokio::spawn(facts);
+        let waiting = [("state", "pending")];
+        wait::until("all four to wait", || async {
+            let waiting = house.stage.sidecar.metric("bulkhead_executions", &waiting);
+            (waiting - 4.0).abs() < 0.5
+        })
+        .await;
+        if resumed {
+            said_at_the_console("RESUME");
+        }
+        let replies = postgres.until_ready().await;
+        let echo = |client: &mut Connection| {
+            let said = client.try_read().unwrap();
+            String::from_utf8(said).unwrap()
+        };
+        let (cached, kept) = (echo(&mut cache), echo(&mut keeps));
+        assert_eq!(cached, kept);
+        let facts = wait::within("the answer", facts).await.unwrap();
+        if resumed {
+            assert_eq!(replies.value().unwrap(), "7");
+            assert_eq!(cached, "$5\r\nseven\r\n");
+            assert_eq!((facts.status, facts.body.as_str()), (200, "7\n"));
+            continue;
+        }
+        let told = [
+            ("main", format!("{:?}", replies.refusal())),
+            ("cache", cached),
+            ("facts", format!("{} {}", facts.status, facts.body)),
+        ];
+        for (name, told) in told {
+            let words = format!("databases[{name}] is paused by an administrator (PAUSE)");
+            let setting = format!("databases[{name}].timeouts.acquire = 3s");
+            assert!(told.contains(&words) && told.contains(&setting), "{told}");
+        }
+        said_at_the_console("RESUME");
+    }
+    // What was refused was not begun, and its connection is as it was.
+    assert_eq!(postgres.query("SELECT 8").await.value().unwrap(), "8");
+    assert_eq!(cache.ask_line("PING").text(), "PONG");
+}

@@ -41,7 +41,7 @@ pub enum Order {
 /// What has come of an order, or stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// PostgreSQL clients that were told to end.
+    /// Clients of databases that were told to end.
     pub clients: u64,
     /// WebSockets that were told to end.
     pub sockets: u64,

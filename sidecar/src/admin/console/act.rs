@@ -70,7 +70,7 @@ async fn kill(console: &Console, user: &str, upstream: Option<&str>) -> Result<D
 
 async fn reconnect(console: &Console, upstream: Option<&str>) -> Result<Done, ConsoleError> {
     let mut tally = Tally::default();
-    for upstream in databases(console, upstream)? {
+    for (upstream, _) in databases(console, upstream)? {
         console.process.steering(&upstream).reconnect();
         tally += order_all(console, &Order::Reconnect { upstream }).await?;
     }
@@ -92,20 +92,21 @@ async fn pause(
     upstream: Option<&str>,
 ) -> Result<Done, ConsoleError> {
     let mut paused = databases(console, upstream)?;
-    paused.retain(|upstream| console.process.steering(upstream).pause());
+    paused.retain(|(upstream, _)| console.process.steering(upstream).pause());
     if paused.is_empty() {
         return Err(ConsoleError::AlreadyPaused);
     }
-    audit::begins(caller, &paused);
+    let names: Vec<&str> = paused.iter().map(|(upstream, _)| &**upstream).collect();
+    audit::begins(caller, &names);
     let mut tally = Tally::default();
-    for upstream in &paused {
+    for (upstream, _) in &paused {
         let order = Order::Pause {
             upstream: Arc::clone(upstream),
         };
         tally.closed += order_all(console, &order).await?.closed;
     }
-    for upstream in &paused {
-        tally.held += until_at_rest(console, upstream).await?;
+    for (upstream, protocol) in &paused {
+        tally.held += until_at_rest(console, upstream, *protocol).await?;
     }
     let notice = (tally.held > 0).then(|| {
         format!(
@@ -121,12 +122,13 @@ async fn pause(
 }
 
 /// Waits until no transaction is open; gives how many connections clients keep.
-async fn until_at_rest(console: &Console, upstream: &Arc<str>) -> Result<u64, ConsoleError> {
+async fn until_at_rest(
+    console: &Console,
+    upstream: &Arc<str>,
+    protocol: Protocol,
+) -> Result<u64, ConsoleError> {
     let steering = console.process.steering(upstream);
-    let metrics = console
-        .admin
-        .metrics
-        .upstream(upstream, Protocol::PostgreSQL);
+    let metrics = console.admin.metrics.upstream(upstream, protocol);
     loop {
         let order = Order::Count {
             upstream: Arc::clone(upstream),
@@ -145,7 +147,7 @@ async fn until_at_rest(console: &Console, upstream: &Arc<str>) -> Result<u64, Co
 
 fn resume(console: &Console, upstream: Option<&str>) -> Result<Done, ConsoleError> {
     let mut resumed = databases(console, upstream)?;
-    resumed.retain(|upstream| console.process.steering(upstream).resume());
+    resumed.retain(|(upstream, _)| console.process.steering(upstream).resume());
     if resumed.is_empty() {
         return Err(ConsoleError::NotPaused);
     }
@@ -156,13 +158,15 @@ fn resume(console: &Console, upstream: Option<&str>) -> Result<Done, ConsoleErro
     })
 }
 
-/// The database entry of this name, or all of them.
-fn databases(console: &Console, upstream: Option<&str>) -> Result<Vec<Arc<str>>, ConsoleError> {
+/// The database entry of this name, or all of them, each with its protocol.
+fn databases(
+    console: &Console,
+    upstream: Option<&str>,
+) -> Result<Vec<(Arc<str>, Protocol)>, ConsoleError> {
     let revision = console.admin.store.current();
     let all = revision.policy.databases.iter();
-    let all: Vec<Arc<str>> = all
-        .filter(|entry| entry.protocol == Protocol::PostgreSQL)
-        .map(|entry| entry.name.as_str().into())
+    let all: Vec<(Arc<str>, Protocol)> = all
+        .map(|entry| (entry.name.as_str().into(), entry.protocol))
         .collect();
     if all.is_empty() {
         return Err(ConsoleError::NoDatabases);
@@ -170,10 +174,9 @@ fn databases(console: &Console, upstream: Option<&str>) -> Result<Vec<Arc<str>>,
     let Some(name) = upstream else {
         return Ok(all);
     };
-    let found = all.iter().find(|entry| ***entry == *name).map(Arc::clone);
-    match found {
-        Some(found) => Ok(vec![found]),
-        None => Err(unknown(name, &all)),
+    match all.iter().find(|(entry, _)| **entry == *name) {
+        Some(found) => Ok(vec![found.clone()]),
+        None => Err(unknown(name, all.iter().map(|(entry, _)| entry))),
     }
 }
 
@@ -190,7 +193,8 @@ fn any_entry(console: &Console, name: &str) -> Result<Arc<str>, ConsoleError> {
     found.ok_or_else(|| unknown(name, &all))
 }
 
-fn unknown(name: &str, known: &[Arc<str>]) -> ConsoleError {
+fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a Arc<str>>) -> ConsoleError {
+    let known: Vec<&str> = known.into_iter().map(|entry| &**entry).collect();
     ConsoleError::NoUpstream {
         name: name.to_owned(),
         known: known.join(", "),

@@ -1,7 +1,6 @@
 //! The record of what operators have done: a line of the log with the target `audit` for each, and a count.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::command::Action;
 use super::{Caller, ConsoleError};
@@ -42,7 +41,7 @@ pub(super) fn tell(
 }
 
 /// A pause has begun, and has not been answered yet: what it waits for may take its time.
-pub(super) fn begins(caller: &Caller, upstreams: &[Arc<str>]) {
+pub(super) fn begins(caller: &Caller, upstreams: &[&str]) {
     tracing::info!(
         target: "audit",
         action = AdminAction::Pause.as_str(),

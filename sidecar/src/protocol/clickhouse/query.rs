@@ -179,6 +179,7 @@ impl Query {
                 return self.leave();
             }
         };
+        self.handle.badge.hold(None);
         self.factory.activity.last.set(Instant::now());
         let conversation = Conversation::new(&mut self, knows, asked);
         match conversation {

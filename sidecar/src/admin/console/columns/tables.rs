@@ -35,6 +35,10 @@ const fn flag(name: &'static str, meaning: &'static str) -> Column {
 }
 
 const UPSTREAM: Column = text("upstream", "the entry's name in the policy");
+const PROTOCOL: Column = text(
+    "protocol",
+    "`postgresql`, `redis`, `clickhouse` or `websocket`",
+);
 const USER: Column = text("user_id", "the user; null for work that belongs to no user");
 const OWNER: Column = text(
     "owner",
@@ -56,7 +60,7 @@ pub(super) const HELP: &[Column] = &[
 
 pub(super) const STATS: &[Column] = &[
     UPSTREAM,
-    text("protocol", "`postgresql` or `websocket`"),
+    PROTOCOL,
     count("clients", "client connections that are open"),
     count(
         "factories",
@@ -174,7 +178,7 @@ pub(super) const SERVERS: &[Column] = &[
 pub(super) const CLIENTS: &[Column] = &[
     USER,
     OWNER,
-    text("protocol", "`postgresql` or `websocket`"),
+    PROTOCOL,
     UPSTREAM,
     text(
         "database",

@@ -2,6 +2,7 @@
 
 use super::super::rows::{Cell, Rows};
 use super::owner_cells;
+use crate::telemetry::protocol_label;
 use crate::worker::Worker;
 use crate::worker::badge::{Badge, Doing, Who};
 
@@ -30,7 +31,9 @@ fn row(worker: &Worker, badge: &Badge, who: &Who) -> Vec<Cell> {
             let names = [Cell::from(&*key.database), Cell::from(&*key.role)];
             (
                 owner_cells(&key.owner),
-                "postgresql",
+                worker
+                    .entry(who.upstream())
+                    .map(|entry| protocol_label(entry.force_now().settings.protocol)),
                 names,
                 badge.doing().as_str(),
             )
@@ -40,7 +43,7 @@ fn row(worker: &Worker, badge: &Badge, who: &Who) -> Vec<Cell> {
                 Some(user) => [user.as_str().into(), "user".into()],
                 None => [Cell::Null, "unattributed".into()],
             };
-            (owner, "websocket", [Cell::Null, Cell::Null], "open")
+            (owner, Some("websocket"), [Cell::Null, Cell::Null], "open")
         }
     };
     let [user, owner] = owner;

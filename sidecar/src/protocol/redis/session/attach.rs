@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::super::codec::{push_array_header, push_bulk};
 use super::super::failure;
 use super::super::versions::database_of;
@@ -11,6 +13,7 @@ use super::open::isolation_of;
 use super::pending::Due;
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
+use crate::factory::begin::resumed;
 use crate::factory::checkout::Checkout;
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
@@ -18,7 +21,8 @@ use crate::work::Work;
 use crate::worker::has_expired;
 
 impl Session {
-    /// Gets the client's next command a server connection, or answers it with the reason why not.
+    /// Gets the client's next command a server connection, or answers it with the reason why not. One that stays with its client has only to
+    /// wait for the end of a pause.
     ///
     /// # Errors
     /// The session's end, where it is told to end meanwhile.
@@ -27,8 +31,10 @@ impl Session {
         if let Err(line) = self.may_begin() {
             return self.refuse_command(&line);
         }
+        let kept = self.server.is_some();
         let (checkout, force, work) = self.checkout();
-        if !checkout.entry.steering.is_paused()
+        if !kept
+            && !checkout.entry.steering.is_paused()
             && let Some(owned) = checkout.idle(force, work)
         {
             self.take_server(owned);
@@ -38,14 +44,15 @@ impl Session {
         let ended = poll_fn(|cx| handle.poll_ended(cx));
         let outcome = tokio::select! {
             biased;
-            outcome = self.check_out() => outcome,
+            outcome = self.find_server() => outcome,
             signal = ended => return Err(self.ended_by(signal)),
         };
         match outcome {
-            Ok(owned) => {
+            Ok(Some(owned)) => {
                 self.take_server(owned);
                 Ok(())
             }
+            Ok(None) => Ok(()),
             Err(line) => {
                 self.work.end(ExecutionState::Failed);
                 self.refuse_command(&line)
@@ -93,18 +100,22 @@ impl Session {
         (checkout, &self.force, &mut self.work)
     }
 
-    async fn check_out(&mut self) -> Result<Owned, String> {
+    /// None where it has one already.
+    async fn find_server(&mut self) -> Result<Option<Owned>, String> {
+        let kept = self.server.is_some();
         let (checkout, force, work) = self.checkout();
-        match checkout.begin(force, work).await {
-            Ok(owned) => {
-                self.work.advance(ExecutionState::Running);
-                Ok(owned)
-            }
-            Err(error) => {
-                self.note_checkout_error(&error);
-                Err(failure::checkout_line(&error))
-            }
+        let found = if kept {
+            let resumed = resumed(checkout.entry, force, work).await;
+            resumed.map(|()| None)
+        } else {
+            checkout.begin(force, work).await.map(Some)
+        };
+        match &found {
+            Ok(Some(_)) => self.work.advance(ExecutionState::Running),
+            Ok(None) => self.work.run(Instant::now()),
+            Err(error) => self.note_checkout_error(error),
         }
+        found.map_err(|error| failure::checkout_line(&error))
     }
 
     fn take_server(&mut self, mut owned: Owned) {

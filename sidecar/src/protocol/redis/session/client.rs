@@ -311,6 +311,9 @@ impl Session {
         }
         // Work begins on a connection that stays with its client.
         if self.pending.is_empty() && !self.transaction.is_open() && self.stays.is_some() {
+            if self.entry.steering.is_paused() {
+                return May::Attach;
+            }
             self.renew_force();
             if let Err(line) = self.may_begin() {
                 return May::Not(line);

@@ -47,19 +47,24 @@ pub(super) async fn finish(mut session: Box<Session>, ending: Ending) {
 }
 
 impl Session {
-    /// Gives the server connection back, if nothing is owed and nothing keeps it here.
+    /// Where nothing is owed any more, the work is complete; and the server connection goes back, if nothing keeps it here.
     pub(super) fn release_if_settled(&mut self) {
-        let kept = self.stays.is_some() || self.tail.is_some() || self.transaction.is_open();
-        if kept || !self.pending.is_empty() || self.server.is_none() {
+        let under_way = self.tail.is_some() || self.transaction.is_open();
+        if under_way || !self.pending.is_empty() || self.server.is_none() {
             return;
         }
         let now = Instant::now();
-        if let Some(mut owned) = self.server.take() {
-            self.handle.badge.let_go();
+        if self.work.is_under_way() {
             self.work.complete();
             self.end_probe();
             self.factory.activity.count_transaction(now);
             self.clocks.command = None;
+        }
+        if self.stays.is_some() {
+            return;
+        }
+        if let Some(mut owned) = self.server.take() {
+            self.handle.badge.let_go();
             let connect = self.force.settings.timeouts.connect;
             let server = &mut owned.server;
             if server.inbox.is_empty() && server.outbox.is_empty() {
