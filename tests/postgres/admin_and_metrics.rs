@@ -228,19 +228,7 @@ async fn check_shows_the_policy_and_reaches_the_upstream() {
     let stage = Stage::start(Policy::trusted().timeouts("statement: 7s")).await;
     let home = stage.sidecar.secrets();
     let home = home.parent().unwrap();
-    let check = |policy: std::path::PathBuf| {
-        let output = std::process::Command::new(programs::sidecar())
-            .arg("check")
-            .arg("--policy")
-            .arg(policy)
-            .args(["--environment", "testing", "--secrets"])
-            .arg(home.join("secrets"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), text)
-    };
+    let check = |policy: std::path::PathBuf| stage.sidecar.check(&policy);
     let (code, text) = check(home.join("policy.yaml"));
     assert_eq!(code, Some(0), "{text}");
     assert!(

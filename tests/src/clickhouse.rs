@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::certificates::Identity;
 use crate::policy::Policy;
 use crate::postgres::PASSWORD;
 use crate::processes::{Running, folder, free_port};
@@ -32,6 +33,8 @@ pub struct Server {
     home: PathBuf,
     /// The port of its HTTP interface.
     pub port: u16,
+    /// The port of the same over TLS, where it has a certificate.
+    pub tls_port: Option<u16>,
 }
 
 /// The engine of a newer ClickHouse behind a thin HTTP adapter.
@@ -78,7 +81,24 @@ impl Server {
     /// When ClickHouse is missing or does not start.
     #[must_use]
     pub fn own() -> Self {
+        Self::with(None)
+    }
+
+    /// The same with a certificate, which it shows at a port of its own.
+    ///
+    /// # Panics
+    /// When ClickHouse is missing or does not start.
+    #[must_use]
+    pub fn sealed(identity: &Identity) -> Self {
+        Self::with(Some(identity))
+    }
+
+    fn with(identity: Option<&Identity>) -> Self {
         let home = folder("clickhouse");
+        if let Some(identity) = identity {
+            std::fs::write(home.join("tls.crt"), &identity.certificate).unwrap();
+            std::fs::write(home.join("tls.key"), &identity.key).unwrap();
+        }
         for name in ["data", "tmp"] {
             std::fs::create_dir(home.join(name)).unwrap();
         }
@@ -87,6 +107,7 @@ impl Server {
             process: None,
             home,
             port: free_port(),
+            tls_port: identity.map(|_| free_port()),
         };
         server.start();
         server.direct("CREATE DATABASE IF NOT EXISTS alices");
@@ -166,11 +187,19 @@ impl Server {
     fn config(&self) -> String {
         let home = self.home.display();
         let (native, other) = (free_port(), free_port());
+        let sealed = self.tls_port.map_or_else(String::new, |port| {
+            format!(
+                "<https_port>{port}</https_port>
+  <openSSL><server><certificateFile>{home}/tls.crt</certificateFile><privateKeyFile>{home}/tls.key</privateKeyFile>
+    <verificationMode>none</verificationMode><loadDefaultCAFile>false</loadDefaultCAFile><cacheSessions>true</cacheSessions></server></openSSL>"
+            )
+        });
         format!(
             "<yandex>
   <logger><level>error</level><log>{home}/log</log><errorlog>{home}/errors</errorlog></logger>
   <listen_host>127.0.0.1</listen_host>
   <http_port>{}</http_port><tcp_port>{native}</tcp_port><interserver_http_port>{other}</interserver_http_port>
+  {sealed}
   <keep_alive_timeout>3</keep_alive_timeout>
   <max_concurrent_queries>200</max_concurrent_queries>
   <path>{home}/data/</path><tmp_path>{home}/tmp/</tmp_path>
@@ -185,17 +214,19 @@ impl Server {
 
 /// The sidecar's own user, and those of two end users, each of whom may see one database.
 fn users() -> String {
-    let user = |name: &str, databases: &str| {
+    let with_profile = |name: &str, profile: &str, databases: &str| {
         format!(
-            "<{name}><password>{PASSWORD}</password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>{databases}</{name}>"
+            "<{name}><password>{PASSWORD}</password><networks><ip>::/0</ip></networks><profile>{profile}</profile><quota>default</quota>{databases}</{name}>"
         )
     };
+    let user = |name: &str, databases: &str| with_profile(name, "default", databases);
     let only = |database: &str| {
         format!("<allow_databases><database>{database}</database></allow_databases>")
     };
     format!(
-        "<yandex><profiles><default/></profiles><users>{}{}{}</users><quotas><default/></quotas></yandex>",
+        "<yandex><profiles><default/><readonly><readonly>1</readonly></readonly></profiles><users>{}{}{}{}</users><quotas><default/></quotas></yandex>",
         user(USER, ""),
+        with_profile("readonly", "readonly", ""),
         user("bulkhead_alice", &only("alices")),
         user("bulkhead_bob", &only("bobs")),
     )

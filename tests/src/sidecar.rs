@@ -242,6 +242,25 @@ impl Sidecar {
             .unwrap()
     }
 
+    /// Has `check` look at this policy and its upstreams: its exit code, and all that it says.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn check(&self, policy: &Path) -> (Option<i32>, String) {
+        let output = Command::new(programs::sidecar())
+            .arg("check")
+            .arg("--policy")
+            .arg(policy)
+            .args(["--environment", "testing", "--secrets"])
+            .arg(self.secrets())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said)
+    }
+
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {

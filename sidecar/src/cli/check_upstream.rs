@@ -8,6 +8,7 @@ use bulkhead_crds::kinds::Protocol;
 
 use super::ask::print;
 use super::check::print_diagnostics;
+use super::check_clickhouse::check_clickhouse;
 use crate::force::signing_keys;
 use crate::policy::{Diagnostic, Severity};
 use crate::secrets::Secrets;
@@ -25,42 +26,57 @@ pub async fn check_upstream(
 ) -> bool {
     let mut found = Vec::new();
     for database in &policy.databases {
-        if database.protocol != Protocol::PostgreSQL {
-            let line = format!(
-                "databases[{}]: {:?} is not probed\n",
-                database.name, database.protocol
-            );
-            print(out, &line);
-            continue;
-        }
-        match reach(database, secrets, resolver).await {
-            Ok(report) => {
-                print(out, &line(database, &report));
-                // Keys that cannot be read are an error of the references, and told there.
-                let keys = signing_keys(database, secrets).ok().flatten();
-                found.extend(findings(&report, database, keys.as_deref()));
+        let connector = match Connector::new(database, secrets, resolver) {
+            Ok(connector) => connector,
+            Err(error) => {
+                let message = error.to_string();
+                found.push(told(database, Severity::Error, "Upstream", message));
+                continue;
             }
-            Err(diagnostic) => found.push(diagnostic),
+        };
+        match database.protocol {
+            Protocol::PostgreSQL => match reach(&connector, database).await {
+                Ok(report) => {
+                    print(out, &line(database, &report));
+                    // Keys that cannot be read are an error of the references, and told there.
+                    let keys = signing_keys(database, secrets).ok().flatten();
+                    found.extend(findings(&report, database, keys.as_deref()));
+                }
+                Err(diagnostic) => found.push(diagnostic),
+            },
+            Protocol::ClickHouse => {
+                found.extend(check_clickhouse(&connector, database, out).await);
+            }
+            Protocol::Redis => {
+                let line = format!("databases[{}]: Redis is not probed\n", database.name);
+                print(out, &line);
+            }
         }
     }
     print_diagnostics(&found, complaints);
     found.iter().all(|d| d.severity != Severity::Error)
 }
 
-async fn reach(
+/// What is to be mended of a database's upstream.
+pub(super) fn told(
     database: &EffectiveDatabase,
-    secrets: &Arc<Secrets>,
-    resolver: &Resolver,
-) -> Result<ProbeReport, Diagnostic> {
-    let told = |severity, reason: &str, message: String| Diagnostic {
+    severity: Severity,
+    reason: &str,
+    message: String,
+) -> Diagnostic {
+    Diagnostic {
         severity,
         path: format!("databases[{}].upstream", database.name),
         reason: reason.to_owned(),
         message,
-    };
-    let connector = Connector::new(database, secrets, resolver)
-        .map_err(|e| told(Severity::Error, "Upstream", e.to_string()))?;
-    probe(&connector, database).await.map_err(|error| {
+    }
+}
+
+async fn reach(
+    connector: &Connector,
+    database: &EffectiveDatabase,
+) -> Result<ProbeReport, Diagnostic> {
+    probe(connector, database).await.map_err(|error| {
         // Without credentials the application's own role may still be let in, which only it can try.
         let (severity, reason) = match &error {
             ProbeError::NoRole(_) => (Severity::Warning, "NotProbed"),
@@ -68,7 +84,7 @@ async fn reach(
             ProbeError::Connect(_) => (Severity::Error, "Connect"),
             ProbeError::Question { .. } => (Severity::Error, "Probe"),
         };
-        told(severity, reason, error.to_string())
+        told(database, severity, reason, error.to_string())
     })
 }
 

@@ -6,6 +6,7 @@
 mod args;
 mod ask;
 mod check;
+mod check_clickhouse;
 mod check_references;
 mod check_upstream;
 mod console;

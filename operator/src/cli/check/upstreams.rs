@@ -64,7 +64,11 @@ async fn reach(
 ) -> Outcome {
     let check = format!("upstream {}", database.name);
     if database.protocol != Protocol::PostgreSQL {
-        return Outcome::skipped(check, format!("{:?} is not probed", database.protocol), "");
+        return Outcome::skipped(
+            check,
+            format!("{:?} is not probed from here", database.protocol),
+            "bulkhead-sidecar check --policy FILE reaches it",
+        );
     }
     let options = match options(database, upstream, secrets) {
         Ok(options) => options,

@@ -38,13 +38,13 @@ pub(super) enum AskError {
     Request(#[from] http::Error),
 }
 
-/// Asks on a connection, which is left ready for the next exchange where that is said to be so.
+/// Asks on a connection to `place`, which is left ready for the next exchange where that is said to be so.
 ///
 /// # Errors
 /// See [`AskError`]; the connection is of no use then.
 pub(super) async fn ask(
     stream: &mut Stream,
-    force: &DatabaseForce,
+    place: &str,
     account: &Account,
     query: &str,
     deadline: Instant,
@@ -54,7 +54,7 @@ pub(super) async fn ask(
         .method(Method::POST)
         .uri("/")
         .body(Full::new(Bytes::copy_from_slice(query.as_bytes())))?;
-    if let Ok(host) = HeaderValue::from_str(&force.connector.endpoint().place()) {
+    if let Ok(host) = HeaderValue::from_str(place) {
         request.headers_mut().insert(HOST, host);
     }
     account.write(request.headers_mut());
@@ -114,7 +114,8 @@ impl Knowledge {
         epoch: u64,
     ) -> Result<(Knows, bool), AskError> {
         let deadline = Instant::now() + force.settings.timeouts.connect;
-        let (status, said, reusable) = ask(stream, force, account, QUESTION, deadline).await?;
+        let place = force.connector.endpoint().place();
+        let (status, said, reusable) = ask(stream, &place, account, QUESTION, deadline).await?;
         if status != StatusCode::OK {
             return Ok((Knows::default(), reusable));
         }
@@ -140,7 +141,8 @@ pub(super) async fn kill(
     let mut stream = force.connector.open_at(at, deadline).await?;
     // The id is the sidecar's own: letters, digits and a dash.
     let query = format!("KILL QUERY WHERE query_id = '{query_id}' SYNC");
-    let (status, said, _) = ask(&mut stream, force, account, &query, deadline).await?;
+    let place = force.connector.endpoint().place();
+    let (status, said, _) = ask(&mut stream, &place, account, &query, deadline).await?;
     if status != StatusCode::OK {
         let said = String::from_utf8_lossy(&said);
         tracing::warn!(upstream = %force.name, %status, said = said.trim_end(), "the server has refused to end a query");

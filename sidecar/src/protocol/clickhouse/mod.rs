@@ -10,7 +10,8 @@
 //! `statement` know what a client may change, `rewrite` makes the head that travels on, `error` has ClickHouse's form.
 //!
 //! With bytes: `front` is a client's connection, `query` one request on its user's worker and `converse` its exchange with the server,
-//! `wire` HTTP on a borrowed connection, `body` what is passed on, `ask` what the sidecar itself asks, `health` what is answered for anybody.
+//! `wire` HTTP on a borrowed connection, `body` what is passed on, `ask` what the sidecar itself asks, `health` what is answered for anybody,
+//! `probe` what `check` asks.
 
 mod ask;
 mod body;
@@ -20,6 +21,7 @@ mod front;
 mod health;
 mod identity;
 mod parameters;
+mod probe;
 mod query;
 mod request;
 mod rewrite;
@@ -29,4 +31,5 @@ mod wire;
 
 pub use ask::Knowledge;
 pub use front::welcome;
+pub use probe::{ClickHouseProbeError, Probed, probe};
 pub use query::{Asked, serve};
