@@ -6,6 +6,7 @@ mod completions;
 mod crds;
 mod explain;
 mod inject;
+mod inventory;
 mod lint;
 mod manifests;
 mod objects;
@@ -36,6 +37,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Injects the sidecar into the pods of manifests, as the API server would: manifests in, injected manifests out
     Inject(inject::Arguments),
+    /// Shows which applications name their users and which do not, while their policies are in mode Audit
+    Inventory(inventory::Arguments),
     /// Judges policies in files, and looks for ways round them in workloads, Services and NetworkPolicies
     Lint(lint::Arguments),
     /// Runs the operator, until SIGTERM
@@ -56,6 +59,7 @@ impl Arguments {
             Command::Crds(arguments) => arguments.run(out),
             Command::Explain(arguments) => arguments.run(out),
             Command::Inject(arguments) => arguments.run(out),
+            Command::Inventory(arguments) => arguments.run(out),
             Command::Lint(arguments) => arguments.run(out),
             Command::Run(arguments) => arguments.run(),
             Command::Uninstall(arguments) => arguments.run(out),

@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod admin;
 pub mod admission;
+pub mod attribution;
 pub mod breaker;
 pub mod certificate;
 pub mod cli;

@@ -115,6 +115,64 @@ async fn two_words_a_placeholder_and_another_role_are_refused() {
 }
 
 #[tokio::test]
+async fn audit_counts_what_queries_say_of_their_users() {
+    let stage = Stage::start(&trusted().spec("mode: Audit"));
+    let counted = |family: &str, application: &str| {
+        let metrics = stage.sidecar.metrics();
+        ["verified", "claimed", "placeholder", "unattributed"].map(|way| {
+            let labels = [
+                ("application", application),
+                ("attribution", way),
+                ("protocol", "clickhouse"),
+            ];
+            metrics.sum(family, &labels) as u32
+        })
+    };
+    let queries = "bulkhead_inventory_queries_total";
+    let asked = async |agent: &str, parameters: &str, text: &str| {
+        let url = stage.url(&format!("/?{parameters}"));
+        let agent = format!("User-Agent: {agent}");
+        let answer = curl(&["-H", &agent, "--data-binary", "@-", &url], text).await;
+        assert_eq!(answer.rows(), "1", "{answer:?}");
+    };
+    asked("web/1.0", "", "SELECT 1").await;
+    asked("web/1.0", "", "SELECT 1 /*bulkhead_user='alice'*/").await;
+    asked("web/1.0", "", "/*bulkhead_user='null'*/ SELECT 1").await;
+    asked(
+        "web/1.0",
+        "query=SELECT%201%20/*bulkhead_user=%27alice%27*/",
+        "",
+    )
+    .await;
+    // Servers before 20.12 do not know the setting, and say so; it has been asked all the same.
+    let url = stage.url("/?log_comment=bulkhead:alice");
+    let arguments = [
+        "-H",
+        "User-Agent: web/1.0",
+        "--data-binary",
+        "SELECT 1",
+        &url,
+    ];
+    let _ = curl(&arguments, "").await;
+    asked("web/1.0", "", "SELECT 1 -- '/*bulkhead_user=''alice''*/'").await;
+    assert_eq!(counted(queries, "web"), [0, 3, 1, 2]);
+    asked("job/2 bulkhead:alice", "", "SELECT 1").await;
+    assert_eq!(counted(queries, "job"), [0, 1, 0, 0]);
+    assert_eq!(
+        counted("bulkhead_inventory_connections_total", "job"),
+        [0, 1, 0, 0]
+    );
+    assert_eq!(
+        ask(&stage, &["X-Bulkhead-User: alice", "User-Agent: own"])
+            .await
+            .rows(),
+        "1"
+    );
+    assert_eq!(counted(queries, "own"), [1, 0, 0, 0]);
+    assert!(!stage.sidecar.metrics().text().contains("alice"));
+}
+
+#[tokio::test]
 async fn audit_serves_nobody_as_unattributed_and_counts_it() {
     let stage = Stage::start(&trusted().spec("mode: Audit"));
     assert_eq!(ask(&stage, &[]).await.rows(), "1");

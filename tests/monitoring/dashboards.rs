@@ -61,10 +61,12 @@ async fn database(group: &MemoryGroup) -> Stage {
     stage
 }
 
-/// A socket that has been opened and closed, in an entry that has critical events.
+/// A socket that has been opened and closed, in an entry that has critical events, and whose users are only counted yet.
 async fn sockets() -> SocketStage {
     let server = Server::start(Kind::Websockets).await;
-    let policy = Policy::trusted().web_socket("criticalEvents: [agent_completed]");
+    let policy = Policy::trusted()
+        .web_socket("criticalEvents: [agent_completed]")
+        .spec("mode: Audit");
     let stage = SocketStage::start(policy, server.port()).await;
     drop(stage.open("alice").await);
     wait::until("a socket that has ended", || async {

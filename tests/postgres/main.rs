@@ -28,6 +28,7 @@ mod given_addresses;
 mod handing_over;
 mod identity;
 mod in_sql;
+mod inventory;
 mod isolation;
 mod issued_certificate;
 mod late_run;

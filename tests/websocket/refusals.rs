@@ -277,6 +277,14 @@ async fn in_audit_nobody_is_refused_and_everybody_counted() {
     stage
         .until_metric("bulkhead_identity_rejections_total", &labels, 1.0)
         .await;
+    let inventory = [
+        websocket[0],
+        ("attribution", "unattributed"),
+        ("application", ""),
+    ];
+    stage
+        .until_metric("bulkhead_inventory_connections_total", &inventory, 1.0)
+        .await;
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ pub use reference::{SecretKeyRef, SecretRef};
 pub use revocation::{RevocationPods, UserRevocation, UserRevocationSpec, UserRevocationStatus};
 pub use selector::{Selector, SelectorOperator, SelectorRequirement};
 pub use status::{
-    Advice, Compliance, Condition, ConditionStatus, IsolationPolicyStatus, Pods, Skipped,
+    Advice, AttributionCounts, Compliance, ComplianceStep, Condition, ConditionStatus, Inventory,
+    InventoryRow, IsolationPolicyStatus, Pods, QueryCompliance, Skipped,
 };
 pub use template::{InjectionTemplate, InjectionTemplateSpec};
 pub use websocket::{

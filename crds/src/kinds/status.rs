@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Mode;
+
 /// What the operator has observed.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -22,6 +24,8 @@ pub struct IsolationPolicyStatus {
     pub pods: Option<Pods>,
     /// How much of the traffic names its user.
     pub compliance: Option<Compliance>,
+    /// Which applications name their users and which do not, in mode `Audit`.
+    pub inventory: Option<Inventory>,
     /// What would make the policy work better.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub advice: Option<Vec<Advice>>,
@@ -103,6 +107,124 @@ pub struct Compliance {
     /// The first as a share of the second, such as `98.5%`; none while there are no connections.
     #[schemars(length(max = 8))]
     pub ratio: Option<String>,
+    /// The queries that were counted for the inventory; none in mode `Enforce`, which counts none.
+    pub queries: Option<QueryCompliance>,
+    /// How the ratio has come about: a step for every change of the mode or the environment and for every whole percent, the last ten.
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub history: Option<Vec<ComplianceStep>>,
+}
+
+/// How many of the queries name their user, since the pods that live now started.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueryCompliance {
+    /// Under a verified user context.
+    pub verified: i64,
+    /// A comment or the application's name names a user, which nothing proves: mode `Enforce` would refuse them.
+    pub claimed: i64,
+    /// A placeholder was named, which is nobody.
+    pub placeholder: i64,
+    /// Queries in all.
+    pub total: i64,
+    /// The verified ones as a share of all, such as `98.5%`; none while there are no queries.
+    #[schemars(length(max = 8))]
+    pub ratio: Option<String>,
+}
+
+/// What the compliance was at some time.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComplianceStep {
+    /// When (RFC 3339).
+    #[schemars(length(max = 40), extend("format" = "date-time"))]
+    pub time: String,
+    /// The environment.
+    #[schemars(length(max = 63))]
+    pub environment: String,
+    /// The mode in force.
+    pub mode: Mode,
+    /// The share of connections that named their user; none where there had been no connections.
+    #[schemars(length(max = 8))]
+    pub ratio: Option<String>,
+    /// Connections that the ratio is of: those of the pods that lived then, since each had started.
+    pub connections: i64,
+}
+
+/// Which applications name their users: the inventory of a migration, counted since the pods that live now started.
+#[serde_with::skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Inventory {
+    /// When this was counted (RFC 3339).
+    #[schemars(length(max = 40), extend("format" = "date-time"))]
+    pub time: String,
+    /// Those first that name nobody in most queries.
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub rows: Vec<InventoryRow>,
+    /// How many rows more there are than are shown.
+    pub truncated: u32,
+}
+
+/// What one application of one workload has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryRow {
+    /// What made the pods, such as `deployment/web`.
+    #[schemars(length(max = 320))]
+    pub workload: String,
+    /// `postgresql`, `redis`, `clickhouse` or `websocket`.
+    #[schemars(length(max = 16))]
+    pub protocol: String,
+    /// What its clients call themselves; `other` for those beyond the hundredth of a pod, empty for who gives no name.
+    #[schemars(length(max = 63))]
+    pub application: String,
+    /// Its connections.
+    pub connections: AttributionCounts,
+    /// Its queries.
+    pub queries: AttributionCounts,
+}
+
+/// Connections or queries, by what is known of whose work they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttributionCounts {
+    /// Under a verified user context.
+    pub verified: i64,
+    /// A comment or the application's name names a user, which nothing proves.
+    pub claimed: i64,
+    /// A placeholder was named, which is nobody.
+    pub placeholder: i64,
+    /// Nobody was named.
+    pub unattributed: i64,
+}
+
+impl AttributionCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> i64 {
+        self.verified
+            .saturating_add(self.claimed)
+            .saturating_add(self.nobodys())
+    }
+
+    /// Those of which nobody knows whose they are.
+    #[must_use]
+    pub const fn nobodys(&self) -> i64 {
+        self.placeholder.saturating_add(self.unattributed)
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            verified: self.verified.saturating_add(other.verified),
+            claimed: self.claimed.saturating_add(other.claimed),
+            placeholder: self.placeholder.saturating_add(other.placeholder),
+            unattributed: self.unattributed.saturating_add(other.unattributed),
+        }
+    }
 }
 
 /// What would make the policy work better.

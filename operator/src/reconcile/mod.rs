@@ -22,6 +22,7 @@ mod revoke;
 mod tell;
 
 pub mod closing;
+pub mod compliance;
 pub mod credentials;
 pub mod degraded;
 pub mod dereference;

@@ -20,6 +20,8 @@ use crate::index::{self, Index};
 const QUIET: Duration = Duration::from_millis(50);
 /// How long changes may put a pass off.
 const AT_MOST: Duration = Duration::from_millis(500);
+/// How long queries may wait until they are looked at, where an answer tells of nothing else: those of many pods together.
+const TRAFFIC: Duration = Duration::from_secs(20);
 /// Before trying again after an error: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
@@ -126,6 +128,9 @@ impl Tended {
         let now = self.now();
         if self.memory.sidecars.answered(uid, report, now) {
             self.touch();
+        } else if self.memory.sidecars.take_traffic() {
+            let due = Instant::now() + TRAFFIC;
+            self.again = Some(self.again.map_or(due, |again| again.min(due)));
         }
     }
 

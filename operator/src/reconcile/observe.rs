@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bulkhead_crds::kinds::AttributionCounts;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-use super::programmed::{Answer, ListAnswer, Report};
+use super::programmed::{Answer, Applicant, ListAnswer, Report};
 
 /// From connecting to the last byte.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,6 +24,13 @@ const LARGEST: usize = 64 * 1024;
 const QUIET: u64 = 600;
 /// The longest text that is taken over from a sidecar, in characters.
 const LONGEST_TEXT: usize = 200;
+
+/// The protocols that a sidecar counts, as it labels them.
+const PROTOCOLS: [&str; 4] = ["clickhouse", "postgresql", "redis", "websocket"];
+/// Applications that are taken over from one sidecar; one tells a hundred apart.
+const MOST_APPLICATIONS: usize = 128;
+/// The longest name of an application, in characters.
+const LONGEST_NAME: usize = 63;
 
 /// Of `/revision`, what the operator reads. Older sidecars do not say all of it.
 #[derive(Debug, Deserialize)]
@@ -41,6 +49,29 @@ struct RevisionReport {
     total: u64,
     #[serde(default)]
     listeners: Vec<Listener>,
+    #[serde(default)]
+    inventory: Vec<Application>,
+}
+
+/// What an application has come to, in mode `Audit`.
+#[derive(Debug, Deserialize)]
+struct Application {
+    protocol: String,
+    application: String,
+    connections: Counts,
+    queries: Counts,
+}
+
+#[derive(Debug, Deserialize)]
+struct Counts {
+    #[serde(default)]
+    verified: u64,
+    #[serde(default)]
+    claimed: u64,
+    #[serde(default)]
+    placeholder: u64,
+    #[serde(default)]
+    unattributed: u64,
 }
 
 /// A list of revocations.
@@ -152,8 +183,34 @@ fn read(body: &[u8]) -> Report {
                 .collect(),
             attributed: report.attributed.min(report.total),
             total: report.total,
+            inventory: inventory(report.inventory),
         }),
         Err(error) => Report::Silent(format!("its answer cannot be read: {error}")),
+    }
+}
+
+/// What is believed of an inventory: so many rows, of protocols that there are, with short names.
+fn inventory(applications: Vec<Application>) -> Vec<Applicant> {
+    let known = applications.into_iter().filter_map(|it| {
+        let mut protocols = PROTOCOLS.into_iter();
+        let protocol = protocols.find(|protocol| *protocol == it.protocol)?;
+        Some(Applicant {
+            protocol,
+            application: cut(&it.application).chars().take(LONGEST_NAME).collect(),
+            connections: counts(&it.connections),
+            queries: counts(&it.queries),
+        })
+    });
+    known.take(MOST_APPLICATIONS).collect()
+}
+
+fn counts(counts: &Counts) -> AttributionCounts {
+    let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    AttributionCounts {
+        verified: shown(counts.verified),
+        claimed: shown(counts.claimed),
+        placeholder: shown(counts.placeholder),
+        unattributed: shown(counts.unattributed),
     }
 }
 
@@ -188,6 +245,9 @@ mod tests {
             "rejection":{"at":1,"diagnostics":[{"severity":"Warning","path":"a","reason":"R","message":"m"},
                 {"severity":"Error","path":"spec.x","reason":"R","message":"bad\nthing"}]},
             "pending_restart":[{"path":"databases[main].listen.port","running":"1","wanted":"2"}],
+            "inventory":[{"protocol":"postgresql","application":"we\u0007b","connections":{"verified":1,"claimed":0,"placeholder":0,"unattributed":2},
+                    "queries":{"claimed":18446744073709551615}},
+                {"protocol":"gopher","application":"x","connections":{},"queries":{}}],
             "attributed":7,"total":9,"revocations":{"revision":"l7","count":3,"refused":false},
             "listeners":[{"name":"main","open":true,"quietSeconds":600},{"name":"busy","open":true,"quietSeconds":0}]}"#;
         let Report::Answer(answer) = read(body) else {
@@ -200,6 +260,17 @@ mod tests {
         assert_eq!(
             answer.revocations.map(|list| list.revision).as_deref(),
             Some("l7")
+        );
+        let [web] = answer.inventory.as_slice() else {
+            panic!("one protocol is none of ours: {:?}", answer.inventory)
+        };
+        assert_eq!(
+            (web.protocol, web.application.as_str()),
+            ("postgresql", "web")
+        );
+        assert_eq!(
+            (web.connections.total(), web.queries.claimed),
+            (3, i64::MAX)
         );
         assert_eq!(answer.quiet.into_iter().collect::<Vec<_>>(), ["main"]);
     }

@@ -125,7 +125,10 @@ pub(super) async fn pass(
             )
             .await;
         }
-        passed.written |= tell::policy(context, view, index, memory, verdict, force).await?;
+        let told = tell::policy(context, view, index, memory, verdict, force).await?;
+        passed.written |= told.written;
+        let wait = told.again.map(|seconds| now + Duration::from_secs(seconds));
+        passed.again = passed.again.into_iter().chain(wait).min();
     }
     memory.told.retain(|uid, _| {
         let mut uids = view.policies.iter().filter_map(|policy| policy.uid());
@@ -138,7 +141,8 @@ pub(super) async fn pass(
     let asked_again = refused.then(|| now + REFUSED);
     let over = revoked.as_ref().and_then(|it| revoke::again(it, now));
     let again = again(memory, now).into_iter();
-    passed.again = again.chain(asked_again).chain(over).min();
+    let again = again.chain(asked_again).chain(over);
+    passed.again = again.chain(passed.again).min();
     Ok(passed)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bulkhead_crds::conditions::{ProgrammedReason, SkippedReason};
-use bulkhead_crds::kinds::{OptOut, Selector};
+use bulkhead_crds::kinds::{AttributionCounts, OptOut, Selector};
 
 use super::judge::listed;
 use crate::index::{PodFacts, Workload};
@@ -56,6 +56,32 @@ pub struct Answer {
     pub attributed: u64,
     /// Connections in all.
     pub total: u64,
+    /// Which applications name their users, since the sidecar started.
+    pub inventory: Vec<Applicant>,
+}
+
+impl Answer {
+    /// The same with what another one says of applications.
+    #[must_use]
+    pub fn with_inventory_of(self, other: &Self) -> Self {
+        Self {
+            inventory: other.inventory.clone(),
+            ..self
+        }
+    }
+}
+
+/// What one application has come to in one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// The protocol's label.
+    pub protocol: &'static str,
+    /// What it calls itself.
+    pub application: String,
+    /// Its connections.
+    pub connections: AttributionCounts,
+    /// Its queries.
+    pub queries: AttributionCounts,
 }
 
 /// What a sidecar says of its list of revocations.
@@ -96,6 +122,28 @@ pub struct Tally {
     pub attributed: u64,
     /// Connections in all.
     pub total: u64,
+    /// Which applications of which workloads name their users.
+    pub inventory: BTreeMap<Applying, Applied>,
+}
+
+/// An application of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Applying {
+    /// As `kubectl` names it; of a pod that nothing has made, the pod.
+    pub workload: String,
+    /// The protocol's label.
+    pub protocol: &'static str,
+    /// What it calls itself.
+    pub application: String,
+}
+
+/// What it has come to in all of its pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Its connections.
+    pub connections: AttributionCounts,
+    /// Its queries.
+    pub queries: AttributionCounts,
 }
 
 impl Force<'_> {
@@ -134,6 +182,7 @@ impl Force<'_> {
             Some(Report::Answer(answer)) => {
                 tally.attributed += answer.attributed;
                 tally.total += answer.total;
+                tally.count_inventory(pod, &answer.inventory);
                 waits |= !answer.pending_restart.is_empty();
                 for listener in &answer.quiet {
                     *tally.quiet.entry(listener.clone()).or_default() += 1;
@@ -193,6 +242,23 @@ impl Force<'_> {
 }
 
 impl Tally {
+    fn count_inventory(&mut self, pod: &PodFacts, applicants: &[Applicant]) {
+        let workload = || match &pod.workload {
+            Some(workload) => workload.to_string(),
+            None => format!("pod/{}", pod.name),
+        };
+        for applicant in applicants {
+            let key = Applying {
+                workload: workload(),
+                protocol: applicant.protocol,
+                application: applicant.application.clone(),
+            };
+            let applied = self.inventory.entry(key).or_default();
+            applied.connections = applied.connections.plus(&applicant.connections);
+            applied.queries = applied.queries.plus(&applicant.queries);
+        }
+    }
+
     /// Whether the policy is programmed, why not, and what to do.
     #[must_use]
     pub fn programmed(&self, force: &Force<'_>) -> (ProgrammedReason, String) {

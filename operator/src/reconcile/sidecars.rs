@@ -72,6 +72,8 @@ pub struct Sidecars {
     known: BTreeMap<String, Known>,
     /// The revision of the list of revocations that all of them are to have in force; empty where that has none.
     list: String,
+    /// Whether an answer has told of traffic and of nothing else.
+    has_traffic: bool,
 }
 
 #[derive(Debug)]
@@ -138,12 +140,27 @@ impl Sidecars {
         due
     }
 
-    /// Takes an answer in; says whether it says anything new.
+    /// Takes an answer in; says whether it says anything new. Queries alone are no news, but see [`Self::take_traffic`].
     pub fn answered(&mut self, uid: &str, report: Report, now: Duration) -> bool {
         let Some(known) = self.known.get_mut(uid) else {
             return false;
         };
-        known.answered(report, now)
+        let before = known.report.clone();
+        if !known.answered(report, now) {
+            return false;
+        }
+        if let (Some(Report::Answer(before)), Some(Report::Answer(after))) = (before, &known.report)
+            && before.with_inventory_of(after) == *after
+        {
+            self.has_traffic = true;
+            return false;
+        }
+        true
+    }
+
+    /// Whether an answer has come since the last time that tells of queries and of nothing else: it may be looked at together with others.
+    pub const fn take_traffic(&mut self) -> bool {
+        std::mem::replace(&mut self.has_traffic, false)
     }
 
     /// The pods that are to be poked now. Each is taken for poked.
@@ -311,7 +328,9 @@ fn pokes_before(pod: &Expected, mark: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::programmed::ListAnswer;
+    use bulkhead_crds::kinds::AttributionCounts;
+
+    use super::super::programmed::{Applicant, ListAnswer};
     use super::*;
 
     fn pod(revision: &str, poked: Option<&str>) -> Expected {
@@ -342,6 +361,36 @@ mod tests {
         assert_eq!(sidecars.due(ms(0)).len(), 1, "nothing is known of it");
         assert!(sidecars.answered("u", has("r1"), ms(0)));
         sidecars
+    }
+
+    #[test]
+    fn queries_alone_are_no_news() {
+        let mut sidecars = in_sync();
+        let after = |queries: i64, total: u64| {
+            Report::Answer(Answer {
+                revision: "r1".to_owned(),
+                total,
+                inventory: vec![Applicant {
+                    protocol: "redis",
+                    application: "web".to_owned(),
+                    connections: AttributionCounts::default(),
+                    queries: AttributionCounts {
+                        unattributed: queries,
+                        ..AttributionCounts::default()
+                    },
+                }],
+                ..Answer::default()
+            })
+        };
+        assert!(!sidecars.answered("u", after(1, 0), ms(1)));
+        assert!(sidecars.take_traffic() && !sidecars.take_traffic());
+        assert!(!sidecars.answered("u", after(1, 0), ms(2)));
+        assert!(!sidecars.take_traffic(), "it says the same");
+        assert!(
+            sidecars.answered("u", after(2, 1), ms(3)),
+            "a connection is"
+        );
+        assert!(!sidecars.take_traffic());
     }
 
     #[test]

@@ -4,14 +4,14 @@ use bulkhead_crds::conditions::{
     AcceptedReason, ConditionType, DegradedReason, ENFORCED, EnforcedReason, ProgrammedReason,
 };
 use bulkhead_crds::kinds::{
-    Advice, Compliance, Condition, ConditionStatus, IsolationPolicy, IsolationPolicyStatus, Pods,
-    Skipped,
+    Advice, Condition, ConditionStatus, IsolationPolicy, IsolationPolicyStatus, Mode, Pods, Skipped,
 };
 use bulkhead_crds::names::objects::MANAGER;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::compliance::{self, Terms};
 use super::programmed::Tally;
 
 /// The longest message of a condition, in bytes; the schema allows more, people read less.
@@ -103,12 +103,14 @@ pub struct Observed {
     pub environment: String,
     /// The pods; none where the policy has none because it is not in force.
     pub tally: Option<Tally>,
+    /// The mode in force; none where nothing is.
+    pub mode: Option<Mode>,
     /// What would make the policy work better.
     pub advice: Vec<Advice>,
 }
 
-/// The status of a policy at `now`, given the one that it has: a condition keeps its time while it does not change sides, and the counts of
-/// traffic stay as they are while their ratio does, so that traffic alone writes nothing.
+/// The status of a policy at `now`, given the one that it has: a condition keeps its time while it does not change sides, and what traffic
+/// changes is written as `compliance` says.
 #[must_use]
 pub fn next(
     policy: &IsolationPolicy,
@@ -118,15 +120,27 @@ pub fn next(
     let old = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation;
     let before = old.conditions.as_ref();
+    let tally = observed.tally.as_ref();
+    let inventory = tally
+        .zip(observed.mode)
+        .and_then(|(tally, mode)| compliance::inventory(tally, mode, old.inventory.as_ref(), now));
+    let terms = observed.mode.map(|mode| Terms {
+        environment: &observed.environment,
+        mode,
+    });
     IsolationPolicyStatus {
         conditions: Some(conditions(before, &observed.conditions, generation, now)),
         observed_generation: generation,
         environment: Some(observed.environment.clone()),
-        pods: observed.tally.as_ref().map(pods),
-        compliance: observed
-            .tally
-            .as_ref()
-            .and_then(|tally| compliance(tally, old.compliance.as_ref())),
+        pods: tally.map(pods),
+        compliance: compliance::compliance(
+            tally,
+            terms,
+            old.compliance.as_ref(),
+            inventory != old.inventory,
+            now,
+        ),
+        inventory,
         advice: (!observed.advice.is_empty()).then(|| observed.advice.clone()),
     }
 }
@@ -180,29 +194,6 @@ fn pods(tally: &Tally) -> Pods {
         in_sync: tally.in_sync,
         skipped: (!skipped.is_empty()).then_some(skipped),
     }
-}
-
-fn compliance(tally: &Tally, old: Option<&Compliance>) -> Option<Compliance> {
-    if tally.injected == 0 {
-        return None;
-    }
-    let ratio = ratio(tally).map(|ratio| format!("{:.1}%", ratio * 100.0));
-    if let Some(old) = old
-        && old.ratio == ratio
-    {
-        return Some(old.clone());
-    }
-    Some(Compliance {
-        attributed: i64::try_from(tally.attributed).unwrap_or(i64::MAX),
-        total: i64::try_from(tally.total).unwrap_or(i64::MAX),
-        ratio,
-    })
-}
-
-/// The share of connections that named their user, from 0 to 1; none while there are none.
-#[must_use]
-pub fn ratio(tally: &Tally) -> Option<f64> {
-    (tally.total > 0).then(|| tally.attributed as f64 / tally.total as f64)
 }
 
 /// Writes a status, if it is not the one that the policy has. Says whether it did.
@@ -261,6 +252,7 @@ mod tests {
             ],
             environment: "production".to_owned(),
             tally: Some(tally),
+            mode: Some(Mode::Audit),
             advice: Vec::new(),
         }
     }

@@ -14,9 +14,18 @@ use super::judge::Verdict;
 use super::pass::Memory;
 use super::programmed::{Force, Tally};
 use super::status::{self, Finding, Observed};
-use super::{Context, View, degraded, events, share};
+use super::{Context, View, compliance, degraded, events, share};
 use crate::index::Index;
 use crate::metrics::Pods;
+
+/// What came of telling.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Whether the status was written.
+    pub(super) written: bool,
+    /// In how many seconds there is something to write although nothing has happened.
+    pub(super) again: Option<u64>,
+}
 
 /// Writes a policy's status and tells its news.
 pub(super) async fn policy(
@@ -26,10 +35,10 @@ pub(super) async fn policy(
     memory: &mut Memory,
     verdict: &Verdict,
     in_force: Option<&InForce>,
-) -> Result<bool, Error> {
+) -> Result<Told, Error> {
     let policy = &with_last_status(&verdict.policy, memory);
     let observed = observed(context, view, index, memory, verdict, in_force);
-    let ratio = observed.tally.as_ref().and_then(status::ratio);
+    let ratio = observed.tally.as_ref().and_then(compliance::ratio);
     match ratio {
         Some(ratio) => context
             .metrics
@@ -46,14 +55,23 @@ pub(super) async fn policy(
             .metrics
             .forget_pods(&view.namespace, &verdict.name()),
     }
-    let next = status::next(policy, &observed, Timestamp::now());
+    let now = Timestamp::now();
+    let next = status::next(policy, &observed, now);
+    let again = again(&observed, &next, now);
     let written = status::write(&context.client, policy, &next).await?;
     if written {
         publish_events(context, policy, &next).await;
         let uid = policy.uid().unwrap_or_default();
         memory.told.insert(uid, (policy.resource_version(), next));
     }
-    Ok(written)
+    Ok(Told { written, again })
+}
+
+/// In how many seconds an inventory that is out of date may be written.
+fn again(observed: &Observed, next: &IsolationPolicyStatus, now: Timestamp) -> Option<u64> {
+    let (tally, mode) = observed.tally.as_ref().zip(observed.mode)?;
+    let due = compliance::next_inventory(tally, mode, next.inventory.as_ref(), now)?;
+    u64::try_from(due.as_second() - now.as_second()).ok()
 }
 
 fn pods(tally: &Tally) -> Pods {
@@ -114,6 +132,7 @@ fn observed(
             ],
             environment,
             tally: None,
+            mode: None,
             advice: Vec::new(),
         };
     };
@@ -139,6 +158,7 @@ fn observed(
         environment,
         advice: advice(in_force, &tally, memory.evictions.get(&name)),
         tally: Some(tally),
+        mode: Some(in_force.effective.mode),
     }
 }
 

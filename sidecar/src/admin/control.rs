@@ -124,16 +124,9 @@ async fn users(state: &AdminState) -> Reply {
     let Ok(users) = timeout(INVENTORY_TIMEOUT, state.inventory.users()).await else {
         return reply::text(StatusCode::GATEWAY_TIMEOUT, "the workers do not answer");
     };
-    let names = state.metrics.application_names.snapshot();
     reply::json(&UsersReport {
         users,
-        unattributed: names
-            .into_iter()
-            .map(|(application_name, connections)| ApplicationRow {
-                application_name,
-                connections,
-            })
-            .collect(),
+        applications: ApplicationRow::all(&state.metrics.inventory),
     })
 }
 

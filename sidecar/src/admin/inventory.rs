@@ -5,6 +5,7 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Diagnostic;
+use crate::telemetry::{self, Attribution, Standing};
 
 /// One user's factory, or one of the factories that belong to nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,13 +40,30 @@ pub struct UserRow {
     pub application_names: Vec<String>,
 }
 
-/// Connections without a user context under one application name, since the start.
+/// Connections or queries, by what is known of whose work they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributionCounts {
+    /// Under a verified user context.
+    pub verified: u64,
+    /// A comment or the application's name names a user, which nothing proves.
+    pub claimed: u64,
+    /// A placeholder was named, which is nobody.
+    pub placeholder: u64,
+    /// Nobody was named.
+    pub unattributed: u64,
+}
+
+/// What one application has come to in mode `Audit`, since the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplicationRow {
-    /// The name that the clients gave, or `other` for those beyond the hundredth.
-    pub application_name: String,
-    /// How many connections.
-    pub connections: u64,
+    /// The protocol's label (`postgresql`).
+    pub protocol: String,
+    /// The name that its clients gave, without what looks like an id; `other` for those beyond the hundredth.
+    pub application: String,
+    /// Its connections.
+    pub connections: AttributionCounts,
+    /// Its queries.
+    pub queries: AttributionCounts,
 }
 
 /// What `/users` answers.
@@ -53,8 +71,44 @@ pub struct ApplicationRow {
 pub struct UsersReport {
     /// The factories.
     pub users: Vec<UserRow>,
-    /// Who still comes without a user context: the inventory of a migration.
-    pub unattributed: Vec<ApplicationRow>,
+    /// Which applications name their users: the inventory of a migration, taken in mode `Audit`.
+    pub applications: Vec<ApplicationRow>,
+}
+
+impl AttributionCounts {
+    fn of(counts: [u64; Attribution::ALL.len()]) -> Self {
+        let [verified, claimed, placeholder, unattributed] = counts;
+        Self {
+            verified,
+            claimed,
+            placeholder,
+            unattributed,
+        }
+    }
+
+    /// Those of which nobody knows whose they are.
+    #[must_use]
+    pub const fn nobodys(&self) -> u64 {
+        self.placeholder.saturating_add(self.unattributed)
+    }
+}
+
+impl ApplicationRow {
+    /// The inventory as it stands, those first that have most to name yet.
+    #[must_use]
+    pub fn all(inventory: &telemetry::Inventory) -> Vec<Self> {
+        let row = |standing: Standing| Self {
+            protocol: standing.protocol.to_owned(),
+            application: standing.application,
+            connections: AttributionCounts::of(standing.connections),
+            queries: AttributionCounts::of(standing.queries),
+        };
+        let mut rows: Vec<Self> = inventory.standings().into_iter().map(row).collect();
+        rows.sort_by_key(|row| {
+            std::cmp::Reverse((row.queries.nobodys(), row.connections.nobodys()))
+        });
+        rows
+    }
 }
 
 /// A run of the application that has ended without having been completed.

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use inventory::{
-    ApplicationRow, ExecutionRow, ExecutionsReport, Inventory, RevocationRow, RevocationsReport,
-    UserRow, UsersReport,
+    ApplicationRow, AttributionCounts, ExecutionRow, ExecutionsReport, Inventory, RevocationRow,
+    RevocationsReport, UserRow, UsersReport,
 };
 pub use readiness::Readiness;
 
@@ -38,7 +38,7 @@ use crate::telemetry::Metrics;
 /// What the doors answer from.
 #[derive(Clone)]
 pub struct AdminState {
-    /// For `/metrics`, and the application names without a user context.
+    /// For `/metrics`, and the inventory of applications.
     pub metrics: Arc<Metrics>,
     /// For `/revision` and `/policy`.
     pub store: Arc<PolicyStore>,

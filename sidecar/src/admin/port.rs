@@ -12,6 +12,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use super::inventory::ApplicationRow;
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
@@ -71,6 +72,8 @@ pub struct RevisionReport {
     pub total: u64,
     /// The listeners, by name: the databases', then the WebSockets'.
     pub listeners: Vec<ListenerReport>,
+    /// Which applications name their users, in mode `Audit`: at most a hundred, and one of each protocol for the rest.
+    pub inventory: Vec<ApplicationRow>,
 }
 
 /// A list of revocations, of which the port names nobody.
@@ -256,6 +259,7 @@ impl RevisionReport {
             attributed,
             total,
             listeners: clients.into_iter().map(report).collect(),
+            inventory: ApplicationRow::all(&state.metrics.inventory),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::cli::{self, AskArgs, ControlArgs};
 use crate::execution::ExecutionState;
 use crate::policy::fixtures::{database, policy};
 use crate::policy::{Accepted, Diagnostic, PolicyStore, Rejection};
-use crate::telemetry::{Metrics, UnfinishedRun};
+use crate::telemetry::{Attribution, Metrics, UnfinishedRun};
 
 struct TwoUsers;
 
@@ -289,15 +289,19 @@ async fn a_connection_that_is_at_an_answer_is_not_closed_for_another() {
 #[tokio::test]
 async fn the_socket_tells_the_users_and_who_comes_without_a_context() {
     let doors = Doors::open().await;
-    doors
-        .state
-        .metrics
-        .unattributed(Protocol::PostgreSQL, "nightly");
+    let inventory = &doors.state.metrics.inventory;
+    let nightly = inventory.application("postgresql", "nightly");
+    nightly.connection(Attribution::Unattributed);
+    nightly.query(Attribution::Claimed);
     let report: UsersReport = client::get(&doors.socket(), "/users").await.expect("told");
     let ids: Vec<&str> = report.users.iter().map(|u| u.user_id.as_str()).collect();
     assert_eq!(ids, ["alice", "bob"]);
-    assert_eq!(report.unattributed[0].application_name, "nightly");
-    assert_eq!(report.unattributed[0].connections, 1);
+    let nightly = &report.applications[0];
+    assert_eq!(nightly.application, "nightly");
+    assert_eq!(
+        (nightly.connections.unattributed, nightly.queries.claimed),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -357,10 +361,10 @@ async fn the_socket_tells_the_policy_with_its_origins() {
 #[tokio::test]
 async fn the_subcommands_print_what_the_socket_tells() {
     let doors = Doors::open().await;
-    doors
-        .state
-        .metrics
-        .unattributed(Protocol::PostgreSQL, "nightly");
+    let inventory = &doors.state.metrics.inventory;
+    let nightly = inventory.application("postgresql", "nightly");
+    nightly.connection(Attribution::Unattributed);
+    nightly.query(Attribution::Claimed);
     let control = ControlArgs {
         control: Some(doors.socket()),
     };

@@ -9,11 +9,11 @@ use super::check::print_diagnostics;
 use super::table::{Lean, render};
 use crate::admin::control::PolicyReport;
 use crate::admin::{
-    AdminError, ExecutionRow, ExecutionsReport, RevocationRow, RevocationsReport, UserRow,
-    UsersReport, client,
+    AdminError, ApplicationRow, AttributionCounts, ExecutionRow, ExecutionsReport, RevocationRow,
+    RevocationsReport, UserRow, UsersReport, client,
 };
 
-/// Prints the users, the busiest first, and the applications that come without a user context.
+/// Prints the users, the busiest first, and in mode `Audit` which applications name theirs.
 ///
 /// # Errors
 ///
@@ -31,17 +31,11 @@ pub async fn users(args: &AskArgs, out: &mut impl Write) -> Result<(), AdminErro
         return Ok(());
     }
     print(out, &user_table(&report.users));
-    if !report.unattributed.is_empty() {
-        let rows: Vec<[String; 2]> = report
-            .unattributed
-            .iter()
-            .map(|row| [row.application_name.clone(), row.connections.to_string()])
-            .collect();
-        let head = [
-            ("WITHOUT A USER CONTEXT", Lean::Left),
-            ("CONNECTIONS", Lean::Right),
-        ];
-        print(out, &format!("\n{}", render(head, &rows)));
+    if !report.applications.is_empty() {
+        print(
+            out,
+            &format!("\n{}", application_table(&report.applications)),
+        );
     }
     Ok(())
 }
@@ -59,6 +53,45 @@ pub async fn executions(args: &AskArgs, out: &mut impl Write) -> Result<(), Admi
         print(out, &execution_table(&report.unfinished));
     }
     Ok(())
+}
+
+/// Each application's connections and queries, and how the queries are attributed.
+fn application_table(applications: &[ApplicationRow]) -> String {
+    let (left, right) = (Lean::Left, Lean::Right);
+    let head = [
+        ("APPLICATION", left),
+        ("PROTOCOL", left),
+        ("CONNECTIONS", right),
+        ("QUERIES", right),
+        ("VERIFIED", right),
+        ("CLAIMED", right),
+        ("PLACEHOLDER", right),
+        ("UNATTRIBUTED", right),
+    ];
+    let rows: Vec<[String; 8]> = applications
+        .iter()
+        .map(|row| {
+            let (connections, queries) = (&row.connections, &row.queries);
+            let all = |of: &AttributionCounts| of.verified + of.claimed + of.nobodys();
+            // A WebSocket has no queries: its connections are what is attributed.
+            let shown = if all(queries) == 0 {
+                connections
+            } else {
+                queries
+            };
+            [
+                row.application.clone(),
+                row.protocol.clone(),
+                all(connections).to_string(),
+                all(queries).to_string(),
+                shown.verified.to_string(),
+                shown.claimed.to_string(),
+                shown.placeholder.to_string(),
+                shown.unattributed.to_string(),
+            ]
+        })
+        .collect();
+    render(head, &rows)
 }
 
 fn execution_table(runs: &[ExecutionRow]) -> String {

@@ -60,6 +60,13 @@ impl DatabaseForce {
         self.policy.mode == Mode::Enforce
     }
 
+    /// Whether connections and queries are counted by whose work they are: where those without a user are served. Work of tier `Shared`
+    /// is nobody's by right.
+    #[must_use]
+    pub fn takes_inventory(&self) -> bool {
+        !self.enforces() && self.tier() != Tier::Shared
+    }
+
     /// Whether a client's bare word for who it is counts.
     #[must_use]
     pub fn trusts(&self) -> bool {

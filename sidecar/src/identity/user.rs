@@ -101,6 +101,12 @@ impl UserId {
         Ok(Self(Arc::from(text)))
     }
 
+    /// Whether `text` could be an id.
+    #[must_use]
+    pub fn is_valid(text: &str) -> bool {
+        check_id(text).is_ok()
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -50,6 +50,20 @@ label!(
 );
 
 label!(
+    /// What is known of whose work a connection or a query is: `bulkhead_inventory_queries_total{attribution}`.
+    Attribution {
+        /// A user context has been verified.
+        Verified = "verified",
+        /// A comment or the application's name for itself names a user: nothing proves it, and nothing follows from it.
+        Claimed = "claimed",
+        /// What was named is a placeholder, which names nobody.
+        Placeholder = "placeholder",
+        /// No user was named.
+        Unattributed = "unattributed",
+    }
+);
+
+label!(
     /// What became of a user that a client named in SQL: `bulkhead_user_switches_total{outcome}`.
     SwitchOutcome {
         /// The user lives on the worker that the client was on.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bulkhead_crds::kinds::{Mode, Protocol, Tier};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::application_names::ApplicationNames;
 use super::certificates::{CertificateEnd, Certificates};
 use super::clients::Clients;
 use super::executions::Executions;
-use super::labels::{ActionOutcome, AdminAction, protocol_label};
+use super::inventory::Inventory;
+use super::labels::{ActionOutcome, AdminAction, Attribution, protocol_label};
 use super::memory::Memory;
 use super::process::Process;
 use super::socket::{self, SocketFamilies, SocketMetrics};
@@ -62,8 +62,8 @@ pub struct Metrics {
     pub revocation_rejections: IntCounter,
     /// Bytes that are kept for resumes.
     pub resume_bytes: IntGauge,
-    /// Connections without a user context, by application name.
-    pub application_names: ApplicationNames,
+    /// Who names their users, application by application, in mode `Audit`.
+    pub inventory: Inventory,
     /// Runs of applications that were not completed.
     pub unfinished_runs: UnfinishedRuns,
 }
@@ -149,7 +149,7 @@ impl Metrics {
                     "Bytes of messages that are kept until clients have acknowledged them (resume.totalBytes).",
                 )?,
             )?,
-            application_names: ApplicationNames::default(),
+            inventory: Inventory::register(&registry)?,
             unfinished_runs: UnfinishedRuns::default(),
             upstreams: Mutex::default(),
             socket_families: SocketFamilies::register(&registry)?,
@@ -205,15 +205,20 @@ impl Metrics {
         self.rejections[reason as usize].inc();
     }
 
-    /// Counts a connection that is served without a user context, in the metrics and by application name.
-    pub fn unattributed(&self, protocol: Protocol, application_name: &str) {
+    /// Counts a connection that is served without a user context.
+    pub fn unattributed(&self, protocol: Protocol) {
         self.unattributed_of(protocol_label(protocol));
-        self.application_names.count(application_name);
     }
 
     /// Counts a WebSocket that is served without a user context.
     pub fn unattributed_socket(&self) {
         self.unattributed_of(socket::PROTOCOL);
+    }
+
+    /// Counts a WebSocket in the inventory.
+    pub fn socket_attributed(&self, attribution: Attribution) {
+        let row = self.inventory.application(socket::PROTOCOL, "");
+        row.connection(attribution);
     }
 
     fn unattributed_of(&self, protocol: &str) {

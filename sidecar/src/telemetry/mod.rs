@@ -3,11 +3,11 @@
 //! Handles are resolved once, when a listener or an upstream starts; the hot path touches atomics and nothing else.
 //! No user id, token, password or query text may enter this room as a label or a field.
 
-mod application_names;
 mod certificates;
 mod clients;
 mod executions;
 mod family;
+mod inventory;
 mod labels;
 mod last_client;
 mod logs;
@@ -21,12 +21,12 @@ mod striped;
 mod unfinished_runs;
 mod upstream;
 
-pub use application_names::{ApplicationNames, MAX_APPLICATION_NAMES, OTHER_APPLICATIONS};
 pub use certificates::{CertificateEnd, CertificateUse};
 pub use clients::Clients;
+pub use inventory::{Applicant, Inventory, MAX_APPLICATIONS, OTHER_APPLICATIONS, Standing};
 pub use labels::{
-    ActionOutcome, AdminAction, BreakerScope, BreakerState, ConnectionOutcome, ErrorClass,
-    RetirementReason, ServerState, SwitchOutcome, TimeoutKind, protocol_label,
+    ActionOutcome, AdminAction, Attribution, BreakerScope, BreakerState, ConnectionOutcome,
+    ErrorClass, RetirementReason, ServerState, SwitchOutcome, TimeoutKind, protocol_label,
 };
 pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};

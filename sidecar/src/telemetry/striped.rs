@@ -34,6 +34,12 @@ pub struct StripedGauge {
 #[derive(Debug, Default)]
 pub struct StripedCounter(Arc<StripedGauge>);
 
+/// Several values that only go up, side by side in one line: those of a thing that one thread counts at one time.
+#[derive(Debug)]
+pub struct StripedTable<const N: usize> {
+    stripes: [Line<[AtomicU64; N]>; STRIPES],
+}
+
 /// Durations in buckets.
 #[derive(Debug)]
 pub struct StripedHistogram {
@@ -94,6 +100,33 @@ impl StripedCounter {
     #[must_use]
     pub fn get(&self) -> i64 {
         self.0.get()
+    }
+}
+
+impl<const N: usize> Default for StripedTable<N> {
+    fn default() -> Self {
+        Self {
+            stripes: array::from_fn(|_| Line(array::from_fn(|_| AtomicU64::new(0)))),
+        }
+    }
+}
+
+impl<const N: usize> StripedTable<N> {
+    /// One more of the value `at`; nothing where there is none.
+    #[inline]
+    pub fn inc(&self, at: usize) {
+        if let Some(value) = self.stripes[stripe()].0.get(at) {
+            value.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The values now.
+    #[must_use]
+    pub fn get(&self) -> [u64; N] {
+        array::from_fn(|at| {
+            let lines = self.stripes.iter();
+            lines.map(|line| line.0[at].load(Ordering::Relaxed)).sum()
+        })
     }
 }
 

@@ -256,6 +256,7 @@ impl Stage {
             context,
             role: "app".to_owned(),
             presented,
+            claim: None,
         });
         let task = spawn_local(session::serve(Rc::clone(&self.worker), admitted));
         (Peer(theirs), task)

@@ -5,6 +5,7 @@ mod closing;
 mod conditions;
 mod credentials;
 mod evict;
+mod inventory;
 mod objects;
 mod pods;
 mod revocation;

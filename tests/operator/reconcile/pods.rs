@@ -65,7 +65,7 @@ async fn publish(scene: &Scene, policy: &str, volume: &Volume) {
     volume.publish(data.iter().map(|(key, text)| (key.as_str(), text.as_str())));
 }
 
-fn deployment(name: &str, hash: &str) -> (Value, Value) {
+pub(super) fn deployment(name: &str, hash: &str) -> (Value, Value) {
     (
         json!({"app": "web", "pod-template-hash": hash}),
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{name}-{hash}"),

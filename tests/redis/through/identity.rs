@@ -2,6 +2,8 @@
 
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::redis::Server;
+use bulkhead_tests::tokens::{Signer, key_set};
+use jsonwebtoken::Algorithm;
 
 use super::stage::{Stage, error};
 
@@ -88,6 +90,60 @@ fn in_audit_everybody_is_served_and_counted() {
     assert_eq!(client.ask_line("SET k v").text(), "OK");
     let labels = [("protocol", "redis")];
     assert!(stage.sidecar.metric("bulkhead_unattributed_total", &labels) > 0.5);
+}
+
+#[test]
+fn in_audit_names_are_claims_and_commands_are_counted_by_them() {
+    let signer = Signer::new("house", Algorithm::EdDSA);
+    let keys = key_set(&[&signer]);
+    let policy = Policy::signed_context().redis("").spec("mode: Audit");
+    let secrets = [("bulkhead-context-keys/jwks.json", keys.as_str())];
+    let stage = Stage::before(Server::own(), &policy, &secrets);
+    let counted = |family: &str, application: &str| {
+        let metrics = stage.sidecar.metrics();
+        ["verified", "claimed", "placeholder", "unattributed"].map(|way| {
+            let labels = [
+                ("application", application),
+                ("attribution", way),
+                ("protocol", "redis"),
+            ];
+            metrics.sum(family, &labels) as u32
+        })
+    };
+    let (queries, connections) = (
+        "bulkhead_inventory_queries_total",
+        "bulkhead_inventory_connections_total",
+    );
+    let mut nobody = stage.stranger();
+    nobody.ask_line("CLIENT SETNAME web");
+    nobody.ask_line("SET k v");
+    nobody.ask_line("GET k");
+    assert_eq!(counted(queries, "web"), [0, 0, 0, 2]);
+    assert_eq!(counted(connections, "web"), [0, 0, 0, 1]);
+    // It says so later, on the same connection.
+    assert_eq!(
+        nobody.ask_line("CLIENT SETNAME bulkhead:alice").text(),
+        "OK"
+    );
+    assert_eq!(
+        nobody.ask_line("GET k").text(),
+        "v",
+        "nobody's key, as before"
+    );
+    assert_eq!(counted(queries, "web"), [0, 1, 0, 2]);
+    let mut library = stage.stranger();
+    library.ask_line("CLIENT SETINFO LIB-NAME redis-py");
+    assert_eq!(library.ask_line("CLIENT SETNAME bulkhead:bob").text(), "OK");
+    library.ask_line("PING x");
+    library.ask_line("GET k");
+    assert_eq!(counted(connections, "redis-py"), [0, 1, 0, 0]);
+    assert!(counted(queries, "redis-py")[1] >= 1);
+    let mut placeholder = stage.stranger();
+    placeholder.ask_line("CLIENT SETNAME bulkhead:null");
+    placeholder.ask_line("GET k");
+    assert_eq!(counted(connections, ""), [0, 0, 1, 0]);
+    let told = stage.sidecar.metrics().text().to_owned();
+    assert!(!told.contains("alice") && !told.contains("bob"), "{told}");
 }
 
 #[test]

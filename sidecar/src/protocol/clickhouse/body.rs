@@ -149,6 +149,11 @@ impl Sent {
         self.first = read.freeze();
         Ok(&self.first)
     }
+
+    /// What has been looked at, and whether that is all.
+    pub(super) fn looked_at(&self) -> (&[u8], bool) {
+        (&self.first, self.rest.is_end_stream())
+    }
 }
 
 impl Body for Sent {

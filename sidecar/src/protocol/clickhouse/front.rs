@@ -1,6 +1,6 @@
 //! A client's connection, and what becomes of each request on it: read, judged, and sent to the worker of its user.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
@@ -27,10 +27,11 @@ use super::statement::{self, settings_of};
 use super::{health, identity};
 use crate::accept::{PeerUid, lets_in, peer_uid, uid_refused};
 use crate::admission::{Identified, decide, identify};
+use crate::attribution::{Counted, comment, name, of_rejection};
 use crate::force::DatabaseForce;
 use crate::identity::{Presented, Rejection, RejectionReason};
 use crate::stream::Stream;
-use crate::telemetry::{ConnectionOutcome, TimeoutKind};
+use crate::telemetry::{Attribution, ConnectionOutcome, TimeoutKind};
 use crate::worker::mailbox::Letter;
 use crate::worker::{Entry, Worker};
 
@@ -59,6 +60,10 @@ struct Front {
     peer: PeerUid,
     /// Whether it has been counted by what became of its first request.
     counted: Cell<bool>,
+    /// What counts it in the inventory: that of the application that its last request came from.
+    inventory: RefCell<Option<(String, Box<Counted>)>>,
+    /// Whether the connection has been counted there.
+    is_in_inventory: Cell<bool>,
 }
 
 /// Serves one connection to its end.
@@ -75,6 +80,8 @@ pub async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Strea
         entries,
         peer,
         counted: Cell::new(false),
+        inventory: RefCell::default(),
+        is_in_inventory: Cell::new(false),
     });
     let clients = &first.metrics.clients;
     clients.seen();
@@ -198,11 +205,12 @@ impl Front {
         let presented = self.worker.process.kills.now();
         let application = application(&parts.headers);
         let (identified, role) = self
-            .identify(entry, &force, &parts.headers, &parameters, &application)
+            .identify(entry, &force, &parts.headers, &parameters)
             .await?;
         request::check_once(&parameters)?;
         let mut body = Sent::new(body);
         check_settings(entry, &force, &parts.headers, &parameters, &mut body).await?;
+        self.count_query(&force, &parts.headers, &parameters, &body, &identified);
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(Asked {
             entry: std::sync::Arc::clone(&force.name),
@@ -248,7 +256,6 @@ impl Front {
         force: &DatabaseForce,
         headers: &HeaderMap,
         parameters: &Parameters,
-        application: &str,
     ) -> Result<(Identified, Option<String>), Exception> {
         let source = force.policy.identity.source;
         let metrics = &self.worker.process.metrics;
@@ -294,12 +301,48 @@ impl Front {
         })?;
         if let Some(rejection) = &identified.rejection {
             metrics.identity_rejection(rejection.reason);
-            metrics.unattributed(force.settings.protocol, application);
+            metrics.unattributed(force.settings.protocol);
         }
         check_role(entry, force, role.as_deref())
             .inspect_err(|_| self.count(ConnectionOutcome::Rejected))?;
         self.count(identified.outcome());
         Ok((identified, role))
+    }
+
+    /// Counts a query in the inventory, where one is taken, and the connection by its first.
+    fn count_query(
+        &self,
+        force: &DatabaseForce,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+        body: &Sent,
+        identified: &Identified,
+    ) {
+        if !force.takes_inventory() {
+            return;
+        }
+        let agent = agent(headers);
+        let mut inventory = self.inventory.borrow_mut();
+        if inventory.as_ref().is_none_or(|(known, _)| known != agent) {
+            let metrics = &self.worker.process.metrics;
+            let counted = Counted::new(
+                metrics,
+                force,
+                &application(headers),
+                name::read(agent).claim,
+            );
+            *inventory = counted.map(|counted| (agent.to_owned(), counted));
+        }
+        let Some((_, counted)) = inventory.as_mut() else {
+            return;
+        };
+        let verified = identified.context.is_some();
+        let claim = of_rejection(identified.rejection.as_ref());
+        let claim = claim.or_else(|| claim_of_text(headers, parameters, body));
+        if !self.is_in_inventory.replace(true) {
+            counted.connection(verified);
+        }
+        counted.query(verified, claim);
     }
 
     /// The entry that a request wants, of those that share the listener: the one for its database, else the one that names none. An entry
@@ -410,11 +453,39 @@ async fn check_settings(
         .with_hint("Leave it out of the address and of the query"))
 }
 
-/// What a client calls itself: the product of its `User-Agent`.
+/// What a query's comment, or its setting `log_comment`, says of its user. A text can stand in the address, in the body, or in both, one
+/// behind the other.
+fn claim_of_text(headers: &HeaderMap, parameters: &Parameters, body: &Sent) -> Option<Attribution> {
+    let in_address = parameters.first("query").filter(|text| !text.is_empty());
+    let in_body = || {
+        let readable = request::body_is_readable(headers, parameters);
+        let (beginning, is_whole) = body.looked_at();
+        readable
+            .then(|| comment::claim(beginning, is_whole))
+            .flatten()
+    };
+    let in_text = match in_address {
+        // What stands in the body then is data, or the end of the text.
+        Some(text) => comment::claim(text, true),
+        None => in_body(),
+    };
+    in_text.or_else(|| {
+        let setting = parameters.first("log_comment")?;
+        name::read(std::str::from_utf8(setting).ok()?).claim
+    })
+}
+
+/// The whole `User-Agent`.
+fn agent(headers: &HeaderMap) -> &str {
+    let agent = headers.get(USER_AGENT);
+    agent
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// What a client calls itself: the product of its `User-Agent`, without the user that it may name behind it.
 fn application(headers: &HeaderMap) -> String {
-    let agent = headers
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok());
-    let product = agent.and_then(|agent| agent.split([' ', '/']).next());
+    let agent = name::read(agent(headers)).application;
+    let product = agent.split([' ', '/']).next();
     product.unwrap_or_default().chars().take(63).collect()
 }

@@ -9,11 +9,12 @@ use super::error_response::{ErrorResponse, SqlState};
 use super::handshake::{Login, Redacted, split_role};
 use super::session::in_sql::InSql;
 use crate::admission::{self, Identified};
+use crate::attribution::of_rejection;
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
 use crate::stream::Stream;
-use crate::telemetry::ConnectionOutcome;
+use crate::telemetry::{Attribution, ConnectionOutcome};
 use crate::worker::kills::Moment;
 
 /// A client that is served.
@@ -33,6 +34,8 @@ pub struct Admitted {
     pub role: String,
     /// When it said who it is.
     pub presented: Moment,
+    /// What it has said of its user and was not believed, for the inventory.
+    pub claim: Option<Attribution>,
 }
 
 /// Why a client is not served.
@@ -50,16 +53,6 @@ impl Admitted {
     pub const fn outcome(&self) -> ConnectionOutcome {
         admission::outcome(&self.owner)
     }
-}
-
-/// The name that a client gave its application; empty where it gave none.
-#[must_use]
-pub fn application_name(login: &Login) -> &str {
-    let named = login
-        .parameters
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("application_name"));
-    named.map_or("", |(_, value)| value)
 }
 
 /// Decides whose client this is, and under which role it works; `live` are the sockets that it may work for, and `presented` is when it
@@ -97,6 +90,7 @@ pub async fn admit(
                 context: identified.context,
                 role,
                 presented,
+                claim: of_rejection(identified.rejection.as_ref()),
             };
             Ok((admitted, identified.rejection))
         }

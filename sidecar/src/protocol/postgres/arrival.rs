@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
-use super::admission::{Admitted, Refusal, admit, application_name, named_role, send_fatal};
+use super::admission::{Admitted, Refusal, admit, named_role, send_fatal};
 use super::error_response::{ErrorResponse, SqlState};
 use super::handshake::{Arrival, HandshakeError, Login, authenticate, receive};
 use super::session::{self, cancel_key};
@@ -166,8 +166,7 @@ async fn admit_client(
         Ok((admitted, rejection)) => {
             if let Some(rejection) = rejection {
                 metrics.identity_rejection(rejection.reason);
-                let name = application_name(&admitted.login);
-                metrics.unattributed(force.settings.protocol, name);
+                metrics.unattributed(force.settings.protocol);
             }
             dispatch(worker, admitted);
         }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::client::Choices;
 use super::greeting::{Credentials, Reply};
 use crate::admission::{self, Identified};
+use crate::attribution::{self, of_rejection};
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
 use crate::protocol::postgres::handshake::{Redacted, split_role};
 use crate::stream::Stream;
+use crate::telemetry::Attribution;
 use crate::worker::kills::Moment;
 use crate::worker::{Entry, Worker};
 
@@ -38,6 +40,8 @@ pub struct Admitted {
     pub reply: Reply,
     /// When it said who it is.
     pub presented: Moment,
+    /// What it has said of its user and was not believed, for the inventory.
+    pub claim: Option<Attribution>,
 }
 
 /// Why a client is not served.
@@ -73,6 +77,7 @@ impl Admitted {
         identified: Identified,
         reply: Reply,
         presented: Moment,
+        claim: Option<Attribution>,
     ) -> Self {
         Self {
             entry: Arc::clone(&force.name),
@@ -84,6 +89,7 @@ impl Admitted {
             role: serving_role(force),
             reply,
             presented,
+            claim,
         }
     }
 }
@@ -180,15 +186,19 @@ fn hint(force: &DatabaseForce) -> String {
 }
 
 /// Counts a client that is served although it named no acceptable user.
-pub(super) fn count_unattributed(
-    worker: &Worker,
-    force: &DatabaseForce,
-    rejection: &Rejection,
-    choices: &Choices,
-) {
+pub(super) fn count_unattributed(worker: &Worker, force: &DatabaseForce, rejection: &Rejection) {
     let metrics = &worker.process.metrics;
     metrics.identity_rejection(rejection.reason);
-    metrics.unattributed(force.settings.protocol, &choices.application());
+    metrics.unattributed(force.settings.protocol);
+}
+
+/// What a client claims whose word was not taken: the user of `CLIENT SETNAME bulkhead:ID`, or a placeholder in any form.
+pub(super) fn claim(
+    credentials: &Credentials,
+    rejection: Option<&Rejection>,
+) -> Option<Attribution> {
+    let named = credentials.named.as_deref();
+    of_rejection(rejection).or_else(|| named.map(attribution::of_id))
 }
 
 /// Counts a refusal, and tells of it.

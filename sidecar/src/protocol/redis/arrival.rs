@@ -251,18 +251,22 @@ impl Newcomer {
         let force = entry.force();
         let live = &worker.process.live;
         let decided = admission::admit(&force, &credentials, live).await;
-        self.choices = credentials.choices;
         match decided {
             Ok(identified) => {
+                let claim = admission::claim(&credentials, identified.rejection.as_ref());
+                self.choices = credentials.choices;
                 if let Some(rejection) = &identified.rejection {
-                    admission::count_unattributed(worker, &force, rejection, &self.choices);
+                    admission::count_unattributed(worker, &force, rejection);
                 }
                 let reply = credentials.reply;
                 Next::Go(Box::new(Admitted::new(
-                    &force, identified, reply, presented,
+                    &force, identified, reply, presented, claim,
                 )))
             }
-            Err(refusal) => self.refuse(worker, entry, &refusal).await,
+            Err(refusal) => {
+                self.choices = credentials.choices;
+                self.refuse(worker, entry, &refusal).await
+            }
         }
     }
 
@@ -279,7 +283,7 @@ impl Newcomer {
         match admission::admit(&force, &nobody, &worker.process.live).await {
             Ok(identified) => {
                 if let Some(rejection) = &identified.rejection {
-                    admission::count_unattributed(worker, &force, rejection, &self.choices);
+                    admission::count_unattributed(worker, &force, rejection);
                 }
                 // The command stays unread: it is the first that is served.
                 self.walker.next();
@@ -288,6 +292,7 @@ impl Newcomer {
                     identified,
                     nobody.reply,
                     presented,
+                    None,
                 )))
             }
             Err(refusal) => {

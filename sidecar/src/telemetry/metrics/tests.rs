@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::telemetry::{
-    BreakerState, CertificateEnd, CertificateUse, ConnectionOutcome, ErrorClass, Initiator,
-    MessageDirection, ServerState, TimeoutKind,
+    Attribution, BreakerState, CertificateEnd, CertificateUse, ConnectionOutcome, ErrorClass,
+    Initiator, MessageDirection, ServerState, TimeoutKind,
 };
 
 fn fed() -> Arc<Metrics> {
@@ -25,7 +25,12 @@ fn fed() -> Arc<Metrics> {
         chat.closed(code, Initiator::Sidecar);
     }
     metrics.unattributed_socket();
-    metrics.unattributed(Protocol::PostgreSQL, "nightly report");
+    metrics.unattributed(Protocol::PostgreSQL);
+    let report = metrics
+        .inventory
+        .application("postgresql", "nightly report");
+    report.connection(Attribution::Placeholder);
+    report.query(Attribution::Unattributed);
     metrics.identity_rejection(RejectionReason::Placeholder);
     metrics.executions(ExecutionState::Running).inc();
     metrics.policy_revision("a1b2");
@@ -123,10 +128,13 @@ fn what_was_counted_is_shown() {
     ] {
         assert_has(&text, line);
     }
-    assert!(
-        !text.contains("nightly report"),
-        "application names are no label"
-    );
+    for line in [
+        "bulkhead_inventory_connections_total{application=\"nightly report\",attribution=\"placeholder\",protocol=\"postgresql\"} 1",
+        "bulkhead_inventory_queries_total{application=\"nightly report\",attribution=\"unattributed\",protocol=\"postgresql\"} 1",
+        "bulkhead_inventory_queries_total{application=\"nightly report\",attribution=\"verified\",protocol=\"postgresql\"} 0",
+    ] {
+        assert_has(&text, line);
+    }
 }
 
 #[test]
@@ -218,8 +226,8 @@ fn every_metric_and_label_value_is_documented() {
     }
 }
 
-/// Labels whose values the policy or the build decides.
-const FREE_LABELS: [&str; 3] = ["upstream", "revision", "version"];
+/// Labels whose values the policy or the build decides, and the applications' names.
+const FREE_LABELS: [&str; 4] = ["upstream", "revision", "version", "application"];
 
 /// Skipped where Prometheus' own tool is not installed; the table above then stands alone.
 #[test]

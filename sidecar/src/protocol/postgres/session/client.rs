@@ -134,7 +134,10 @@ impl Session {
                 self.begin_statement();
                 self.forward(header);
             }
-            T::FunctionCall => self.expect_and_forward(Expect::FunctionCall, header),
+            T::FunctionCall => {
+                self.count_call();
+                self.expect_and_forward(Expect::FunctionCall, header);
+            }
             T::CopyDone | T::CopyFail => {
                 if let Some(server) = self.server_mut() {
                     server.backend.replies.push_copy_end();
@@ -184,6 +187,7 @@ impl Session {
             self.expect(Expect::Answer(Answer::Deallocated(Some(gone))));
             return;
         }
+        self.count_query(header);
         let text = self.query_text(header);
         let traits = statement_text::classify(text);
         let remembered = isolate::may_change(traits).then(|| self.worker.interner.once(text));

@@ -16,6 +16,7 @@ use crate::factory::server::Server;
 impl Session {
     pub(super) fn parse(&mut self, header: Header) -> Result<Step, Ending> {
         if !self.renames() {
+            self.note_parsed(header);
             self.expect_and_forward(untracked_parse(), header);
             return Ok(Step::Done);
         }
@@ -120,6 +121,7 @@ impl Session {
 
     pub(super) fn bind(&mut self, header: Header) -> Result<Step, Ending> {
         if !self.renames() {
+            self.note_bound_unknown();
             self.expect_and_forward(Expect::Bind, header);
             return Ok(Step::Done);
         }
@@ -148,6 +150,7 @@ impl Session {
             HEADER_LENGTH + names.rest_offset
         };
         self.note_traits(statement.traits, Some(&statement));
+        self.note_bound(&statement);
         self.begin_statement();
         if let Some(server) = self.server_mut() {
             make_known(server, &statement, unnamed)?;
@@ -218,6 +221,7 @@ impl Session {
     }
 
     pub(super) fn execute(&mut self, header: Header) {
+        self.count_execution();
         let bound = self.bound.clone();
         let drops = self.renames() && bound.as_ref().is_some_and(|it| drops_statements(it.traits));
         self.expect_and_forward(Expect::Execute(bound), header);

@@ -49,6 +49,7 @@ pub(super) async fn log_in(worker: Rc<Worker>, admitted: Box<Admitted>) -> Optio
             match session.begin().await {
                 Ok(()) => {
                     metrics.connection(outcome);
+                    session.count_login();
                     Some(session)
                 }
                 Err(ending) => {
@@ -92,6 +93,7 @@ fn open(
         database,
         role,
         presented,
+        claim,
         ..
     } = admitted;
     let baseline = match baseline_of(entry, &force, &login) {
@@ -107,6 +109,7 @@ fn open(
     let mut session = Session::new(worker, entry, factory, login.stream, Rc::new(baseline));
     session.context = context;
     session.in_sql = InSql::new(&force, identified, &session.baseline);
+    session.counted = session.inventory(claim);
     Ok(Unregistered {
         session,
         protocol,
@@ -171,6 +174,7 @@ impl Session {
             turns: 0,
             lost_words: None,
             draining: None,
+            counted: None,
         }
     }
 }

@@ -12,12 +12,15 @@
 //! `begin` says what must hold before work begins; [`attach`] is where a session waits for a server connection, `prepare` makes that what
 //! the work must find, [`signed`] proves to it whose it is, and `refused` is for work that gets none. [`breaking`] keeps the user's breaker.
 //!
+//! `attribution` counts queries by whose work they are, in mode `Audit`.
+//!
 //! `ready` is where a statement ends, `failure` where it fails; [`clocks`] says what may take how long and [`overdue`] what still reaches a
 //! client whose time is over; [`aborted`] answers for a transaction that the sidecar has ended, [`loss`] for a server that has gone,
 //! `fail_over` for one that is no longer the right one. `signals` is what others want of the session, `ending` why it ends.
 
 pub mod aborted;
 pub mod attach;
+mod attribution;
 pub mod backend;
 pub mod baseline;
 mod begin;
@@ -58,6 +61,7 @@ use std::task::{Context, Poll};
 use bulkhead_crds::kinds::PoolMode;
 
 use super::error_response::ErrorResponse;
+use crate::attribution::Counted;
 use crate::breaker::users::Probe;
 use crate::deadline::LazyTimer;
 use crate::factory::pool::Factory;
@@ -135,6 +139,8 @@ pub struct Session {
     lost_words: Option<Box<[u8]>>,
     /// Why it ends as soon as it has no work open, where it does.
     draining: Option<Signal>,
+    /// What counts it in the inventory, where one is taken.
+    counted: Option<Box<Counted>>,
 }
 
 /// Turns of the loop after which the timer is looked at first.

@@ -6,12 +6,15 @@
 
 mod interner;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::super::statement_text::{ResetStatement, SetStatement, Traits};
 use super::replies::{Answer, Expect, Forgotten};
+use crate::attribution::comment;
 use crate::ledger::Ledger;
+use crate::telemetry::Attribution;
 
 pub use interner::Interner;
 use interner::Listed;
@@ -30,6 +33,8 @@ pub struct Statement {
     pub traits: Traits,
     /// What it changes, where that is something that the sidecar can repeat on another connection.
     pub change: Option<Change>,
+    /// What its comment says of its user, where anybody has asked.
+    claim: OnceCell<Option<Attribution>>,
     /// Where it is looked up, for as long as it lives.
     listed: Option<Listed>,
 }
@@ -75,6 +80,12 @@ impl Statement {
     pub fn text(&self) -> &[u8] {
         let end = memchr::memchr(0, &self.body).unwrap_or(self.body.len());
         &self.body[..end]
+    }
+
+    /// What its comment says of its user, for the inventory. Found out by the first who asks.
+    #[must_use]
+    pub fn claim(&self) -> Option<Attribution> {
+        *self.claim.get_or_init(|| comment::claim(self.text(), true))
     }
 
     /// Whether it can be taught to a server that does not have it.

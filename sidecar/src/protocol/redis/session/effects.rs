@@ -21,6 +21,11 @@ impl Session {
     #[inline]
     pub(super) fn note_passed(&mut self, plan: &Plan, total: usize) {
         self.note_begun();
+        if let Some(counted) = &self.counted
+            && !self.force.enforces()
+        {
+            counted.query(self.context.is_some(), None);
+        }
         match plan.effect {
             Effect::None | Effect::Script
                 if plan.reply == Shape::Plain && !self.transaction.is_queueing() =>

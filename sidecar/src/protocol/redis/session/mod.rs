@@ -34,6 +34,7 @@ use super::admission::Admitted;
 use super::client::Choices;
 use super::codec::{RequestWalker, Tail};
 use super::plan::{Isolation, Plan};
+use crate::attribution::Counted;
 use crate::breaker::users::Probe;
 use crate::deadline::LazyTimer;
 use crate::factory::pool::Factory;
@@ -99,6 +100,8 @@ pub struct Session {
     turns: u8,
     /// Why it ends as soon as it has no work open, where it does.
     draining: Option<Signal>,
+    /// What counts it in the inventory, where one is taken.
+    counted: Option<Box<Counted>>,
 }
 
 /// The rest of a command.

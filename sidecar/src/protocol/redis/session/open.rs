@@ -14,6 +14,7 @@ use super::pending::Pending;
 use super::server::Reading;
 use super::transaction::Transaction;
 use super::{Ending, Session};
+use crate::attribution::Counted;
 use crate::deadline::LazyTimer;
 use crate::factory::key::FactoryKey;
 use crate::factory::pool::Factory;
@@ -64,6 +65,11 @@ pub(super) async fn open(worker: Rc<Worker>, admitted: Admitted) -> Option<Box<S
     let mut inbox = Inbox::new(worker.slab.clone());
     inbox.preload(&admitted.unread);
     let isolation = isolation_of(&force, &factory);
+    let metrics = &worker.process.metrics;
+    let mut counted = Counted::new(metrics, &force, &application, admitted.claim);
+    if let Some(counted) = &mut counted {
+        counted.connection(admitted.context.is_some());
+    }
     let mut session = Box::new(Session {
         slot,
         force,
@@ -89,6 +95,7 @@ pub(super) async fn open(worker: Rc<Worker>, admitted: Admitted) -> Option<Box<S
         timer: LazyTimer::default(),
         turns: 0,
         draining: None,
+        counted,
         worker,
         entry,
         factory,
@@ -153,6 +160,11 @@ impl Session {
         };
         self.inbox.consume(len);
         self.walker.next();
+        if let Some(claim) = admission::claim(&credentials, identified.rejection.as_ref())
+            && let Some(counted) = &mut self.counted
+        {
+            counted.claim(claim);
+        }
         self.choices = credentials.choices;
         self.context = identified.context;
         let context = self.context.as_ref();

@@ -28,10 +28,11 @@ use super::front::Front;
 use super::introduce::introduce;
 use super::peers::{Relayed, elsewhere, relay};
 use super::returning;
+use crate::attribution::of_rejection;
 use crate::force::WebSocketForce;
 use crate::identity::UserContext;
 use crate::stream::Stream;
-use crate::telemetry::{ConnectionOutcome, TimeoutKind};
+use crate::telemetry::{Attribution, ConnectionOutcome, TimeoutKind};
 use crate::worker::kills::Moment;
 use crate::worker::mailbox::Letter;
 
@@ -190,7 +191,20 @@ async fn identified(
         metrics.identity_rejection(rejection.reason);
         metrics.unattributed_socket();
     }
+    if !force.enforces() {
+        count(front, &caller);
+    }
     Ok(caller)
+}
+
+/// Counts a socket in the inventory, which knows no application of sockets: a browser's `User-Agent` and origin name none.
+fn count(front: &Front, caller: &Caller) {
+    let claim = of_rejection(caller.rejection.as_ref());
+    let attribution = match &caller.context {
+        Some(_) => Attribution::Verified,
+        None => claim.unwrap_or(Attribution::Unattributed),
+    };
+    front.worker.process.metrics.socket_attributed(attribution);
 }
 
 /// What the application is asked: what the client has asked, and who it is.

@@ -240,21 +240,20 @@ impl Session {
         Ok(step)
     }
 
-    /// In mode Audit nobody is served, and counted once.
+    /// In mode Audit nobody is served, and counted once; the inventory counts the connection by its first work.
     fn count_nobody(&mut self) {
         let Some(in_sql) = self.in_sql.as_deref_mut() else {
             return;
         };
-        if in_sql.strict || !in_sql.is_nobody() || in_sql.counted || self.server.is_none() {
+        if in_sql.strict || self.server.is_none() {
             return;
         }
-        in_sql.counted = true;
-        let name = match self.startup.get("application_name") {
-            Some(super::baseline::Value::Text(name)) => &**name,
-            _ => "",
-        };
-        let protocol = self.force.settings.protocol;
-        self.worker.process.metrics.unattributed(protocol, name);
+        let is_nobody = in_sql.is_nobody();
+        if is_nobody && !std::mem::replace(&mut in_sql.counted, true) {
+            let protocol = self.force.settings.protocol;
+            self.worker.process.metrics.unattributed(protocol);
+        }
+        self.count_connection();
     }
 
     /// Sends the BEGIN that has been acknowledged, ahead of the first message that needs it.

@@ -8,6 +8,7 @@ use super::super::{Ending, Session, finish};
 use super::naming::Switch;
 use super::portals::Portals;
 use super::{InSql, Who};
+use crate::attribution::Counted;
 use crate::factory::key::FactoryKey;
 use crate::identity::UserContext;
 use crate::protocol::postgres::handshake::CancelKey;
@@ -38,6 +39,8 @@ pub struct Moving {
     strict: bool,
     begun: Option<Box<[u8]>>,
     counted: bool,
+    /// What counts it in the inventory.
+    inventory: Option<Box<Counted>>,
 }
 
 impl Moving {
@@ -82,6 +85,7 @@ impl Session {
             strict,
             begun,
             counted,
+            inventory: self.counted.take(),
         }
     }
 }
@@ -121,6 +125,7 @@ fn unpack(worker: &Rc<Worker>, mut moving: Moving) -> Option<Box<Session>> {
     }));
     let texts = moving.statements;
     session.statements.take_texts(texts, &worker.interner);
+    session.counted = moving.inventory;
     session.set_baseline(moving.baseline);
     session.inbox.preload(&moving.unread);
     session.outbox.push(&moving.unsent);

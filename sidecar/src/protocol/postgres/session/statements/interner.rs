@@ -1,12 +1,13 @@
 //! One text, one statement, for as long as somebody holds it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::rc::{Rc, Weak};
 
 use super::super::super::statement_text::{self, ResetStatement};
 use super::{Change, Statement};
+use crate::attribution::comment;
 
 /// Entries for which the list of statements always has room.
 pub(super) const ROOM: usize = 64;
@@ -77,6 +78,7 @@ impl Interner {
             body: body.into(),
             traits,
             change,
+            claim: OnceCell::new(),
             listed,
         })
     }
@@ -89,6 +91,7 @@ impl Interner {
             body: Box::default(),
             traits: statement_text::classify(beginning),
             change: None,
+            claim: OnceCell::from(comment::claim(beginning, false)),
             listed: None,
         })
     }
