@@ -245,12 +245,16 @@ async fn a_pool_that_names_its_users_in_sql_is_counted_by_its_queries() {
         [0; 4],
         "it has not worked"
     );
+    // A probe is answered by the sidecar itself, and is nobody's query.
+    session.run("SELECT 1").await;
     session.run("BEGIN").await;
     session.run("SET LOCAL bulkhead.user = 'alice'").await;
-    session.run("SELECT 1").await;
+    session.run("SELECT count(*) FROM things").await;
     session.run("COMMIT").await;
-    session.run("SELECT 1 /*bulkhead_user='bob'*/").await;
-    session.run("SELECT 1").await;
+    session
+        .run("SELECT count(*) FROM things /*bulkhead_user='bob'*/")
+        .await;
+    session.run("SELECT count(*) FROM things").await;
     // COMMIT is a query too; BEGIN is sent ahead of one.
     assert_eq!(counts(&stage, QUERIES, "pool"), [2, 1, 0, 1]);
     let connections = counts(&stage, CONNECTIONS, "pool");
