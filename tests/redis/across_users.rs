@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use bulkhead_sidecar::protocol::redis::commands::{Effect, Rule};
-use bulkhead_sidecar::protocol::redis::prefix::acl_rules;
+use bulkhead_sidecar::protocol::redis::prefix::{acl_commands, acl_reach};
 use bulkhead_tests::redis::{Connection, Reply, Server};
 
 use crate::examples::{Example, FIXTURE, examples, lines};
+use crate::hostile_scripts::{no_script_crosses, scripts_of_ones_own_work};
 use crate::user::{Pure, Way, prefix};
 
 /// In every value of the others.
@@ -22,20 +23,9 @@ const SECRET_NUMBER: &str = "987654321987";
 pub fn nothing_crosses(server: &Server, per_user: bool, mut open: impl FnMut() -> Box<dyn Way>) {
     let mut admin = server.connect();
     for example in examples() {
-        admin.ask_line("FLUSHALL");
-        for owner in ["bob:", ""] {
-            fill(owner, SECRET, SECRET_NUMBER, |words| drop(admin.ask(words)));
-        }
+        fill_others(&mut admin);
         let before = everything_of_others(&mut admin);
-        let mut alice = open();
-        fill("", "mine", "5", |words| {
-            let reply = alice.ask(words).unwrap_or_default();
-            assert!(
-                !reply.starts_with(b"-"),
-                "{words:?}: {}",
-                String::from_utf8_lossy(&reply)
-            );
-        });
+        let mut alice = open_fixture(&mut open);
         let example = filled_in(example);
         let reply = alice.ask(&example.bytes());
         let what = example.words.join(" ");
@@ -49,6 +39,28 @@ pub fn nothing_crosses(server: &Server, per_user: bool, mut open: impl FnMut() -
             is_as_the_table_says(&example, per_user, &reply);
         }
     }
+}
+
+/// Nothing but the fixture of another user and of nobody.
+pub fn fill_others(admin: &mut Connection) {
+    admin.ask_line("FLUSHALL");
+    for owner in ["bob:", ""] {
+        fill(owner, SECRET, SECRET_NUMBER, |words| drop(admin.ask(words)));
+    }
+}
+
+/// Alice, with her own.
+pub fn open_fixture(open: &mut impl FnMut() -> Box<dyn Way>) -> Box<dyn Way> {
+    let mut alice = open();
+    fill("", "mine", "5", |words| {
+        let reply = alice.ask(words).unwrap_or_default();
+        assert!(
+            !reply.starts_with(b"-"),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&reply)
+        );
+    });
+    alice
 }
 
 /// Puts the fixture there, under keys that begin with `owner`.
@@ -68,7 +80,7 @@ pub fn fill(owner: &str, value: &str, number: &str, mut ask: impl FnMut(&[&[u8]]
 }
 
 /// The values of everybody but alice, as the server would move them.
-fn everything_of_others(admin: &mut Connection) -> BTreeMap<Vec<u8>, Reply> {
+pub fn everything_of_others(admin: &mut Connection) -> BTreeMap<Vec<u8>, Reply> {
     let keys = admin.ask_line("KEYS *");
     let mut others = BTreeMap::new();
     for key in keys.elements() {
@@ -89,7 +101,7 @@ fn filled_in(mut example: Example) -> Example {
     example
 }
 
-fn shows_nothing(what: &str, reply: &[u8]) {
+pub fn shows_nothing(what: &str, reply: &[u8]) {
     let text = String::from_utf8_lossy(reply);
     for secret in [SECRET, SECRET_NUMBER] {
         assert!(!text.contains(secret), "{what} shows {text}");
@@ -99,7 +111,10 @@ fn shows_nothing(what: &str, reply: &[u8]) {
         assert!(!text.contains("bob:"), "{what} shows {text}");
     }
     if !what.contains("alice:") {
-        let of_a_script = what.starts_with("EVAL") || what.starts_with("FCALL");
+        // The name of her Redis user holds it.
+        let of_a_script = ["EVAL", "FCALL", "ACL WHOAMI"]
+            .iter()
+            .any(|name| what.starts_with(name));
         assert!(
             of_a_script || !text.contains("alice:"),
             "{what} shows its prefix: {text}"
@@ -151,8 +166,8 @@ fn nothing_crosses_in_resp3() {
     });
 }
 
-#[test]
-fn nothing_crosses_with_a_redis_user_of_ones_own() {
+/// A server with a Redis user for alice, as the sidecar makes them.
+fn server_with_alice() -> Server {
     let server = server();
     let mut admin = server.connect();
     let known: Vec<String> = admin
@@ -165,17 +180,32 @@ fn nothing_crosses_with_a_redis_user_of_ones_own() {
         })
         .map(|command| command.elements()[0].text())
         .collect();
-    let rules = acl_rules(&prefix("alice"), |name| {
-        known.iter().any(|each| each == name)
-    });
-    let mut setuser: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"alice", b"on", b">pass"];
-    setuser.extend(rules.iter().map(Vec::as_slice));
+    let reach = acl_reach(&prefix("alice"));
+    let commands = acl_commands(|name| known.iter().any(|each| each == name));
+    let mut setuser: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"alice", b"reset", b"on", b">pass"];
+    setuser.extend(reach.iter().chain(&commands).map(Vec::as_slice));
     let reply = admin.ask(&setuser);
     assert!(!reply.is_error(), "{reply:?}");
-    nothing_crosses(&server, true, || {
-        let mut connection = server.connect();
-        let reply = connection.ask_line("AUTH alice pass");
-        assert!(!reply.is_error(), "{reply:?}");
-        Box::new(Pure::new(connection, "alice", true))
-    });
+    server
+}
+
+/// Alice as her Redis user.
+fn held_alice(server: &Server) -> Pure {
+    let mut connection = server.connect();
+    let reply = connection.ask_line("AUTH alice pass");
+    assert!(!reply.is_error(), "{reply:?}");
+    Pure::new(connection, "alice", true)
+}
+
+#[test]
+fn nothing_crosses_with_a_redis_user_of_ones_own() {
+    let server = server_with_alice();
+    nothing_crosses(&server, true, || Box::new(held_alice(&server)));
+}
+
+#[test]
+fn no_script_crosses_with_a_redis_user_of_ones_own() {
+    let server = server_with_alice();
+    no_script_crosses(&server, || Box::new(held_alice(&server)));
+    scripts_of_ones_own_work(&mut held_alice(&server));
 }

@@ -9,6 +9,7 @@
 
 mod across_users;
 mod examples;
+mod hostile_scripts;
 mod key_positions;
 mod protocol_errors;
 mod random_walks;

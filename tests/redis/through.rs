@@ -3,6 +3,7 @@
 mod clients;
 mod identity;
 mod limits;
+mod per_user;
 mod prefixed;
 mod sessions;
 mod stage;

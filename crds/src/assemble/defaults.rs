@@ -161,6 +161,7 @@ fn database(written: Database) -> EffectiveDatabase {
         parameters: session.parameters.unwrap_or_default(),
         fixed_parameters: session.fixed_parameters.unwrap_or_default(),
         key_prefix: session.key_prefix,
+        acl: session.acl.unwrap_or_default(),
     }
 }
 

@@ -46,6 +46,9 @@ pub struct EffectiveDatabase {
     /// What every key of a user begins with (Redis).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_prefix: Option<String>,
+    /// As whom a user's commands run (Redis).
+    #[serde(default, skip_serializing_if = "UpstreamRole::is_shared")]
+    pub acl: UpstreamRole,
 }
 
 /// `databases[].listen`, resolved.

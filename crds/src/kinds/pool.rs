@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PoolMode, RowLevelSecurity, SecretKeyRef};
+use super::{PoolMode, RowLevelSecurity, SecretKeyRef, UpstreamRole};
 use crate::names::Duration;
 
 /// How server connections are pooled.
@@ -109,4 +109,8 @@ pub struct Session {
     /// percent-encoded. Commands that could see other users' keys are refused. Default: none, and all users share their keys.
     #[schemars(length(min = 7, max = 128))]
     pub key_prefix: Option<String>,
+    /// For Redis, beside `keyPrefix`: as whom a user's commands run: `Shared` (all as `username` of `upstream.credentialsSecretRef`), or `PerUser`
+    /// (each as a Redis user of their own, which the server holds to their prefix, so that they may run scripts; `username` must be allowed
+    /// ACL SETUSER). Default: `Shared`.
+    pub acl: Option<UpstreamRole>,
 }

@@ -270,6 +270,9 @@ fn database(rows: &mut Rows<'_>, database: &EffectiveDatabase) {
     );
     rows.add(&at("session.rowLevelSecurity"), database.row_level_security);
     rows.optional(&at("session.keyPrefix"), database.key_prefix.as_ref());
+    if database.key_prefix.is_some() || database.acl == UpstreamRole::PerUser {
+        rows.add(&at("session.acl"), database.acl);
+    }
     rows.secret_key(
         &at("session.signingKeySecretRef"),
         database.signing_key_secret_ref.as_ref(),

@@ -124,7 +124,7 @@ pub(super) fn warm_for_whom(policy: &EffectivePolicy) -> Complaints {
 /// What is of one protocol's world, and which protocols know it.
 pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
     use Protocol::{ClickHouse, PostgreSQL, Redis};
-    const OF: [(&str, &[Protocol]); 14] = [
+    const OF: [(&str, &[Protocol]); 15] = [
         ("upstream.hosts", &[PostgreSQL]),
         ("upstream.targetSessionAttrs", &[PostgreSQL]),
         ("upstream.role", &[ClickHouse]),
@@ -133,6 +133,7 @@ pub(super) fn not_for_protocol(policy: &EffectivePolicy) -> Complaints {
         ("session.fixedParameters", &[PostgreSQL, ClickHouse]),
         ("session.userParameter", &[PostgreSQL, ClickHouse]),
         ("session.keyPrefix", &[Redis]),
+        ("session.acl", &[Redis]),
         ("session.rowLevelSecurity", &[PostgreSQL]),
         ("session.signingKeySecretRef.name", &[PostgreSQL]),
         ("pool.mode", &[PostgreSQL]),

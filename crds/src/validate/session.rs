@@ -2,7 +2,7 @@
 
 use super::rule::{Complaints, complain, database, per_database};
 use crate::effective::{EffectiveDatabase, EffectivePolicy};
-use crate::kinds::{Protocol, TargetSessionAttrs, Tier};
+use crate::kinds::{Mode, Protocol, TargetSessionAttrs, Tier, UpstreamRole};
 use crate::names::key_prefix::PrefixTemplate;
 
 /// What stands in a startup message without being a run-time parameter.
@@ -174,6 +174,39 @@ pub(super) fn key_prefix(policy: &EffectivePolicy) -> Complaints {
         let fault = PrefixTemplate::parse(written).err()?;
         Some(complain(path, fault.to_string()))
     })
+}
+
+/// A Redis user of a user's own is held to the prefix, and made with the credentials.
+pub(super) fn acl(policy: &EffectivePolicy) -> Complaints {
+    let mut complaints = Vec::new();
+    for one in with_acl(policy) {
+        if one.key_prefix.is_none() {
+            let message = "PerUser holds each user's Redis user to their prefix, and there is none: write session.keyPrefix, or leave acl out";
+            complaints.push(complain(database(&one.name, "session.acl"), message));
+        }
+        if one.upstream.credentials_secret_ref.is_none() {
+            let message = "is missing, and with acl PerUser its user makes every user's own Redis user, whose passwords are derived from its password: name a Secret with username and password";
+            let path = database(&one.name, "upstream.credentialsSecretRef");
+            complaints.push(complain(path, message));
+        }
+    }
+    complaints
+}
+
+/// Whoever names nobody works with the sidecar's own credentials, and those may make Redis users.
+pub(super) fn acl_in_audit(policy: &EffectivePolicy) -> Complaints {
+    let message = "PerUser asks for credentials that may change the server's users, and in mode Audit a client that names no acceptable user works with them: keep it for mode Enforce";
+    with_acl(policy)
+        .filter(|_| policy.mode == Mode::Audit)
+        .map(|one| complain(database(&one.name, "session.acl"), message))
+        .collect()
+}
+
+fn with_acl(policy: &EffectivePolicy) -> impl Iterator<Item = &EffectiveDatabase> {
+    let per_user = |one: &&EffectiveDatabase| {
+        one.protocol == Protocol::Redis && one.acl == UpstreamRole::PerUser
+    };
+    policy.databases.iter().filter(per_user)
 }
 
 /// Sessions that may not write by default, on servers that are taken only if they may.

@@ -90,6 +90,8 @@ pub static RULES: &[Rule] = &[
     rule("SessionParameter", Error, Effective(session::parameter)),
     rule("FixedParameter", Error, Effective(session::fixed)),
     rule("KeyPrefix", Error, Effective(session::key_prefix)),
+    rule("Acl", Error, Effective(session::acl)),
+    rule("AclInAudit", Warning, Effective(session::acl_in_audit)),
     rule("AllowedUids", Warning, Effective(listeners::allowed_uids)),
     rule("NeverWrites", Error, Effective(session::never_writes)),
     rule("CaMissing", Error, Effective(databases::ca_missing)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::effective::{EffectiveDatabase, EffectivePolicy};
-use bulkhead_crds::kinds::{IdentitySource, Mode, Protocol, SqlScope, Tier};
+use bulkhead_crds::kinds::{IdentitySource, Mode, Protocol, SqlScope, Tier, UpstreamRole};
 use bulkhead_crds::names::key_prefix::PrefixTemplate;
 
 use crate::identity::Verifier;
@@ -52,6 +52,12 @@ impl DatabaseForce {
             (Tier::Reset, Protocol::Redis | Protocol::ClickHouse) => Tier::Dedicated,
             (tier, _) => tier,
         }
+    }
+
+    /// Whether each user's commands run as a Redis user of their own, which is held to their prefix.
+    #[must_use]
+    pub fn has_redis_users(&self) -> bool {
+        self.settings.acl == UpstreamRole::PerUser && self.key_prefix.is_some()
     }
 
     /// Whether violations are refused.

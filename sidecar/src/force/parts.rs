@@ -13,8 +13,8 @@ use crate::secrets::Secrets;
 use crate::signed::SigningKeys;
 use crate::upstream::{Connector, Resolver};
 
-/// Connections of an older epoch are not reused: to another upstream, and where what RESET goes back to, or what row-level security goes
-/// by, has changed with the tier or the session's settings.
+/// Connections of an older epoch are not reused: to another upstream, and where what RESET goes back to, what row-level security goes by, or
+/// what a Redis user is held to has changed with the tier or the session's settings.
 pub(super) fn epoch(
     settings: &EffectiveDatabase,
     policy: &EffectivePolicy,
@@ -25,6 +25,8 @@ pub(super) fn epoch(
             && before.settings.user_parameter == settings.user_parameter
             && before.settings.row_level_security == settings.row_level_security
             && before.settings.parameters == settings.parameters
+            && before.settings.key_prefix == settings.key_prefix
+            && before.settings.acl == settings.acl
             && before.tier() == policy.isolation.tier;
         before.epoch + u64::from(!same)
     })

@@ -123,5 +123,6 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         parameters: std::collections::BTreeMap::new(),
         fixed_parameters: Vec::new(),
         key_prefix: None,
+        acl: UpstreamRole::Shared,
     }
 }

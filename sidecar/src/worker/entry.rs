@@ -16,6 +16,7 @@ use crate::factory::steering::Steering;
 use crate::force::DatabaseForce;
 use crate::protocol::clickhouse::Knowledge;
 use crate::protocol::postgres::session::greetings::Greetings;
+use crate::protocol::redis::Catalogue;
 use crate::telemetry::{ServerState, UpstreamMetrics};
 
 /// Questions after an upstream's health that a worker passes on at one time.
@@ -42,6 +43,8 @@ pub struct Entry {
     pub knowledge: Knowledge,
     /// Who may ask after such an upstream's health: so many at one time.
     pub health_turns: Arc<Semaphore>,
+    /// What users may be granted of a Redis server's commands.
+    pub catalogue: Catalogue,
     /// The version that a Redis server has told last.
     version: RefCell<Option<Rc<str>>>,
     force: RefCell<Arc<DatabaseForce>>,
@@ -68,6 +71,7 @@ impl Entry {
             greetings: Greetings::default(),
             knowledge: Knowledge::default(),
             health_turns: Arc::new(Semaphore::new(HEALTH_TURNS)),
+            catalogue: Catalogue::default(),
             version: RefCell::default(),
             force: RefCell::new(force),
             lanes: RefCell::default(),

@@ -15,7 +15,7 @@ fn policy() -> Policy {
 }
 
 /// A client of the sidecar's.
-struct Client(Connection);
+pub struct Client(pub Connection);
 
 impl Way for Client {
     fn ask(&mut self, words: &[&[u8]]) -> Option<Vec<u8>> {

@@ -456,6 +456,34 @@ pub(super) const BROKEN: &[Case] = &[
             ("databases/0/session/keyPrefix", "'{user}:'"),
         ],
     ),
+    ("NotForProtocol", &[("databases/0/session/acl", "PerUser")]),
+    (
+        "Acl",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/session/acl", "PerUser"),
+            ("databases/0/upstream/credentialsSecretRef", "{name: cache}"),
+        ],
+    ),
+    (
+        "Acl",
+        &[
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/session/keyPrefix", "'{user}:'"),
+            ("databases/0/session/acl", "PerUser"),
+            ("databases/0/upstream/credentialsSecretRef", "null"),
+        ],
+    ),
+    (
+        "AclInAudit",
+        &[
+            ("mode", "Audit"),
+            ("databases/0/protocol", "Redis"),
+            ("databases/0/session/keyPrefix", "'{user}:'"),
+            ("databases/0/session/acl", "PerUser"),
+            ("databases/0/upstream/credentialsSecretRef", "{name: cache}"),
+        ],
+    ),
     (
         "AllowedUids",
         &[("databases/0/listen/allowedUids", "[1000]")],

@@ -100,6 +100,12 @@ pub(super) const SOUND: &[&[(&str, &str)]] = &[
         ("databases/0/timeouts/idleInTransaction", "5s"),
     ],
     &[
+        ("databases/0/protocol", "Redis"),
+        ("databases/0/session/keyPrefix", "'app:{user}:'"),
+        ("databases/0/session/acl", "PerUser"),
+        ("databases/0/upstream/credentialsSecretRef", "{name: cache}"),
+    ],
+    &[
         ("databases/0/listen/socket", "/run/bulkhead"),
         ("databases/0/listen/allowedUids", "[1000, 0]"),
     ],

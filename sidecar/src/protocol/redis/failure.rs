@@ -31,6 +31,14 @@ pub(super) fn broken_line(force: &DatabaseForce, refused: Refused) -> String {
     )
 }
 
+/// The policy keeps users' keys apart in another way than when the client's server connection became its own.
+pub(super) fn outdated_line(force: &DatabaseForce) -> String {
+    let name = &force.name;
+    format!(
+        "UNAVAILABLE databases[{name}].session.keyPrefix or acl has changed since this connection began; connect again"
+    )
+}
+
 /// A limit has run out.
 pub(super) fn timeout_line(force: &DatabaseForce, kind: TimeoutKind) -> String {
     let setting = force.name_timeout(kind);

@@ -2,6 +2,7 @@
 
 use super::client::Resp;
 use super::codec::ReplyWalker;
+use super::prefix::KeyPrefix;
 
 /// The session of one server connection.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub struct Far {
     pub resp: Resp,
     /// Where the server's replies have been read to.
     pub walker: ReplyWalker,
+    /// The prefix of the Redis user that it has been logged in as; none: it is the sidecar's own.
+    pub held_to: Option<KeyPrefix>,
 }
 
 impl Far {

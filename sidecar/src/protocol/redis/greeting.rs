@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::client::{Choices, NAMES_USER, Resp, database_number, is_name};
 use super::codec::{Arguments, push_array_header, push_bulk, push_error};
+use super::hello::Hello;
 use super::versions;
 use crate::protocol::postgres::handshake::Redacted;
 use crate::worker::{Entry, Worker};
@@ -144,51 +145,31 @@ fn credentials(user: Option<&[u8]>, password: &[u8], choices: &Choices) -> Asked
     })
 }
 
-/// `HELLO [protover [AUTH username password] [SETNAME clientname]]`.
 fn read_hello(rest: &[&[u8]], choices: &Choices) -> Asked {
-    let mut choices = choices.clone();
-    let (version, mut options) = match rest.split_first() {
-        None => (choices.resp, rest),
-        Some((version, options)) => match Resp::parse(version) {
-            Some(version) => (version, options),
-            None => return say(&choices, b"-NOPROTO unsupported protocol version\r\n"),
-        },
+    let hello = match Hello::read(rest) {
+        Ok(hello) => hello,
+        Err(line) => return say(choices, &error_bytes(&line)),
     };
-    let (mut auth, mut named) = (None, None);
-    while let Some((option, rest)) = options.split_first() {
-        options = match (option.to_ascii_uppercase().as_slice(), rest) {
-            (b"AUTH", [user, password, rest @ ..]) => {
-                auth = Some((*user, *password));
-                rest
-            }
-            (b"SETNAME", [name, rest @ ..]) if is_name(name) => {
-                match name.strip_prefix(NAMES_USER) {
-                    Some(id) => named = Some(String::from_utf8_lossy(id).into_owned()),
-                    None => choices.name = Some((*name).into()),
-                }
-                rest
-            }
-            (option, _) => {
-                let option = String::from_utf8_lossy(option).into_owned();
-                let line = format!("ERR Syntax error in HELLO option '{option}'");
-                return say(&choices, &error_bytes(&line));
-            }
-        };
+    let mut choices = choices.clone();
+    choices.resp = hello.resp.unwrap_or(choices.resp);
+    if let Some(name) = hello.name {
+        choices.name = Some(name.into());
     }
-    choices.resp = version;
-    if auth.is_none() && named.is_none() {
+    if !hello.says_who() {
         return Asked::Local(Answer {
             bytes: Vec::new(),
-            hello: Some(version),
+            hello: Some(choices.resp),
             choices,
             ends: false,
         });
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Asked::Credentials(Credentials {
-        user: auth.map(|(user, _)| text(user)),
-        password: auth.map(|(_, password)| Redacted::new(text(password))),
-        named,
+        user: hello.auth.map(|(user, _)| text(user)),
+        password: hello
+            .auth
+            .map(|(_, password)| Redacted::new(text(password))),
+        named: hello.named.map(text),
         reply: Reply::Hello,
         choices,
     })

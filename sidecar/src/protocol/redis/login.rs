@@ -5,21 +5,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::admission::DEFAULT_ROLE;
 use super::client::Resp;
-use super::codec::{ReplyStep, ReplyWalker, error_code, push_array_header, push_bulk};
 use super::far::Far;
+use super::talk::{Talk, error_of, within};
 use super::versions::UNKNOWN;
 use crate::factory::key::LaneName;
 use crate::force::DatabaseForce;
 use crate::stream::Stream;
-use crate::upstream::{ConnectError, Endpoint, Stage};
-
-/// Bytes of one reply at the login that are taken.
-const MOST_REPLY: usize = 64 * 1024;
+use crate::upstream::ConnectError;
 
 /// What has come of it.
 pub struct LoggedIn {
@@ -40,133 +36,49 @@ pub async fn log_in(
     deadline: Instant,
 ) -> Result<LoggedIn, ConnectError> {
     let at = force.connector.endpoint();
-    let began = Instant::now();
-    let mut talk = Talk { at, stream };
-    match timeout_at(deadline, talk.log_in(force, lane)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(ConnectError::DeadlineExceeded {
+    within(at, deadline, greet(force, lane, stream)).await
+}
+
+async fn greet(
+    force: &DatabaseForce,
+    lane: &LaneName,
+    stream: &mut Stream,
+) -> Result<LoggedIn, ConnectError> {
+    let at = force.connector.endpoint();
+    let password = force
+        .connector
+        .password()
+        .map_err(|error| ConnectError::Credentials {
             at: Arc::clone(at),
-            stage: Stage::Authenticate,
-            elapsed: began.elapsed(),
-            attempts: Vec::new(),
-        }),
-    }
-}
-
-struct Talk<'a> {
-    at: &'a Arc<Endpoint>,
-    stream: &'a mut Stream,
-}
-
-impl Talk<'_> {
-    async fn log_in(
-        &mut self,
-        force: &DatabaseForce,
-        lane: &LaneName,
-    ) -> Result<LoggedIn, ConnectError> {
-        let password = force
-            .connector
-            .password()
-            .map_err(|error| ConnectError::Credentials {
-                at: Arc::clone(self.at),
-                reason: error.to_string(),
-            })?;
-        if let Some(password) = password {
-            let password = password.expose().as_bytes();
-            let answer = if *lane.role == *DEFAULT_ROLE {
-                self.ask(&[b"AUTH", password]).await?
-            } else {
-                self.ask(&[b"AUTH", lane.role.as_bytes(), password]).await?
-            };
-            self.refuse_error(&answer)?;
-        }
-        let greeting = self.ask(&[b"HELLO", b"2"]).await?;
-        let version = match error_of(&greeting) {
-            None => version_in(&greeting),
-            // Before 6.0.
-            Some(b"ERR") => None,
-            Some(_) => return Err(self.refused(&greeting)),
-        };
-        let database = lane.database.parse().unwrap_or(0);
-        if database != 0 {
-            let number = database.to_string();
-            let answer = self.ask(&[b"SELECT", number.as_bytes()]).await?;
-            self.refuse_error(&answer)?;
-        }
-        Ok(LoggedIn {
-            far: Far::new(database, Resp::Two),
-            version: version.unwrap_or_else(|| UNKNOWN.into()),
-        })
-    }
-
-    fn refuse_error(&self, answer: &[u8]) -> Result<(), ConnectError> {
-        match error_of(answer) {
-            Some(_) => Err(self.refused(answer)),
-            None => Ok(()),
+            reason: error.to_string(),
+        })?;
+    let mut talk = Talk::new(at, stream);
+    if let Some(password) = password {
+        let password = password.expose().as_bytes();
+        if *lane.role == *DEFAULT_ROLE {
+            talk.demand(&[b"AUTH", password]).await?;
+        } else {
+            talk.demand(&[b"AUTH", lane.role.as_bytes(), password])
+                .await?;
         }
     }
-
-    fn refused(&self, answer: &[u8]) -> ConnectError {
-        let words = String::from_utf8_lossy(answer.get(1..).unwrap_or_default());
-        ConnectError::Refused {
-            at: Arc::clone(self.at),
-            reply: words.trim_end().to_owned(),
-        }
+    let greeting = talk.ask(&[b"HELLO", b"2"]).await?;
+    let version = match error_of(&greeting) {
+        None => version_in(&greeting),
+        // Before 6.0.
+        Some(b"ERR") => None,
+        Some(_) => return Err(talk.refused(&greeting)),
+    };
+    let database = lane.database.parse().unwrap_or(0);
+    if database != 0 {
+        talk.demand(&[b"SELECT", database.to_string().as_bytes()])
+            .await?;
     }
-
-    /// Sends a command and reads its reply.
-    async fn ask(&mut self, command: &[&[u8]]) -> Result<Vec<u8>, ConnectError> {
-        let mut bytes = Vec::new();
-        push_array_header(&mut bytes, command.len());
-        command
-            .iter()
-            .for_each(|argument| push_bulk(&mut bytes, argument));
-        let sent = async {
-            self.stream.write_all(&bytes).await?;
-            self.stream.flush().await
-        };
-        let sent = sent.await;
-        sent.map_err(|error| self.broken(format!("the connection was lost: {error}"), true))?;
-        let (mut answer, mut walker, mut walked) = (Vec::new(), ReplyWalker::new(), 0);
-        loop {
-            loop {
-                match walker.step(answer.get(walked..).unwrap_or_default()) {
-                    Ok(ReplyStep::More) => break,
-                    Ok(ReplyStep::Data { len, ends, .. }) => {
-                        walked += len;
-                        if ends {
-                            return Ok(answer);
-                        }
-                    }
-                    Err(error) => return Err(self.broken(error.to_string(), false)),
-                }
-            }
-            if answer.len() > MOST_REPLY {
-                return Err(self.broken("it answers at too great a length".to_owned(), false));
-            }
-            match self.stream.read_buf(&mut answer).await {
-                Ok(0) => return Err(self.broken("the connection was closed".to_owned(), true)),
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(self.broken(format!("the connection was lost: {error}"), true));
-                }
-            }
-        }
-    }
-
-    fn broken(&self, reason: String, lost: bool) -> ConnectError {
-        ConnectError::Protocol {
-            at: Arc::clone(self.at),
-            stage: Stage::Authenticate,
-            reason,
-            lost,
-        }
-    }
-}
-
-/// The code word of a reply that is an error.
-fn error_of(answer: &[u8]) -> Option<&[u8]> {
-    error_code(answer).ok().flatten()
+    talk.end()?;
+    Ok(LoggedIn {
+        far: Far::new(database, Resp::Two),
+        version: version.unwrap_or_else(|| UNKNOWN.into()),
+    })
 }
 
 /// The value behind `version` in what HELLO has answered: bulk strings, a line for each length and a line for each text.

@@ -141,13 +141,16 @@ fn note(name: &str) -> Option<&'static str> {
         "info" => "sections server, replication, cluster and modules; alone it is `INFO server`",
         "psubscribe" => {
             "a pattern that may match keyspace notifications must name them as `__keyspace@<database>__:` or `__keyevent@<database>__:`; \
-                         under acl: PerUser the server takes the pattern `*` alone, and no `__keyevent`"
+                         under acl: PerUser the server takes the patterns `*` and `__keyspace@N__:*` alone, N from 0 to 15, and no `__keyevent`"
         }
         "subscribe" => {
             "notifications of keys are those of the user's own keys; under acl: PerUser there are none on `__keyevent`"
         }
         "publish" => "not to `__keyevent` channels",
         "move" | "copy" => "the prefix holds in the other database too",
+        "acl|whoami" => {
+            "under acl: PerUser the name of the user's Redis user, which holds the prefix"
+        }
         "wait" | "waitaof" => "counts what was written over the same server connection",
         "auth" | "hello" => "says who the user is; the upstream's password is the sidecar's alone",
         "client|reply" => "the server answers all the same",

@@ -14,12 +14,24 @@ use super::prefix::KeyPrefix;
 use edits::Edits;
 
 /// What keeps one user's keys from another's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Isolation {
     /// The user's prefix.
     pub prefix: KeyPrefix,
     /// Whether the user has a Redis user of their own that the server holds to the prefix (`acl: PerUser`).
     pub per_user: bool,
+}
+
+impl Isolation {
+    /// The prefix that the server itself holds the user's connections to, where it does.
+    #[must_use]
+    pub const fn held_to(&self) -> Option<&KeyPrefix> {
+        if self.per_user {
+            Some(&self.prefix)
+        } else {
+            None
+        }
+    }
 }
 
 /// What becomes of a command.

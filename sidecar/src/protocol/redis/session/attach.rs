@@ -8,13 +8,15 @@ use tokio::time::Instant;
 
 use super::super::codec::{push_array_header, push_bulk};
 use super::super::failure;
+use super::super::per_user::become_users;
+use super::super::plan::Isolation;
 use super::super::versions::database_of;
 use super::open::isolation_of;
 use super::pending::Due;
 use super::{Ending, Session};
 use crate::execution::ExecutionState;
 use crate::factory::begin::resumed;
-use crate::factory::checkout::Checkout;
+use crate::factory::checkout::{Checkout, CheckoutError};
 use crate::factory::server::Owned;
 use crate::force::DatabaseForce;
 use crate::work::Work;
@@ -27,15 +29,19 @@ impl Session {
     /// # Errors
     /// The session's end, where it is told to end meanwhile.
     pub(super) async fn attach(&mut self) -> Result<(), Ending> {
-        self.renew_force();
+        let kept = self.server.is_some();
+        // A connection that is held was made for the revision that it is held under.
+        if !kept {
+            self.renew_force();
+        }
         if let Err(line) = self.may_begin() {
             return self.refuse_command(&line);
         }
-        let kept = self.server.is_some();
         let (checkout, force, work) = self.checkout();
         if !kept
             && !checkout.entry.steering.is_paused()
             && let Some(owned) = checkout.idle(force, work)
+            && self.is_theirs(&owned)
         {
             self.take_server(owned);
             return Ok(());
@@ -83,10 +89,19 @@ impl Session {
 
     /// New work begins under the revision that is in force now.
     pub(super) fn renew_force(&mut self) {
-        if !Arc::ptr_eq(&self.entry.force_now(), &self.force) {
+        if !self.is_in_force() {
             self.force = self.entry.force();
             self.isolation = isolation_of(&self.force, &self.factory);
         }
+    }
+
+    fn is_in_force(&self) -> bool {
+        Arc::ptr_eq(&self.entry.force_now(), &self.force)
+    }
+
+    /// Whether the revision in force keeps users' keys apart as this session does. A server connection that is held was made for that.
+    pub(super) fn is_isolated_as_before(&self) -> bool {
+        self.is_in_force() || isolation_of(&self.entry.force_now(), &self.factory) == self.isolation
     }
 
     /// How a server connection is checked out, under which revision and for which work.
@@ -102,13 +117,12 @@ impl Session {
 
     /// None where it has one already.
     async fn find_server(&mut self) -> Result<Option<Owned>, String> {
-        let kept = self.server.is_some();
-        let (checkout, force, work) = self.checkout();
-        let found = if kept {
+        let found = if self.server.is_some() {
+            let (checkout, force, work) = self.checkout();
             let resumed = resumed(checkout.entry, force, work).await;
             resumed.map(|()| None)
         } else {
-            checkout.begin(force, work).await.map(Some)
+            self.check_out().await.map(Some)
         };
         match &found {
             Ok(Some(_)) => self.work.advance(ExecutionState::Running),
@@ -116,6 +130,39 @@ impl Session {
             Err(error) => self.note_checkout_error(error),
         }
         found.map_err(|error| failure::checkout_line(&error))
+    }
+
+    async fn check_out(&mut self) -> Result<Owned, CheckoutError> {
+        loop {
+            let (checkout, force, work) = self.checkout();
+            let owned = checkout.begin(force, work).await?;
+            // It was opened under the one that is in force by now.
+            self.renew_force();
+            if let Some(owned) = self.make_theirs(owned).await? {
+                return Ok(owned);
+            }
+        }
+    }
+
+    /// Whether the server takes what comes on this connection for the user's own, where it is to hold them to their keys.
+    fn is_theirs(&self, owned: &Owned) -> bool {
+        let wanted = self.isolation.as_ref().and_then(Isolation::held_to);
+        owned.server.far.held_to.as_ref() == wanted
+    }
+
+    /// Makes a connection that has been checked out the user's own. None where it is somebody's already, under another revision of the policy.
+    async fn make_theirs(&self, mut owned: Owned) -> Result<Option<Owned>, CheckoutError> {
+        if self.is_theirs(&owned) {
+            return Ok(Some(owned));
+        }
+        let wanted = self.isolation.as_ref().and_then(Isolation::held_to);
+        let (None, Some(prefix)) = (&owned.server.far.held_to, wanted) else {
+            return Ok(None);
+        };
+        let deadline = Instant::now() + self.force.settings.timeouts.connect;
+        let server = &mut owned.server;
+        let made = become_users(&self.entry, &self.force, server, prefix, deadline).await;
+        made.map(|()| Some(owned)).map_err(CheckoutError::Connect)
     }
 
     fn take_server(&mut self, mut owned: Owned) {

@@ -1,9 +1,10 @@
 //! Commands that the sidecar answers, or keeps, for its client: who it is, what it is called, which database it works in.
 
-use super::super::client::{NAMES_USER, Resp, database_number, is_name};
+use super::super::client::{NAMES_USER, database_number, is_name};
 use super::super::codec::{push_array_header, push_bulk};
 use super::super::commands::{Kept, Shape};
-use super::client::May;
+use super::super::hello::Hello;
+use super::judging::May;
 use super::pending::Due;
 use super::{Ending, Flow, Session, Waits};
 
@@ -27,9 +28,6 @@ impl Session {
         match (kept, arguments) {
             (Kept::Auth, _) => Ok(Some(self.says_who(Waits::Identity))),
             (Kept::SetName, [_, _, name]) if name.starts_with(NAMES_USER) => {
-                Ok(Some(self.says_who(Waits::Identity)))
-            }
-            (Kept::Hello, [_, rest @ ..]) if names_somebody(rest) => {
                 Ok(Some(self.says_who(Waits::Identity)))
             }
             (Kept::Hello, [_, rest @ ..]) => self.hello(rest),
@@ -94,27 +92,21 @@ impl Session {
         Flow::Continue
     }
 
-    /// `HELLO [protover]`: the server answers for itself. Everything else of it stays here.
+    /// `HELLO`: the server answers for itself. Everything else of it stays here.
     fn hello(&mut self, rest: &[Box<[u8]>]) -> Result<Option<Flow>, Ending> {
-        let (version, options) = match rest.split_first() {
-            None => (self.choices.resp, rest),
-            Some((version, options)) => match Resp::parse(version) {
-                Some(version) => (version, options),
-                None => {
-                    self.say_error("NOPROTO unsupported protocol version");
-                    return Ok(None);
-                }
-            },
+        let rest: Vec<&[u8]> = rest.iter().map(|word| &**word).collect();
+        let hello = match Hello::read(&rest) {
+            Ok(hello) if hello.says_who() => return Ok(Some(self.says_who(Waits::Identity))),
+            Ok(hello) => hello,
+            Err(line) => {
+                self.say_error(&line);
+                return Ok(None);
+            }
         };
-        if let [option, name] = options
-            && option.eq_ignore_ascii_case(b"SETNAME")
-            && is_name(name)
-        {
-            self.choices.name = Some(name.clone());
-        } else if !options.is_empty() {
-            self.say_error("ERR Syntax error in HELLO");
-            return Ok(None);
+        if let Some(name) = hello.name {
+            self.choices.name = Some(name.into());
         }
+        let version = hello.resp.unwrap_or(self.choices.resp);
         let number = [b'0' + version.number()];
         self.forward_own(&[b"HELLO", &number], Due::Hello(version))
     }
@@ -195,10 +187,4 @@ impl Session {
             self.factory.key.role,
         )
     }
-}
-
-/// Whether the options of HELLO say who the client is.
-fn names_somebody(rest: &[Box<[u8]>]) -> bool {
-    let mut words = rest.iter().skip(1);
-    words.any(|word| word.eq_ignore_ascii_case(b"AUTH") || word.starts_with(NAMES_USER))
 }

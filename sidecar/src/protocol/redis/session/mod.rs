@@ -5,8 +5,8 @@
 //!        └ server: what it answers ─→ client ─→ release (once nothing is owed)            → finish
 //! ```
 //!
-//! [`Session::run`] is the loop; `client` reads one side (what a command means says [`plan`](super::plan)), `server` the other, and `pending`
-//! is what is owed, in order. `effects` is what a command does to the connection, `kept` those that the sidecar answers. `attach` is where a session waits for a server connection. `transaction` is the client's MULTI and
+//! [`Session::run`] is the loop; `client` reads one side (what becomes of a command is told in `judging`, what it means in [`plan`](super::plan);
+//! `passing` is how it goes on), `server` the other, and `pending` is what is owed, in order. `effects` is what a command does to the connection, `kept` those that the sidecar answers. `attach` is where a session waits for a server connection. `transaction` is the client's MULTI and
 //! WATCH, `clocks` what may take how long, `overdue` what becomes of work whose time is over, `signals` what others want, `finish` the end.
 
 mod attach;
@@ -15,6 +15,7 @@ mod client;
 mod clocks;
 mod effects;
 mod finish;
+mod judging;
 mod kept;
 mod open;
 mod overdue;

@@ -110,7 +110,7 @@ pub(super) fn isolation_of(force: &DatabaseForce, factory: &Factory) -> Option<I
     let (template, user) = (force.key_prefix.as_ref()?, factory.key.owner.user()?);
     Some(Isolation {
         prefix: template.prefix(user.as_str()),
-        per_user: false,
+        per_user: force.has_redis_users(),
     })
 }
 
@@ -144,8 +144,9 @@ impl Session {
         let Asked::Credentials(credentials) = greeting::read(&command, &self.choices) else {
             return Err(Ending::Renewed);
         };
-        // What is held was made for another version of the protocol.
-        if self.server.is_some() && credentials.choices.resp != self.choices.resp {
+        // What is held was made for another version of the protocol, or of the policy.
+        let suits = credentials.choices.resp == self.choices.resp && self.is_isolated_as_before();
+        if self.server.is_some() && !suits {
             return Err(Ending::Renewed);
         }
         let presented = self.worker.process.kills.now();
