@@ -9,3 +9,4 @@ mod sessions;
 mod stage;
 mod subscriptions;
 mod transactions;
+mod upstreams;

@@ -11,6 +11,7 @@ use super::check::print_diagnostics;
 use super::check_clickhouse::check_clickhouse;
 use crate::force::signing_keys;
 use crate::policy::{Diagnostic, Severity};
+use crate::protocol::redis;
 use crate::secrets::Secrets;
 use crate::upstream::finding::findings;
 use crate::upstream::{Connector, ProbeError, ProbeReport, Resolver, probe};
@@ -47,10 +48,7 @@ pub async fn check_upstream(
             Protocol::ClickHouse => {
                 found.extend(check_clickhouse(&connector, database, out).await);
             }
-            Protocol::Redis => {
-                let line = format!("databases[{}]: Redis is not probed\n", database.name);
-                print(out, &line);
-            }
+            Protocol::Redis => found.extend(check_redis(&connector, database, out).await),
         }
     }
     print_diagnostics(&found, complaints);
@@ -69,6 +67,31 @@ pub(super) fn told(
         path: format!("databases[{}].upstream", database.name),
         reason: reason.to_owned(),
         message,
+    }
+}
+
+/// Logs in to a Redis server, says what it is, and asks whether it lets the sidecar do what the policy wants.
+async fn check_redis(
+    connector: &Connector,
+    database: &EffectiveDatabase,
+    out: &mut impl Write,
+) -> Option<Diagnostic> {
+    match redis::probe(connector, database).await {
+        Ok(report) => {
+            print(out, &report.line(database));
+            Some(Diagnostic {
+                severity: Severity::Error,
+                path: format!("databases[{}].session.acl", database.name),
+                reason: "AclRights".to_owned(),
+                message: report.acl_fault?,
+            })
+        }
+        Err(error) => Some(told(
+            database,
+            Severity::Error,
+            "Connect",
+            error.to_string(),
+        )),
     }
 }
 
@@ -145,14 +168,12 @@ mod tests {
 
     #[tokio::test]
     async fn without_credentials_it_says_that_it_did_not_look() {
-        let mut cache = fixtures::database("cache", 6379);
-        cache.protocol = Protocol::Redis;
         let mut main = fixtures::database("main", 5432);
         main.upstream.credentials_secret_ref = None;
         main.upstream.tls_mode = bulkhead_crds::kinds::TlsMode::Disable;
-        let (usable, out, complaints) = checked(vec![main, cache]).await;
+        let (usable, out, complaints) = checked(vec![main]).await;
         assert!(usable, "{complaints}");
-        assert_eq!(out, "databases[cache]: Redis is not probed\n");
+        assert_eq!(out, "");
         assert!(complaints.starts_with("warning[NotProbed]"), "{complaints}");
     }
 

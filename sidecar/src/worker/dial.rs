@@ -150,7 +150,8 @@ impl Entry {
         deadline: Instant,
     ) -> Result<Fresh, ConnectError> {
         let mut fresh = open_silent(force, deadline).await?;
-        let logged_in = redis::log_in(force, &lane.name, &mut fresh.stream, deadline).await;
+        let logged_in =
+            redis::log_in(&force.connector, &lane.name, &mut fresh.stream, deadline).await;
         force.connector.note_outcome(logged_in.as_ref().map(drop));
         let logged_in = logged_in?;
         self.note_version(logged_in.version);

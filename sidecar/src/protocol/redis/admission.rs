@@ -13,6 +13,7 @@ use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserCo
 use crate::protocol::postgres::handshake::{Redacted, split_role};
 use crate::stream::Stream;
 use crate::telemetry::Attribution;
+use crate::upstream::Connector;
 use crate::worker::kills::Moment;
 use crate::worker::{Entry, Worker};
 
@@ -96,7 +97,12 @@ impl Admitted {
 
 /// The role that the server sees: the policy's credentials', else the server's default one.
 pub(super) fn serving_role(force: &DatabaseForce) -> String {
-    let role = force.connector.role();
+    role_of(&force.connector)
+}
+
+/// The same of an upstream that is only dialled.
+pub(super) fn role_of(connector: &Connector) -> String {
+    let role = connector.role();
     role.unwrap_or_else(|| DEFAULT_ROLE.to_owned())
 }
 

@@ -13,9 +13,8 @@ use super::far::Far;
 use super::talk::{Talk, error_of, within};
 use super::versions::UNKNOWN;
 use crate::factory::key::LaneName;
-use crate::force::DatabaseForce;
 use crate::stream::Stream;
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, Connector};
 
 /// What has come of it.
 pub struct LoggedIn {
@@ -30,23 +29,22 @@ pub struct LoggedIn {
 /// # Errors
 /// The server's refusal in its own words, or that it does not speak Redis.
 pub async fn log_in(
-    force: &DatabaseForce,
+    connector: &Connector,
     lane: &LaneName,
     stream: &mut Stream,
     deadline: Instant,
 ) -> Result<LoggedIn, ConnectError> {
-    let at = force.connector.endpoint();
-    within(at, deadline, greet(force, lane, stream)).await
+    let at = connector.endpoint();
+    within(at, deadline, greet(connector, lane, stream)).await
 }
 
 async fn greet(
-    force: &DatabaseForce,
+    connector: &Connector,
     lane: &LaneName,
     stream: &mut Stream,
 ) -> Result<LoggedIn, ConnectError> {
-    let at = force.connector.endpoint();
-    let password = force
-        .connector
+    let at = connector.endpoint();
+    let password = connector
         .password()
         .map_err(|error| ConnectError::Credentials {
             at: Arc::clone(at),

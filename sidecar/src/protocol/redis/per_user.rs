@@ -27,6 +27,9 @@ use crate::worker::Entry;
 /// What is derived from the upstream's password, so that it is of no use for anything else.
 const PURPOSE: &[u8] = b"bulkhead: password of a Redis user\0";
 
+/// What the credentials must be allowed beside the login.
+pub(super) const RIGHTS: &str = "+acl|setuser +command|list";
+
 /// Makes a connection that is the sidecar's own, and on which nothing is under way, that of the user with this prefix.
 ///
 /// # Errors
@@ -146,7 +149,7 @@ fn may_not(force: &DatabaseForce, does: &str, reply: &[u8]) -> ConnectError {
     ConnectError::Authentication {
         at: Arc::clone(force.connector.endpoint()),
         reason: format!(
-            "{setting} {does}, and the server answers the user {role:?} of databases[{}].upstream.credentialsSecretRef: {}; grant it +acl|setuser +command|list",
+            "{setting} {does}, and the server answers the user {role:?} of databases[{}].upstream.credentialsSecretRef: {}; grant it {RIGHTS}",
             force.name,
             line_of(reply)
         ),

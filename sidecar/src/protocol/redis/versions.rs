@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bulkhead_crds::effective::EffectiveDatabase;
 use tokio::time::Instant;
 
 use super::admission::serving_role;
@@ -51,6 +52,10 @@ pub(super) async fn of(worker: &Rc<Worker>, entry: &Rc<Entry>) -> Result<Rc<str>
 
 /// The logical database that connections are opened in.
 pub(super) fn database_of(force: &crate::force::DatabaseForce) -> String {
-    let database = force.settings.upstream.database.as_deref();
-    database.unwrap_or("0").to_owned()
+    opened_in(&force.settings).to_owned()
+}
+
+/// The same by an entry's settings alone.
+pub(super) fn opened_in(settings: &EffectiveDatabase) -> &str {
+    settings.upstream.database.as_deref().unwrap_or("0")
 }
