@@ -5,6 +5,7 @@ mod identity;
 mod limits;
 mod per_user;
 mod prefixed;
+mod redis_rs;
 mod sessions;
 mod stage;
 mod subscriptions;
