@@ -3,6 +3,7 @@
 //! Plain values, ready for use: no `Option` that means "see the default", no unparsed duration. `None` in a timeout means
 //! that it is switched off (written `0s` in a policy). Where each value came from stands beside them in [`Origins`].
 
+mod audit;
 mod database;
 mod origins;
 mod web_socket;
@@ -16,6 +17,7 @@ use crate::kinds::{
     IdentitySource, Jwt, Missed, Mode, OnDisconnect, OptOut, PortClosing, SignedContext, SqlScope,
     Tier, Trusted,
 };
+pub use audit::EffectiveAuditTrail;
 pub use database::{
     EffectiveBreaker, EffectiveDatabase, EffectiveHost, EffectiveListen, EffectivePool,
     EffectiveTimeouts, EffectiveUpstream, default_user_template,
@@ -63,6 +65,9 @@ pub struct EffectivePolicy {
     /// What closes the application's own port to the network; none where it came by a snapshot, for sidecars have no part in it.
     #[serde(skip)]
     pub network_policy: Option<PortClosing>,
+    /// The record of what the sidecar lets in, refuses and ends; none where there is to be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_trail: Option<EffectiveAuditTrail>,
     /// What `upstream.host` and `jwks.uri` may reach although it is barred by itself.
     pub allowed_upstreams: Vec<String>,
     /// Where each field's value came from.

@@ -6,6 +6,7 @@
 //! each other.
 
 mod application;
+mod audit;
 mod databases;
 mod environments;
 mod events;

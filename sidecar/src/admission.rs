@@ -2,8 +2,10 @@
 //!
 //! What a client has presented is read by its protocol; what a refusal says to it is the protocol's too.
 
+use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::kinds::Tier;
 
+use crate::audit::EntryTrail;
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
@@ -83,6 +85,22 @@ pub fn decide(
             Ok(as_owner(Owner::Unattributed, None, Some(rejection)))
         }
         Err(rejection) => Err(rejection),
+    }
+}
+
+/// Records what has become of a client that said whom it works for.
+///
+/// # Errors
+/// Why it is not served; where it cannot be recorded, that.
+pub fn record(
+    trail: &EntryTrail,
+    policy: &EffectivePolicy,
+    decided: Result<Identified, Rejection>,
+) -> Result<Identified, Rejection> {
+    let identified = decided.inspect_err(|rejection| trail.refused(rejection))?;
+    match trail.accepted(&identified.owner) {
+        Ok(()) => Ok(identified),
+        Err(_) => Err(Rejection::unrecorded(policy)),
     }
 }
 

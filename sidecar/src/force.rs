@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bulkhead_crds::effective::EffectivePolicy;
 use bulkhead_crds::kinds::TlsMode;
 
+use crate::audit::Trail;
 use crate::identity::{Issuer, Verifier};
 use crate::protocol::websocket::events::CriticalEvents;
 use crate::protocol::websocket::http::PeerTls;
@@ -57,6 +58,7 @@ impl Force {
         resolver: &Resolver,
         previous: Option<&Self>,
     ) -> Result<Self, ForceError> {
+        Trail::check(policy, secrets)?;
         let issuer = if policy.web_sockets.is_empty() {
             None
         } else {

@@ -11,6 +11,7 @@ pub mod accept;
 pub mod admin;
 pub mod admission;
 pub mod attribution;
+pub mod audit;
 pub mod breaker;
 pub mod certificate;
 pub mod cli;

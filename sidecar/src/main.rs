@@ -31,6 +31,7 @@ async fn carry_out(command: Command) -> Exit {
         Command::Check(args) => return check(&args).await,
         Command::Prove(args) => return cli::prove(&args, &mut out, &mut stderr()).await,
         Command::Sql(args) => return cli::sql(&args, &mut out),
+        Command::Audit(args) => return cli::audit(&args, &mut out, &mut stderr()),
         Command::Console(args) => {
             let mut lines = stdin().lock();
             return cli::console(&args, &mut lines, &mut out, &mut stderr()).await;

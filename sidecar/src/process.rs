@@ -10,13 +10,14 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
 use crate::admin::{Inventory, UserRow};
+use crate::audit::{EntryTrail, Trail};
 use crate::breaker::upstream::UpstreamBreaker;
 use crate::factory::fairness::{Limiter, LimiterGauges};
 use crate::factory::steering::Steering;
-use crate::force::{DatabaseForce, Force};
+use crate::force::{DatabaseForce, Force, WebSocketForce};
 use crate::identity::{Issuer, LiveSockets, Revocations};
 use crate::protocol::websocket::resume::PodAddress;
-use crate::telemetry::{Metrics, UpstreamMetrics};
+use crate::telemetry::{Metrics, UpstreamMetrics, protocol_label};
 use crate::worker::kills::Kills;
 use crate::worker::mailbox::{Letter, Sender};
 
@@ -31,6 +32,8 @@ pub struct Process {
     pub kills: Kills,
     /// Who is cut off.
     pub revocations: Arc<Revocations>,
+    /// The record of what is let in, refused and ended.
+    pub trail: Arc<Trail>,
     /// Signs context tokens, where the policy has any.
     issuer: ArcSwapOption<Issuer>,
     mailboxes: Vec<Sender>,
@@ -55,6 +58,7 @@ impl Process {
             live: LiveSockets::default(),
             kills: Kills::default(),
             revocations: Arc::default(),
+            trail: Arc::default(),
             issuer: ArcSwapOption::empty(),
             mailboxes,
             limiters: Mutex::default(),
@@ -86,6 +90,26 @@ impl Process {
     pub fn under(mut self, revocations: &Arc<Revocations>) -> Self {
         self.revocations = Arc::clone(revocations);
         self
+    }
+
+    /// The same with an audit trail.
+    #[must_use]
+    pub fn recording(mut self, trail: Arc<Trail>) -> Self {
+        self.trail = trail;
+        self
+    }
+
+    /// The trail of a database entry.
+    #[must_use]
+    pub fn trail_of(&self, force: &DatabaseForce) -> EntryTrail {
+        let protocol = protocol_label(force.settings.protocol);
+        EntryTrail::new(Arc::clone(&self.trail), protocol, Arc::clone(&force.name))
+    }
+
+    /// The trail of a WebSocket entry.
+    #[must_use]
+    pub fn trail_of_socket(&self, force: &WebSocketForce) -> EntryTrail {
+        EntryTrail::of_socket(Arc::clone(&self.trail), Arc::clone(&force.name))
     }
 
     /// What session tokens name it by.

@@ -17,6 +17,7 @@ use crate::admin::console::{Console, ConsoleDoor};
 use crate::admin::control::ControlSocket;
 use crate::admin::port::AdminPort;
 use crate::admin::{AdminError, AdminState, Readiness};
+use crate::audit::{AuditError, Trail};
 use crate::cli::RunArgs;
 use crate::force::{Force, ForceError};
 use crate::policy::{
@@ -51,6 +52,9 @@ pub enum RunError {
     /// What the policy refers to.
     #[error(transparent)]
     Force(#[from] ForceError),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -89,6 +93,8 @@ struct Ending {
 pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     // First: without a handler a signal ends the process, or is lost where the process is the first of its container.
     let reload = signal(SignalKind::hangup())?;
+    // A file that may not grow any further is an error of the write to it (RLIMIT_FSIZE).
+    let _grown = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let ending = Ending {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -113,15 +119,18 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     .with_trial(trial(&secrets, &resolver))
     .with_copy(copy.clone());
     let force = Arc::new(beginning.force);
+    let trail = begin_trail(args, &accepted.id, &force, &secrets, &metrics)?;
+    watch = watch.recording(Arc::clone(&trail));
     if let Some(refused) = beginning.refused {
         watch = watch.having_seen(refused.mark.clone());
+        trail.policy_refused(&refused.diagnostics);
         tell_refused(&store, &metrics, refused);
     }
     // Before anybody is let in.
-    let revocations = follow_revocations(args, &force, &metrics)?;
+    let revocations = follow_revocations(args, &force, &metrics, &trail)?;
     let admin = AdminPort::bind(args.admin)?;
     let control = ControlSocket::bind(&args.control.path())?;
-    let running = start(args, &metrics, &force)?;
+    let running = start(args, &metrics, &force, &trail)?;
     let console = open_console(args)?;
     let readiness = Arc::new(Readiness::default());
     let drain = Arc::new(Notify::new());
@@ -135,6 +144,7 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
             .unwrap_or_default(),
         readiness: Arc::clone(&readiness),
         inventory: Arc::clone(&running.process) as Arc<_>,
+        trail: Arc::clone(&trail),
         drain: Arc::clone(&drain),
     };
     let process = Arc::clone(&running.process);
@@ -172,7 +182,20 @@ pub async fn run(args: &RunArgs) -> Result<(), RunError> {
     for task in tasks {
         task.abort();
     }
+    trail.end().await;
     Ok(())
+}
+
+/// Begins the audit trail, where the policy has one.
+fn begin_trail(
+    args: &RunArgs,
+    revision: &Arc<str>,
+    force: &Force,
+    secrets: &Secrets,
+    metrics: &Metrics,
+) -> Result<Arc<Trail>, AuditError> {
+    let trail = Trail::begin(&force.policy, revision, secrets, args.audit_site(), metrics)?;
+    Ok(Arc::new(trail))
 }
 
 /// Puts the list of revocations in force that is there, where there is to be one.
@@ -180,12 +203,14 @@ fn follow_revocations(
     args: &RunArgs,
     force: &Force,
     metrics: &Arc<Metrics>,
+    trail: &Arc<Trail>,
 ) -> Result<Option<RevocationFollower>, RunError> {
     let Some(source) = args.revocation_source() else {
         return Ok(None);
     };
     let revocations = Arc::clone(force.verifier.revocations());
-    RevocationFollower::begin(source, args.kept_list(), revocations, Arc::clone(metrics))
+    let (kept, metrics, trail) = (args.kept_list(), Arc::clone(metrics), Arc::clone(trail));
+    RevocationFollower::begin(source, kept, revocations, metrics, trail)
         .map(Some)
         .map_err(RunError::Revocations)
 }
@@ -237,7 +262,12 @@ fn warm_random_numbers(force: &Force) {
 }
 
 /// Opens the listeners and starts the workers.
-fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<Running, RunError> {
+fn start(
+    args: &RunArgs,
+    metrics: &Arc<Metrics>,
+    force: &Arc<Force>,
+    trail: &Arc<Trail>,
+) -> Result<Running, RunError> {
     warm_random_numbers(force);
     let mut listeners = Listeners::open(force)?;
     let pod = args.pod();
@@ -253,6 +283,7 @@ fn start(args: &RunArgs, metrics: &Arc<Metrics>, force: &Arc<Force>) -> Result<R
         .unzip();
     let process = Process::new(Arc::clone(metrics), mailboxes)
         .with_grace(args.grace)
+        .recording(Arc::clone(trail))
         .under(force.verifier.revocations())
         .at(pod);
     process.publish_keys(force);

@@ -182,6 +182,23 @@ async fn a_policy_that_is_refused_is_told_of_until_a_good_one_is_read() {
 }
 
 #[tokio::test]
+async fn an_audit_trail_that_cannot_be_written_is_told_of_until_it_can() {
+    let folder = bulkhead_tests::processes::folder("trail").join("later");
+    let policy = Policy::trusted().spec("auditTrail: {destination: File}");
+    let setting = Stage::with(policy).flag("--audit-folder", folder.to_str().unwrap());
+    let stage = setting.start().await;
+    let prometheus = watched(&stage).await;
+    let labels = [HERE, ("pod", "chat-1")];
+    prometheus
+        .firing("BulkheadAuditTrailFailing", &labels)
+        .await;
+    std::fs::create_dir(folder).unwrap();
+    prometheus
+        .resolved("BulkheadAuditTrailFailing", &labels)
+        .await;
+}
+
+#[tokio::test]
 async fn hand_overs_of_the_tier_that_has_them_wake_nobody_up() {
     let policy = Policy::trusted()
         .tier("Reset")

@@ -8,6 +8,7 @@
 )]
 
 mod admin_and_metrics;
+mod audit_trail;
 mod big_rows;
 mod breakers;
 mod cancel;

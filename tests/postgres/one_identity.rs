@@ -4,7 +4,7 @@ use bulkhead_tests::clickhouse::{self, Answer, curl};
 use bulkhead_tests::policy::Policy;
 use bulkhead_tests::processes::free_port;
 use bulkhead_tests::redis::{self, Connection};
-use bulkhead_tests::stage::Stage;
+use bulkhead_tests::stage::{Setting, Stage};
 use bulkhead_tests::tokens::{Signer, key_set, seconds_from_now};
 use bulkhead_tests::wait;
 use bulkhead_tests::websocket::Peer;
@@ -16,8 +16,8 @@ use crate::lost_socket::{Application, Socket, last_word, work};
 use crate::revocation::{JWT, Revocations};
 
 /// A sidecar with a WebSocket and three databases behind it, and its servers.
-struct House {
-    stage: Stage,
+pub(crate) struct House {
+    pub(crate) stage: Stage,
     application: Application,
     cache: redis::Server,
     cache_port: u16,
@@ -26,8 +26,8 @@ struct House {
 }
 
 /// What one user has open.
-struct Open {
-    socket: Socket,
+pub(crate) struct Open {
+    pub(crate) socket: Socket,
     postgres: Wire,
     cache: Connection,
     /// The text by which their query is known on the server.
@@ -37,6 +37,15 @@ struct Open {
 
 impl House {
     async fn start(revocations: &Revocations) -> Self {
+        Self::start_with(revocations, "{}", |setting| setting).await
+    }
+
+    /// The same with `spec` merged into the policy's, and set up further.
+    pub(crate) async fn start_with(
+        revocations: &Revocations,
+        spec: &str,
+        set_up: impl FnOnce(Setting<'static>) -> Setting<'static>,
+    ) -> Self {
         let signer = Signer::new("one", Algorithm::EdDSA);
         let cache = redis::Server::own();
         let (cache_port, facts_port) = (free_port(), free_port());
@@ -48,13 +57,14 @@ impl House {
             .another(
                 "facts",
                 &format!("{{protocol: ClickHouse, session: null, listen: {{port: {facts_port}}}, upstream: {{port: {}, database: default, credentialsSecretRef: {{name: facts}}}}}}", clickhouse::Server::shared().port),
-            );
+            )
+            .spec(spec);
         let (application, setting) = Application::start(policy).await;
         let setting = setting
             .secret("keys/jwks.json", &key_set(&[&signer]))
             .secret("facts/username", clickhouse::USER)
             .secret("facts/password", bulkhead_tests::postgres::PASSWORD);
-        let stage = revocations.watched_by(setting).start().await;
+        let stage = set_up(revocations.watched_by(setting)).start().await;
         Self {
             stage,
             application,
@@ -66,14 +76,14 @@ impl House {
     }
 
     /// A token that was issued a minute ago.
-    fn token(&self, user: &str) -> String {
+    pub(crate) fn token(&self, user: &str) -> String {
         self.signer.sign(&json!({
             "sub": user, "aud": "chat", "iat": seconds_from_now(-60), "exp": seconds_from_now(600),
         }))
     }
 
     /// Opens a socket for a user, and with the token that comes with it a transaction, a command that waits, and a query that runs.
-    async fn open(&self, user: &str) -> Open {
+    pub(crate) async fn open(&self, user: &str) -> Open {
         let socket = self.application.open(&self.token(user)).await;
         let mut postgres = work(&self.stage, &socket.token).await;
         postgres.query("BEGIN").await;
@@ -96,7 +106,7 @@ impl House {
         }
     }
 
-    fn cache_with(&self, token: &str) -> Connection {
+    pub(crate) fn cache_with(&self, token: &str) -> Connection {
         let mut cache = Connection::to_port(self.cache_port);
         let said = cache.ask(&[b"AUTH", b"default", token.as_bytes()]);
         assert_eq!(said.text(), "OK");
@@ -119,13 +129,42 @@ impl House {
         assert_eq!(row[3..5], [clients.as_str(), &sockets], "{shown}");
     }
 
-    async fn until_waiting(&self, count: usize) {
+    pub(crate) async fn until_waiting(&self, count: usize) {
         let wanted = format!("blocked_clients:{count}\r");
         wait::until(&wanted, || async {
             let clients = self.cache.connect().ask_line("INFO clients").text();
             clients.contains(&wanted)
         })
         .await;
+    }
+}
+
+impl House {
+    /// What the ClickHouse entry answers to a query.
+    pub(crate) async fn ask_facts(&self, token: &str, query: &str) -> Answer {
+        ask(self.facts_port, token.to_owned(), query.to_owned()).await
+    }
+
+    /// What the Redis entry says to who logs in with a token.
+    pub(crate) fn said_by_cache(&self, token: &str) -> String {
+        let mut cache = Connection::to_port(self.cache_port);
+        cache.ask(&[b"AUTH", b"default", token.as_bytes()]).text()
+    }
+
+    /// The first line and the text that a client is told who asks for a WebSocket and gets none.
+    pub(crate) async fn refused_socket(&self, token: &str) -> (String, String) {
+        self.application.refusal(token).await
+    }
+}
+
+impl Open {
+    /// Waits until all of it has ended.
+    pub(crate) async fn until_ended(mut self) {
+        let mut client = Peer::client(self.socket.client);
+        wait::within("the close", client.frame_if_whole()).await;
+        last_word(&mut self.postgres).await;
+        while self.cache.try_read().is_ok() {}
+        wait::within("the answer", self.facts).await.unwrap();
     }
 }
 

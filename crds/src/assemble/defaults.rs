@@ -4,18 +4,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveHost, EffectiveIdentity,
-    EffectiveIsolation, EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool,
-    EffectiveTimeouts, EffectiveUpstream, EffectiveWebSocket, Origins, default_user_template,
+    EffectiveAuditTrail, EffectiveBreaker, EffectiveDatabase, EffectiveExecution, EffectiveHost,
+    EffectiveIdentity, EffectiveIsolation, EffectiveLimits, EffectiveListen, EffectivePolicy,
+    EffectivePool, EffectiveTimeouts, EffectiveUpstream, EffectiveWebSocket, Origins,
+    default_user_template,
 };
 use crate::kinds::{
-    AuthMode, Breaker, Compression, Database, Execution, Identity, IdentitySource, IsolationPolicy,
-    IsolationPolicySpec, Jwks, Jwt, Listen, Missed, Mode, OnDisconnect, OptOut, PlainHttp, Pool,
-    PoolMode, PortClosing, RowLevelSecurity, SecretKeyRef, SignedContext, SlowConsumer, SqlScope,
-    Tier, Timeouts, TlsMode, TokenPlace, TokenSource, Upstream, WebSocket, WhenFull,
+    AuditDestination, AuditFailure, AuditTrail, AuthMode, Breaker, Compression, Database,
+    Execution, Identity, IdentitySource, IsolationPolicy, IsolationPolicySpec, Jwks, Jwt, Listen,
+    Missed, Mode, OnDisconnect, OptOut, PlainHttp, Pool, PoolMode, PortClosing, RowLevelSecurity,
+    SecretKeyRef, SignedContext, SlowConsumer, SqlScope, Tier, Timeouts, TlsMode, TokenPlace,
+    TokenSource, Upstream, UserIds, WebSocket, WhenFull,
 };
 use crate::names;
-use crate::names::objects::{CONTEXT_KEYS, JWKS_KEY, SIGNING_KEYS};
+use crate::names::objects::{AUDIT_KEY, CONTEXT_KEYS, JWKS_KEY, SIGNING_KEYS};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -78,6 +80,7 @@ pub(super) fn fill(
         opt_out: injection.opt_out.unwrap_or(opt_out),
         missed: Some(injection.missed.unwrap_or(Missed::Report)),
         network_policy: Some(injection.network_policy.unwrap_or(PortClosing::Generate)),
+        audit_trail: spec.audit_trail.map(audit_trail),
         allowed_upstreams: spec.allowed_upstreams.unwrap_or_default(),
         origins,
         name,
@@ -281,6 +284,27 @@ fn web_socket(written: WebSocket) -> EffectiveWebSocket {
         resume_total: resume.total_bytes.map_or(64 * MIB, names::Quantity::get),
         execution: execution(&written.execution.unwrap_or_default()),
         critical_events: written.critical_events.unwrap_or_default(),
+    }
+}
+
+/// Files of a trail that are kept in a pod's own volume: that is on the node's disk, which others need too.
+const OWN_SEGMENTS: u32 = 8;
+
+fn audit_trail(written: AuditTrail) -> EffectiveAuditTrail {
+    let file = written.file.unwrap_or_default();
+    let own = file.claim_name.is_none().then_some(OWN_SEGMENTS);
+    EffectiveAuditTrail {
+        destination: written
+            .destination
+            .unwrap_or(AuditDestination::StandardOutput),
+        max_bytes: file.max_bytes.map_or(64 * MIB, names::Quantity::get),
+        segments: file.segments.or(own),
+        claim_name: file.claim_name,
+        user_ids: written.user_ids.unwrap_or(UserIds::Plain),
+        key_secret_ref: written
+            .key_secret_ref
+            .map(|secret| with_key(secret, AUDIT_KEY)),
+        on_failure: written.on_failure.unwrap_or(AuditFailure::Refuse),
     }
 }
 

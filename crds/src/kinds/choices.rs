@@ -245,6 +245,34 @@ choice!(
     }
 );
 
+choice!(
+    /// Where the records of an audit trail go.
+    AuditDestination {
+        /// To standard output, a line each.
+        StandardOutput,
+        /// To files.
+        File,
+    }
+);
+choice!(
+    /// How an audit trail names users.
+    UserIds {
+        /// By their ids.
+        Plain,
+        /// By an HMAC of their ids.
+        KeyedHash,
+    }
+);
+choice!(
+    /// What happens while an audit trail cannot be written.
+    AuditFailure {
+        /// No new user context is accepted.
+        Refuse,
+        /// Records are left out, and counted.
+        DropAndCount,
+    }
+);
+
 impl TargetSessionAttrs {
     /// Whether every server will do.
     #[must_use]

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Breaker, Compression, Execution, IdentitySource, InSql, Inject, Injection, Isolation, Jwks,
-    Limits, Listen, Mode, PlainHttp, Pool, Protocol, Resume, SecretRef, Session, SignedContext,
-    TargetSessionAttrs, Timeouts, TokenSource, Trusted, UpstreamHost, UpstreamRole, UpstreamTls,
-    WebSocketLimits, WebSocketListen, WebSocketTimeouts,
+    AuditTrail, Breaker, Compression, Execution, IdentitySource, InSql, Inject, Injection,
+    Isolation, Jwks, Limits, Listen, Mode, PlainHttp, Pool, Protocol, Resume, SecretRef, Session,
+    SignedContext, TargetSessionAttrs, Timeouts, TokenSource, Trusted, UpstreamHost, UpstreamRole,
+    UpstreamTls, WebSocketLimits, WebSocketListen, WebSocketTimeouts,
 };
 use crate::names::Duration;
 
@@ -36,6 +36,8 @@ pub struct Environment {
     pub inject: Option<Inject>,
     /// Overrides parts of `spec.injection`.
     pub injection: Option<Injection>,
+    /// Overrides parts of `spec.auditTrail`.
+    pub audit_trail: Option<AuditTrail>,
     /// Replaces `spec.allowedUpstreams`.
     pub allowed_upstreams: Option<Vec<String>>,
 }

@@ -4,6 +4,7 @@
 //! and set by [`mod@crate::resolve`]. No rule that needs two parts of a policy at once is here either: those are in
 //! [`mod@crate::validate`].
 
+mod audit;
 pub(crate) mod bounds;
 mod choices;
 mod database;
@@ -20,10 +21,12 @@ mod status;
 pub mod template;
 mod websocket;
 
+pub use audit::{AuditFile, AuditTrail};
 pub use choices::{
-    AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode, OnDisconnect, OptOut,
-    PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity, SlowConsumer, SqlScope,
-    TargetSessionAttrs, Tier, TlsMode, TokenPlace, UpstreamRole, WhenFull,
+    AuditDestination, AuditFailure, AuthMode, Compression, IdentitySource, ListenTls, Missed, Mode,
+    OnDisconnect, OptOut, PlainHttp, PoolMode, PortClosing, Protocol, RowLevelSecurity,
+    SlowConsumer, SqlScope, TargetSessionAttrs, Tier, TlsMode, TokenPlace, UpstreamRole, UserIds,
+    WhenFull,
 };
 pub use database::{Database, Listen, ListenAuth, Upstream, UpstreamHost, UpstreamTls};
 pub use environment::{

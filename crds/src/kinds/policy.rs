@@ -4,8 +4,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Database, Environment, Identity, Inject, Injection, IsolationPolicyStatus, Mode, OnDisconnect,
-    Selector, Tier, WebSocket,
+    AuditTrail, Database, Environment, Identity, Inject, Injection, IsolationPolicyStatus, Mode,
+    OnDisconnect, Selector, Tier, WebSocket,
 };
 use crate::names::Quantity;
 
@@ -105,6 +105,8 @@ pub struct IsolationPolicySpec {
     pub inject: Option<Inject>,
     /// Which pods the sidecar is injected into.
     pub injection: Option<Injection>,
+    /// The record of what the sidecar has let in, refused and ended. Default: none.
+    pub audit_trail: Option<AuditTrail>,
     /// Addresses, networks and host names that `upstream.host` and `jwks.uri` may reach although they are link-local, loopback or the API
     /// server's. Without Kubernetes nothing is barred. Default: none.
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]

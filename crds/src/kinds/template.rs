@@ -352,6 +352,17 @@ pub struct Volume {
     pub secret: Option<SecretSource>,
     /// Nothing at first.
     pub empty_dir: Option<EmptyDir>,
+    /// A PersistentVolumeClaim of the pod's namespace.
+    pub persistent_volume_claim: Option<ClaimSource>,
+}
+
+/// A PersistentVolumeClaim as a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimSource {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: String,
 }
 
 /// A ConfigMap as a volume.

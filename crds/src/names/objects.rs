@@ -41,6 +41,12 @@ pub const JWKS_KEY: &str = "jwks.json";
 pub const SIGNING_KEY: &str = "signing.json";
 /// The key of a Secret with the keys of signed users, where the policy names none.
 pub const SIGNING_KEYS: &str = "signing-keys";
+/// The key of a Secret that holds the key of an audit trail, where the policy names none.
+pub const AUDIT_KEY: &str = "key";
+/// The volume of an audit trail's files, which the sidecar alone mounts.
+pub const AUDIT_VOLUME: &str = "bulkhead-audit";
+/// Where the sidecar mounts it, and where its files go unless the command line names another folder.
+pub const AUDIT_FOLDER: &str = "/var/lib/bulkhead/audit";
 /// The key of [`CONTEXT_KEYS`] that holds the keys by which the tokens of WebSocket sessions are sealed, the one that seals first.
 pub const RESUME_KEY: &str = "resume.json";
 /// The Secret of the certificates that a namespace's policies issue to their sidecars, with a few keys for each policy.

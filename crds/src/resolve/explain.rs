@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::effective::{
-    EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket, MISSED,
-    NETWORK_POLICY, Origin,
+    EffectiveAuditTrail, EffectiveDatabase, EffectiveIdentity, EffectivePolicy, EffectiveWebSocket,
+    MISSED, NETWORK_POLICY, Origin,
 };
-use crate::kinds::{Jwks, Protocol, SecretKeyRef, SecretRef, UpstreamRole};
+use crate::kinds::{AuditDestination, Jwks, Protocol, SecretKeyRef, SecretRef, UpstreamRole};
 use crate::names;
 
 /// One field of an effective policy.
@@ -71,6 +71,9 @@ pub fn explain(policy: &EffectivePolicy) -> Vec<ExplainRow> {
     }
     if let Some(network_policy) = policy.network_policy {
         rows.add(NETWORK_POLICY, network_policy);
+    }
+    if let Some(trail) = &policy.audit_trail {
+        audit_trail(&mut rows, trail);
     }
     rows.list("allowedUpstreams", Some(&policy.allowed_upstreams));
     rows.rows
@@ -334,4 +337,23 @@ fn web_socket(rows: &mut Rows<'_>, socket: &EffectiveWebSocket) {
     rows.switch(&at("execution.progress"), socket.execution.progress);
     rows.switch(&at("execution.total"), socket.execution.total);
     rows.list(&at("criticalEvents"), Some(&socket.critical_events));
+}
+
+fn audit_trail(rows: &mut Rows<'_>, trail: &EffectiveAuditTrail) {
+    rows.add("auditTrail.destination", trail.destination);
+    if trail.destination == AuditDestination::File {
+        rows.optional("auditTrail.file.claimName", trail.claim_name.as_ref());
+        rows.add(
+            "auditTrail.file.maxBytes",
+            names::Quantity::from(trail.max_bytes),
+        );
+        let segments = trail.segments.map(|segments| segments.to_string());
+        rows.add(
+            "auditTrail.file.segments",
+            segments.unwrap_or_else(|| "all".to_owned()),
+        );
+    }
+    rows.add("auditTrail.userIds", trail.user_ids);
+    rows.secret_key("auditTrail.keySecretRef", trail.key_secret_ref.as_ref());
+    rows.add("auditTrail.onFailure", trail.on_failure);
 }

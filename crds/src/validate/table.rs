@@ -3,8 +3,8 @@
 use super::rule::Check::{self, Across, Effective, Written};
 use super::rule::Rule;
 use super::{
-    application, databases, environments, events, hosts, identity, injection, listeners, managed,
-    ports, requests, resume, session, timeouts, tokens, web_sockets, written,
+    application, audit, databases, environments, events, hosts, identity, injection, listeners,
+    managed, ports, requests, resume, session, timeouts, tokens, web_sockets, written,
 };
 use crate::findings::Severity::{self, Error, Warning};
 
@@ -225,6 +225,10 @@ pub static RULES: &[Rule] = &[
         Warning,
         Effective(injection::port_left_open),
     ),
+    rule("AuditKeyMissing", Error, Effective(audit::key_missing)),
+    rule("AuditFileSmall", Error, Effective(audit::segment_small)),
+    rule("AuditFileUnused", Warning, Effective(audit::file_unused)),
+    rule("AuditEndsWithPod", Warning, Effective(audit::ends_with_pod)),
     rule("InjectedTimeout", Warning, Effective(application::injected)),
     rule(
         "EnvironmentsFarApart",

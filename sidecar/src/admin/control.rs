@@ -14,10 +14,12 @@ use super::inventory::{
     ApplicationRow, ExecutionRow, ExecutionsReport, RevocationRow, RevocationsReport, UsersReport,
 };
 use super::port::{ACCEPT_PAUSE, RevisionReport};
-use super::private::PrivateSocket;
+use super::private::{Peer, PrivateSocket};
 use super::reply::{self, Reply};
 use super::server::Connections;
 use super::{AdminError, AdminState};
+use crate::audit::record::Event;
+use crate::telemetry::{ActionOutcome, AdminAction};
 
 /// How long the workers may take to tell who their users are.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,11 +81,14 @@ impl ControlSocket {
         let mut connections = Connections::new();
         loop {
             match self.0.accept().await {
-                Ok((stream, Some(_))) => {
+                Ok((stream, Some(peer))) => {
                     let state = state.clone();
                     connections.serve(stream, move |request| {
                         let state = state.clone();
-                        async move { answer(request.method(), request.uri().path(), &state).await }
+                        async move {
+                            let (method, path) = (request.method(), request.uri().path());
+                            answer(method, path, &peer, &state).await
+                        }
                     });
                 }
                 Ok((stream, None)) => {
@@ -101,7 +106,7 @@ impl ControlSocket {
     }
 }
 
-async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
+async fn answer(method: &Method, path: &str, peer: &Peer, state: &AdminState) -> Reply {
     match (method, path) {
         (&Method::GET, "/users") => users(state).await,
         (&Method::GET, "/executions") => executions(state),
@@ -111,6 +116,15 @@ async fn answer(method: &Method, path: &str, state: &AdminState) -> Reply {
         (&Method::POST, "/drain") => {
             tracing::info!("drain requested on the control socket");
             state.drain.notify_one();
+            let (action, outcome) = (AdminAction::Drain, ActionOutcome::Done);
+            state.metrics.admin_action(action, outcome);
+            state.trail.record(|_| Event::AdministratorActed {
+                action,
+                outcome,
+                caller: peer.to_string(),
+                user: None,
+                upstream: None,
+            });
             reply::text(StatusCode::ACCEPTED, DRAIN_ANSWER)
         }
         (_, "/users" | "/executions" | "/policy" | "/revocations" | "/revision" | "/drain") => {

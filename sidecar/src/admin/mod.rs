@@ -31,6 +31,7 @@ pub use inventory::{
 };
 pub use readiness::Readiness;
 
+use crate::audit::Trail;
 use crate::identity::Revocations;
 use crate::policy::{PolicyStore, RevocationStanding};
 use crate::telemetry::Metrics;
@@ -50,6 +51,8 @@ pub struct AdminState {
     pub readiness: Arc<Readiness>,
     /// For `/users`.
     pub inventory: Arc<dyn Inventory>,
+    /// Where what operators do is recorded.
+    pub trail: Arc<Trail>,
     /// Notified once for each request to drain; a request that comes before anybody waits is kept.
     pub drain: Arc<Notify>,
 }

@@ -1,5 +1,6 @@
 //! A Unix socket for this user and root: the kernel says who opens it (`SO_PEERCRED`), and its file goes with it.
 
+use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -86,5 +87,12 @@ mod tests {
     fn root_and_the_own_user_may_ask_and_nobody_else() {
         assert!(is_allowed(0, Some(7)) && is_allowed(7, Some(7)) && is_allowed(0, None));
         assert!(!is_allowed(8, Some(7)) && !is_allowed(7, None));
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid={}", self.uid)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " pid={pid}"))
     }
 }

@@ -62,6 +62,7 @@ fn state() -> AdminState {
         revocation_standing: Arc::default(),
         readiness: Arc::new(Readiness::default()),
         inventory: Arc::new(TwoUsers),
+        trail: Arc::default(),
         drain: Arc::new(Notify::new()),
     }
 }

@@ -5,13 +5,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bulkhead_crds::names::objects::AUDIT_FOLDER;
 use clap::{Args, Parser, Subcommand};
 
+use super::audit::AuditArgs;
 use super::cpu_limit;
 use super::prove::ProveArgs;
 use super::sql::SqlArgs;
 use crate::admin::paths::default_control_path;
 use crate::admin::port::AdminAddress;
+use crate::audit::Site;
 use crate::policy::{AcceptedCopy, KeptList, PolicySource, RevocationSource};
 use crate::protocol::websocket::resume::PodAddress;
 use crate::telemetry::{LogFormat, check_filter};
@@ -58,6 +61,9 @@ pub enum Command {
     /// Ask the running sidecar's console, as psql does: `SHOW HELP` lists the commands. Without -c they are read from standard
     /// input, a line each.
     Console(ConsoleArgs),
+    /// Verify an audit trail, or name a user as its records do.
+    #[command(subcommand)]
+    Audit(AuditArgs),
     /// Make the running sidecar not ready from now on, and return at once. Databases stay open to the application; SIGTERM
     /// ends what is left.
     Drain(ControlArgs),
@@ -135,6 +141,14 @@ pub struct RunArgs {
     /// The file with that token, such as a mounted Secret's; read for each login.
     #[arg(long, value_name = "FILE", requires = "console_listen")]
     pub console_token: Option<PathBuf>,
+
+    /// The folder of the audit trail's files, where the policy has auditTrail.destination File.
+    #[arg(long, value_name = "DIR", default_value = AUDIT_FOLDER)]
+    pub audit_folder: PathBuf,
+
+    /// What the audit trail calls this pod, in records and in its files' names [default: the host's name].
+    #[arg(long, value_name = "NAME", env = "HOSTNAME", value_parser = pod_name, default_value = "localhost", hide_env = true, hide_default_value = true)]
+    pub pod_name: String,
 
     /// Worker threads; without it the CPU limit rounded up, at most 4.
     #[arg(long, value_name = "N", value_parser = workers)]
@@ -238,6 +252,15 @@ impl RunArgs {
         }
     }
 
+    /// Where the audit trail is written.
+    #[must_use]
+    pub fn audit_site(&self) -> Site {
+        Site {
+            folder: self.audit_folder.clone(),
+            pod: self.pod_name.clone(),
+        }
+    }
+
     /// Where the list of revocations comes from, where there is one.
     #[must_use]
     pub fn revocation_source(&self) -> Option<RevocationSource> {
@@ -298,6 +321,15 @@ fn admin(text: &str) -> Result<AdminAddress, String> {
         "write an IP address and a port, such as 127.0.0.1:9432 or [::1]:9432, or :9432 for all addresses; names are not looked up"
             .to_owned()
     })
+}
+
+/// A pod's name is a DNS subdomain; hosts elsewhere have more freedom, but for what parts a path.
+fn pod_name(text: &str) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if (1..=253).contains(&text.len()) && text.bytes().all(legal) && !text.starts_with('.') {
+        return Ok(text.to_owned());
+    }
+    Err("write 1 to 253 letters, digits, '-', '_' or '.'".to_owned())
 }
 
 fn name_server(text: &str) -> Result<SocketAddr, String> {

@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+pub mod audit;
 mod check;
 mod check_clickhouse;
 mod check_references;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 pub use args::{AskArgs, Cli, Command, ConsoleArgs, ControlArgs, DEFAULT_ADMIN, RunArgs};
 pub use ask::{drain, executions, policy, revocations, users};
+pub use audit::audit;
 pub use check::{check, check_revocations, print_diagnostics};
 pub use check_references::check_references;
 pub use check_upstream::check_upstream;

@@ -236,6 +236,10 @@ impl Checkout<'_> {
     }
 
     fn claim(&self, spare: Spare, seat: Seat) -> Owned {
+        let owner = &self.factory.key.owner;
+        if let Some(last) = spare.comes_from(owner) {
+            self.entry.trail.handed_over(last, owner);
+        }
         spare.claim(&self.factory.key, seat, &self.factory.holder)
     }
 

@@ -87,10 +87,11 @@ fn sweep(worker: &Worker, entry: &Entry) {
     for factory in worker.factories_of(&force.name) {
         let epoch = entry.epoch_under(&force);
         let gone = factory.sweep(|owned| judge(&mut owned.server, &force, epoch, now));
+        let owner = Some(&factory.key.owner);
         for (verdict, owned) in gone {
             match verdict {
-                Verdict::Idle => entry.metrics.timeout(TimeoutKind::Idle),
-                Verdict::Lifetime => entry.metrics.timeout(TimeoutKind::Lifetime),
+                Verdict::Idle => entry.timed_out(TimeoutKind::Idle, owner),
+                Verdict::Lifetime => entry.timed_out(TimeoutKind::Lifetime, owner),
                 Verdict::Useless => {}
             }
             drop(owned);
@@ -99,7 +100,7 @@ fn sweep(worker: &Worker, entry: &Entry) {
     }
     for lane in entry.lanes() {
         for _ in 0..lane.sweep_spares(now, entry.epoch_under(&force)) {
-            entry.metrics.timeout(TimeoutKind::Lifetime);
+            entry.timed_out(TimeoutKind::Lifetime, None);
         }
     }
 }

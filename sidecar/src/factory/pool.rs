@@ -12,6 +12,7 @@ use super::key::{FactoryKey, Holder};
 use super::seats::{Grant, Seat, Seats};
 use super::server::Owned;
 use crate::admin::UserRow;
+use crate::audit::record::FactoryEnd;
 use crate::protocol::postgres::session::baseline::Settings;
 use crate::telemetry::ServerState;
 
@@ -31,6 +32,8 @@ pub struct Factory {
     seats: Rc<Seats>,
     clients: Cell<u32>,
     offered: Cell<bool>,
+    /// Why it ends, when it does.
+    ending: Cell<FactoryEnd>,
     /// The settings that its clients have wanted last.
     wanted: RefCell<Option<Rc<Settings>>>,
 }
@@ -65,6 +68,7 @@ impl Factory {
             seats: Rc::default(),
             clients: Cell::new(0),
             offered: Cell::new(false),
+            ending: Cell::new(FactoryEnd::Unused),
             wanted: RefCell::default(),
         }
     }
@@ -134,11 +138,19 @@ impl Factory {
         self.seats.exceed_max()
     }
 
-    /// Closes its idle connections, and those in use when they are given back: how many were idle.
-    pub fn recall(&self) -> u64 {
+    /// Closes its idle connections, and those in use when they are given back: how many were idle. When its clients have gone, it has ended
+    /// for this reason.
+    pub fn recall(&self, why: FactoryEnd) -> u64 {
+        self.ending.set(why);
         self.seats.recall();
         let idle = std::mem::take(&mut *self.idle.borrow_mut());
         idle.len() as u64
+    }
+
+    /// Why it ends, if it ends now.
+    #[must_use]
+    pub fn ending(&self) -> FactoryEnd {
+        self.ending.get()
     }
 
     /// Whether more seats are taken than its limit allows: who waits with one gives it back.
@@ -267,6 +279,7 @@ impl Factory {
 
     /// One more client.
     pub fn client_joins(&self) {
+        self.ending.set(FactoryEnd::Unused);
         self.clients.set(self.clients.get() + 1);
     }
 

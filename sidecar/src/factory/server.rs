@@ -284,6 +284,12 @@ impl Spare {
         &mut self.server
     }
 
+    /// Whose it was, where that was somebody else than this owner.
+    #[must_use]
+    pub fn comes_from(&self, owner: &Owner) -> Option<&Owner> {
+        self.last_owner.as_ref().filter(|last| *last != owner)
+    }
+
     /// Gives the connection to an owner. From one owner to another is a hand-over, and counted.
     #[must_use]
     pub fn claim(mut self, key: &Rc<FactoryKey>, mut seat: Seat, holder: &Holder) -> Owned {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::audit::AuditError;
 use crate::identity::IdentityError;
 use crate::protocol::postgres::handshake::HandshakeError;
 use crate::protocol::websocket::http::PeerTlsError;
@@ -21,6 +22,9 @@ pub enum ForceError {
         /// What is wrong with it.
         source: bulkhead_crds::names::key_prefix::TemplateError,
     },
+    /// The audit trail's key.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The identity settings.
     #[error("spec.identity: {0}")]
     Identity(#[from] IdentityError),

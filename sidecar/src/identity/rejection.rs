@@ -3,7 +3,11 @@
 //! Lives here: the closed list of reasons, and the hints. May not live here: SQLSTATEs or any other wire form. A message
 //! never holds the token, and of its claims only what a verified token said.
 
-use bulkhead_crds::kinds::IdentitySource;
+use bulkhead_crds::effective::EffectivePolicy;
+use bulkhead_crds::kinds::{AuditFailure, IdentitySource};
+
+use super::UserId;
+use crate::audit::Unwritable;
 
 /// Why, as the label `reason` of `bulkhead_identity_rejections_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,11 +44,13 @@ pub enum RejectionReason {
     KeysUnavailable,
     /// The user has been cut off since the context was issued.
     Revoked,
+    /// Nobody is accepted while the audit trail cannot be written.
+    AuditUnavailable,
 }
 
 impl RejectionReason {
     /// Every reason, so that the metric can show each from the start.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Missing,
         Self::Placeholder,
         Self::Malformed,
@@ -61,7 +67,14 @@ impl RejectionReason {
         Self::Claim,
         Self::KeysUnavailable,
         Self::Revoked,
+        Self::AuditUnavailable,
     ];
+
+    /// Whether the client could have said something else: the hint is how.
+    #[must_use]
+    pub const fn is_clients(self) -> bool {
+        !matches!(self, Self::Revoked | Self::AuditUnavailable)
+    }
 
     /// The label's value.
     #[must_use]
@@ -83,6 +96,7 @@ impl RejectionReason {
             Self::Claim => "claim",
             Self::KeysUnavailable => "keys_unavailable",
             Self::Revoked => "revoked",
+            Self::AuditUnavailable => "audit_unavailable",
         }
     }
 }
@@ -96,14 +110,30 @@ pub struct Rejection {
     pub message: String,
     /// The right form, for a PostgreSQL client of a policy with this identity source.
     pub hint: String,
+    /// Who it is, where that is proven all the same.
+    pub user: Option<UserId>,
 }
 
 impl Rejection {
-    /// Whether a policy that `enforces`, or one that does not, refuses the client for it. Who has been cut off is refused by both: that is
-    /// somebody's decision, and no defect of the application's.
+    /// Who cannot be recorded is not accepted, as this policy says.
+    #[must_use]
+    pub fn unrecorded(policy: &EffectivePolicy) -> Self {
+        let setting = policy.name_field("auditTrail.onFailure", AuditFailure::Refuse);
+        Self {
+            reason: RejectionReason::AuditUnavailable,
+            message: Unwritable.to_string(),
+            hint: format!(
+                "Try again. {setting}: the sidecar's log says why the trail cannot be written."
+            ),
+            user: None,
+        }
+    }
+
+    /// Whether a policy that `enforces`, or one that does not, refuses the client for it. Who has been cut off is refused by both, and who
+    /// cannot be recorded: that is somebody's decision, and no defect of the application's.
     #[must_use]
     pub fn refuses(&self, enforces: bool) -> bool {
-        enforces || self.reason == RejectionReason::Revoked
+        enforces || !self.reason.is_clients()
     }
 }
 
@@ -128,6 +158,7 @@ impl Refusal {
             hint: hint(self.reason, source),
             reason: self.reason,
             message: self.message,
+            user: None,
         }
     }
 }
@@ -196,7 +227,9 @@ mod tests {
         for reason in RejectionReason::ALL.into_iter().filter(|r| {
             !matches!(
                 r,
-                RejectionReason::KeysUnavailable | RejectionReason::Revoked
+                RejectionReason::KeysUnavailable
+                    | RejectionReason::Revoked
+                    | RejectionReason::AuditUnavailable
             )
         }) {
             let trusted = Refusal::new(reason, "x")

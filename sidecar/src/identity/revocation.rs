@@ -131,7 +131,10 @@ impl Revocations {
             return None;
         }
         let one = current.refuses(user, issued, SystemTime::now())?;
-        Some(rejection(one))
+        Some(Rejection {
+            user: Some(user.clone()),
+            ..rejection(one)
+        })
     }
 }
 
@@ -148,6 +151,7 @@ fn rejection(revocation: &Revocation) -> Rejection {
     let until = expires_at.map(|end| format!(" until {end}"));
     Rejection {
         reason: RejectionReason::Revoked,
+        user: None,
         message: format!("access of this user was revoked{}", why.unwrap_or_default()),
         hint: format!(
             "UserRevocation {name} refuses what was issued at {not_before} or before{}: the user logs in again for a newer token, or the revocation is deleted",

@@ -4,13 +4,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bulkhead_crds::effective::{
-    EffectiveBreaker, EffectiveDatabase, EffectiveIdentity, EffectiveIsolation, EffectiveLimits,
-    EffectiveListen, EffectivePolicy, EffectivePool, EffectiveTimeouts, EffectiveUpstream, Origins,
-    default_user_template,
+    EffectiveAuditTrail, EffectiveBreaker, EffectiveDatabase, EffectiveIdentity,
+    EffectiveIsolation, EffectiveLimits, EffectiveListen, EffectivePolicy, EffectivePool,
+    EffectiveTimeouts, EffectiveUpstream, Origins, default_user_template,
 };
 use bulkhead_crds::kinds::{
-    AuthMode, IdentitySource, Mode, OnDisconnect, OptOut, PoolMode, Protocol, RowLevelSecurity,
-    TargetSessionAttrs, Tier, TlsMode, UpstreamRole,
+    AuditDestination, AuditFailure, AuthMode, IdentitySource, Mode, OnDisconnect, OptOut, PoolMode,
+    Protocol, RowLevelSecurity, TargetSessionAttrs, Tier, TlsMode, UpstreamRole, UserIds,
 };
 
 /// A policy as it is written.
@@ -62,6 +62,7 @@ pub(crate) fn policy(databases: Vec<EffectiveDatabase>) -> EffectivePolicy {
         opt_out: OptOut::Allowed,
         missed: None,
         network_policy: None,
+        audit_trail: None,
         allowed_upstreams: Vec::new(),
         origins: Origins::default(),
     }
@@ -124,5 +125,18 @@ pub(crate) fn database(name: &str, port: u16) -> EffectiveDatabase {
         fixed_parameters: Vec::new(),
         key_prefix: None,
         acl: UpstreamRole::Shared,
+    }
+}
+
+/// An audit trail on standard output.
+pub(crate) fn audit_trail() -> EffectiveAuditTrail {
+    EffectiveAuditTrail {
+        destination: AuditDestination::StandardOutput,
+        claim_name: None,
+        max_bytes: 1 << 20,
+        segments: None,
+        user_ids: UserIds::Plain,
+        key_secret_ref: None,
+        on_failure: AuditFailure::Refuse,
     }
 }

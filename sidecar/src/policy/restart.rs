@@ -1,4 +1,4 @@
-//! What a running sidecar cannot change: its listeners. A new policy is taken over around them, and what it wanted of them
+//! What a running sidecar cannot change: its listeners, and its audit trail, which is on a volume of the pod. A new policy is taken over around them, and what it wanted of them
 //! is reported until a restart or until the policy changes back. Pure.
 
 use std::collections::BTreeMap;
@@ -50,6 +50,7 @@ pub(super) fn hold(
     }
     wanted.databases = databases;
     hold_web_sockets(running, &mut wanted, &mut pending);
+    hold_audit_trail(running, &mut wanted, &mut pending);
     (wanted, pending)
 }
 
@@ -94,6 +95,37 @@ fn hold_web_sockets(
             wanted: format!("port {}", added.port),
         });
     }
+}
+
+/// A trail goes on as it began, under the same key.
+fn hold_audit_trail(
+    running: &EffectivePolicy,
+    wanted: &mut EffectivePolicy,
+    pending: &mut Vec<PendingRestart>,
+) {
+    const PATH: &str = "auditTrail";
+    if running.audit_trail == wanted.audit_trail {
+        return;
+    }
+    let shown = |policy: &EffectivePolicy| {
+        let trail = policy.audit_trail.as_ref();
+        trail.map_or_else(
+            || "absent".to_owned(),
+            |trail| {
+                format!(
+                    "{}, user ids {}, on failure {}",
+                    trail.destination, trail.user_ids, trail.on_failure
+                )
+            },
+        )
+    };
+    copy_under(&running.origins.0, &mut wanted.origins.0, PATH);
+    pending.push(PendingRestart {
+        path: PATH.to_owned(),
+        running: shown(running),
+        wanted: shown(wanted),
+    });
+    wanted.audit_trail.clone_from(&running.audit_trail);
 }
 
 type Paths = BTreeMap<String, Origin>;
@@ -179,7 +211,7 @@ mod tests {
     use bulkhead_crds::kinds::Protocol;
 
     use super::*;
-    use crate::policy::fixtures::{database, policy};
+    use crate::policy::fixtures::{audit_trail, database, policy};
 
     #[test]
     fn timeouts_and_limits_are_taken_over_at_once() {
@@ -271,6 +303,20 @@ mod tests {
         assert_eq!(pending.len(), 1);
         let (_, pending) = hold(&held, running);
         assert_eq!(pending, []);
+    }
+
+    #[test]
+    fn an_audit_trail_goes_on_as_it_began() {
+        let running = policy(vec![database("main", 5432)]);
+        let mut wanted = running.clone();
+        wanted.audit_trail = Some(audit_trail());
+        let (held, pending) = hold(&running, wanted.clone());
+        assert_eq!(held.audit_trail, None);
+        assert_eq!(pending[0].path, "auditTrail");
+        assert_eq!(pending[0].running, "absent");
+        let (held, pending) = hold(&wanted, running);
+        assert_eq!(held.audit_trail, wanted.audit_trail);
+        assert_eq!(pending[0].wanted, "absent");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::revocations::RevocationFollower;
 use super::secret_marks::{NotedSecrets, SecretMarks};
 use super::source::{PolicySource, Reading};
 use super::store::{Accepted, PolicyStore, Rejection, TakeOver, Trial};
+use crate::audit::Trail;
 use crate::telemetry::Metrics;
 
 /// How patient a watch is.
@@ -52,6 +53,7 @@ pub struct PolicyWatch {
     trial: Box<Trial>,
     copy: Option<AcceptedCopy>,
     revocations: Option<RevocationFollower>,
+    trail: Arc<Trail>,
     nudge: Arc<Notify>,
     /// What the last reading was of.
     seen: Option<String>,
@@ -74,6 +76,7 @@ impl PolicyWatch {
             trial: Box::new(|_| Ok(())),
             copy: None,
             revocations: None,
+            trail: Arc::default(),
             nudge: Arc::default(),
             seen: None,
             source,
@@ -95,6 +98,12 @@ impl PolicyWatch {
     #[must_use]
     pub fn with_copy(self, copy: Option<AcceptedCopy>) -> Self {
         Self { copy, ..self }
+    }
+
+    /// Records which revisions are in force, and that one was refused.
+    #[must_use]
+    pub fn recording(self, trail: Arc<Trail>) -> Self {
+        Self { trail, ..self }
     }
 
     /// Looks at the list of revocations too, whenever it looks.
@@ -206,6 +215,7 @@ impl PolicyWatch {
             }
             TakeOver::Changed(revision) => {
                 self.metrics.policy_revision(&revision.id);
+                self.trail.in_force(&revision.id, &revision.policy);
                 tracing::info!(
                     revision = %revision.id,
                     number = revision.number,
@@ -242,6 +252,7 @@ impl PolicyWatch {
 
     fn tell_rejection(&self, diagnostics: &[Diagnostic]) {
         self.metrics.policy_rejections.inc();
+        self.trail.policy_refused(diagnostics);
         tracing::error!(
             revision = %self.store.current().id,
             "policy refused; the last good revision stays in force"

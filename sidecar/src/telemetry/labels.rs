@@ -18,6 +18,12 @@ macro_rules! label {
                 match self { $(Self::$variant => $text),+ }
             }
         }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
     };
 }
 
@@ -166,7 +172,7 @@ label!(
 );
 
 label!(
-    /// What an operator has asked for on the console: `bulkhead_admin_actions_total{action}`.
+    /// What an operator has asked for: `bulkhead_admin_actions_total{action}`.
     AdminAction {
         /// No transaction begins on an upstream.
         Pause = "pause",
@@ -176,6 +182,8 @@ label!(
         Reconnect = "reconnect",
         /// A user's connections end.
         KillUser = "kill_user",
+        /// The sidecar is not ready any more.
+        Drain = "drain",
     }
 );
 
@@ -186,6 +194,46 @@ label!(
         Done = "done",
         /// It was not.
         Failed = "failed",
+    }
+);
+
+label!(
+    /// What a record of the audit trail tells of: `bulkhead_audit_records_total{event}`, and the record's own `event`.
+    AuditEvent {
+        /// A sidecar has begun to write.
+        TrailBegan = "trail_began",
+        /// It has ended.
+        TrailEnded = "trail_ended",
+        /// Records could not be taken.
+        RecordsDropped = "records_dropped",
+        /// The oldest file was removed.
+        SegmentRemoved = "segment_removed",
+        /// A revision of the policy is in force.
+        PolicyInForce = "policy_in_force",
+        /// A policy was not taken over.
+        PolicyRefused = "policy_refused",
+        /// A client works for a user from now on.
+        ContextAccepted = "context_accepted",
+        /// A client was refused.
+        ContextRefused = "context_refused",
+        /// A connection factory was made.
+        FactoryCreated = "factory_created",
+        /// A connection factory has ended.
+        FactoryEnded = "factory_ended",
+        /// A server connection went from one owner to another.
+        ServerHandedOver = "server_handed_over",
+        /// A timeout fired.
+        TimedOut = "timed_out",
+        /// Work was cancelled.
+        Cancelled = "cancelled",
+        /// A session was ended because its user is cut off.
+        SessionRevoked = "session_revoked",
+        /// A list of revocations is in force.
+        RevocationsInForce = "revocations_in_force",
+        /// A list of revocations was not put in force.
+        RevocationsRefused = "revocations_refused",
+        /// An administrator has done something.
+        AdministratorActed = "administrator_acted",
     }
 );
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bulkhead_crds::kinds::{Mode, Protocol, Tier};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::audit::AuditMetrics;
 use super::certificates::{CertificateEnd, Certificates};
 use super::clients::Clients;
 use super::executions::Executions;
@@ -64,6 +65,8 @@ pub struct Metrics {
     pub resume_bytes: IntGauge,
     /// Who names their users, application by application, in mode `Audit`.
     pub inventory: Inventory,
+    /// The audit trail.
+    pub audit: Arc<AuditMetrics>,
     /// Runs of applications that were not completed.
     pub unfinished_runs: UnfinishedRuns,
 }
@@ -150,6 +153,7 @@ impl Metrics {
                 )?,
             )?,
             inventory: Inventory::register(&registry)?,
+            audit: Arc::new(AuditMetrics::register(&registry)?),
             unfinished_runs: UnfinishedRuns::default(),
             upstreams: Mutex::default(),
             socket_families: SocketFamilies::register(&registry)?,
@@ -313,7 +317,7 @@ fn admin_actions(registry: &Registry) -> prometheus::Result<IntCounterVec> {
         IntCounterVec::new(
             Opts::new(
                 "bulkhead_admin_actions_total",
-                "What operators have asked for on the console, by what became of it.",
+                "What operators have asked for, by what became of it.",
             ),
             &["action", "outcome"],
         )?,

@@ -3,6 +3,7 @@
 //! Handles are resolved once, when a listener or an upstream starts; the hot path touches atomics and nothing else.
 //! No user id, token, password or query text may enter this room as a label or a field.
 
+mod audit;
 mod certificates;
 mod clients;
 mod executions;
@@ -21,12 +22,14 @@ mod striped;
 mod unfinished_runs;
 mod upstream;
 
+pub use audit::AuditMetrics;
 pub use certificates::{CertificateEnd, CertificateUse};
 pub use clients::Clients;
 pub use inventory::{Applicant, Inventory, MAX_APPLICATIONS, OTHER_APPLICATIONS, Standing};
 pub use labels::{
-    ActionOutcome, AdminAction, Attribution, BreakerScope, BreakerState, ConnectionOutcome,
-    ErrorClass, RetirementReason, ServerState, SwitchOutcome, TimeoutKind, protocol_label,
+    ActionOutcome, AdminAction, Attribution, AuditEvent, BreakerScope, BreakerState,
+    ConnectionOutcome, ErrorClass, RetirementReason, ServerState, SwitchOutcome, TimeoutKind,
+    protocol_label,
 };
 pub use logs::{LogError, LogFormat, check_filter, start as start_logs};
 pub use metrics::{CONTENT_TYPE, Metrics, MetricsError};

@@ -60,7 +60,7 @@ impl Entry {
         drop(connecting);
         let opened = opened.inspect_err(|error| {
             if matches!(error, ConnectError::DeadlineExceeded { .. }) {
-                self.metrics.timeout(TimeoutKind::Connect);
+                self.timed_out(TimeoutKind::Connect, owner);
             }
         });
         self.judge_dial(force, lane, attempt, opened.as_ref().err());

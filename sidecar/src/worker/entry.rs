@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::audit::EntryTrail;
 use crate::breaker::upstream::UpstreamBreaker;
 use crate::breaker::users::UserBreakers;
 use crate::factory::fairness::Limiter;
-use crate::factory::key::LaneName;
+use crate::factory::key::{LaneName, Owner};
 use crate::factory::lane::Lane;
 use crate::factory::register::Register;
 use crate::factory::steering::Steering;
@@ -17,7 +18,7 @@ use crate::force::DatabaseForce;
 use crate::protocol::clickhouse::Knowledge;
 use crate::protocol::postgres::session::greetings::Greetings;
 use crate::protocol::redis::Catalogue;
-use crate::telemetry::{ServerState, UpstreamMetrics};
+use crate::telemetry::{ServerState, TimeoutKind, UpstreamMetrics, protocol_label};
 
 /// Questions after an upstream's health that a worker passes on at one time.
 const HEALTH_TURNS: usize = 8;
@@ -37,6 +38,8 @@ pub struct Entry {
     pub user_breakers: UserBreakers,
     /// Its metrics.
     pub metrics: Arc<UpstreamMetrics>,
+    /// What is recorded of it.
+    pub trail: EntryTrail,
     /// What servers have told at their greeting, for clients that log in later.
     pub greetings: Greetings,
     /// What is known of servers of ClickHouse.
@@ -67,6 +70,11 @@ impl Entry {
             steering,
             servers: Rc::default(),
             user_breakers: UserBreakers::new(Arc::clone(&metrics)),
+            trail: EntryTrail::new(
+                Arc::default(),
+                protocol_label(force.settings.protocol),
+                Arc::clone(&force.name),
+            ),
             metrics,
             greetings: Greetings::default(),
             knowledge: Knowledge::default(),
@@ -76,6 +84,18 @@ impl Entry {
             force: RefCell::new(force),
             lanes: RefCell::default(),
         }
+    }
+
+    /// The same with an audit trail.
+    #[must_use]
+    pub fn recording(self, trail: EntryTrail) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// A timeout fired, in the work of this owner where it is anybody's: it is counted and recorded.
+    pub fn timed_out(&self, kind: TimeoutKind, owner: Option<&Owner>) {
+        self.metrics.timeout(kind);
+        self.trail.timed_out(kind, owner.and_then(Owner::user));
     }
 
     /// The revision in force.

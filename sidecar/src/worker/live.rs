@@ -16,6 +16,7 @@ use bulkhead_crds::kinds::OnDisconnect;
 use slab::Slab as Slots;
 
 use super::{Handle, Signal, Worker};
+use crate::audit::record::Canceller;
 use crate::identity::{UserContext, UserId};
 
 /// A socket that is open, or on its way: its token has been issued.
@@ -108,6 +109,9 @@ impl Worker {
         };
         for (_, work) in socket.work.borrow().iter() {
             work.handle.send(signal);
+            if signal == Signal::Lost {
+                self.record_cancel(&work.handle, Canceller::SocketLost);
+            }
         }
     }
 
@@ -125,6 +129,7 @@ impl Worker {
             if belongs {
                 *work.over.borrow_mut() = Some(Rc::clone(&run.setting));
                 work.handle.send(Signal::RunOver);
+                self.record_cancel(&work.handle, Canceller::RunLimit);
             }
         }
     }

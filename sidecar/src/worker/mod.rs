@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod orders;
 mod places;
 mod reclaim;
+mod recording;
 mod resumable;
 mod revoked;
 mod sockets;
@@ -39,6 +40,7 @@ pub use resumable::{Claim, Lost, ResumePoint, Returned};
 pub use revoked::has_expired;
 
 use crate::admin::UserRow;
+use crate::audit::record::{Canceller as CancelledBy, FactoryEnd};
 use crate::factory::handover;
 use crate::factory::key::{FactoryKey, Owner};
 use crate::factory::pool::Factory;
@@ -204,6 +206,7 @@ impl Worker {
         factory.set_max(seats::limit_of(&factory.key.owner, &entry.force_now().settings.pool).0);
         entry.metrics.factories.inc();
         entry.metrics.factories_created.inc();
+        entry.trail.factory_created(&factory.key);
         let known = Rc::clone(&factory.key);
         self.factories
             .borrow_mut()
@@ -220,6 +223,16 @@ impl Worker {
         }
         self.factories.borrow_mut().remove(&*factory.key);
         entry.metrics.factories.dec();
+        entry.trail.factory_ended(&factory.key, factory.ending());
+    }
+
+    /// The worker ends: so do the factories that are left.
+    pub fn end_factories(&self) {
+        for (key, _) in self.factories.borrow_mut().drain() {
+            if let Some(entry) = self.entry(&key.upstream) {
+                entry.trail.factory_ended(&key, FactoryEnd::Shutdown);
+            }
+        }
     }
 
     /// The factories of one entry.
@@ -248,6 +261,7 @@ impl Worker {
             return;
         }
         if handle.accepts(key) {
+            self.record_cancel(handle, CancelledBy::Client);
             self.cancel_wherever(handle, key, canceller);
         } else {
             self.guesses.count();

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::badge::{Doing, Who};
 use super::{Entry, Signal, Worker};
+use crate::audit::record::{Canceller, FactoryEnd};
 use crate::identity::UserId;
 use crate::telemetry::ServerState;
 
@@ -107,6 +108,7 @@ impl Worker {
                 Who::Socket { .. } => tally.sockets += 1,
             }
             handle.send(Signal::Killed);
+            self.record_cancel(handle, Canceller::Administrator);
         });
         for entry in self.socket_entries() {
             if concerns(&entry.force_now().name)
@@ -122,7 +124,7 @@ impl Worker {
             }
             for factory in self.factories_of(&name) {
                 if factory.key.owner.user() == Some(user) {
-                    tally.closed += factory.recall();
+                    tally.closed += factory.recall(FactoryEnd::Killed);
                     self.release_factory(&entry, &factory);
                 }
             }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::badge::Who;
 use super::kills::Moment;
 use super::{Handle, Joined, Signal, Worker};
+use crate::audit::record::FactoryEnd;
 use crate::factory::key::Owner;
 use crate::identity::{InForce, Rejection, UserContext};
 
@@ -53,7 +54,7 @@ impl Worker {
             for factory in self.factories_of(&name) {
                 let user = factory.key.owner.user();
                 if user.is_some_and(|user| current.refuses(user, None, now).is_some()) {
-                    factory.recall();
+                    factory.recall(FactoryEnd::Revoked);
                     self.release_factory(&entry, &factory);
                 }
             }
@@ -70,6 +71,7 @@ impl Worker {
         {
             return;
         }
+        self.with_trail(who, |trail| trail.revoked(user));
         match who {
             Who::Client { .. } => {
                 if let Some(entry) = self.entry(who.upstream()) {

@@ -75,17 +75,21 @@ async fn run(start: Start) {
     } = start;
     let worker = Rc::new(Worker::new(index, process));
     for database in &force.databases {
-        worker.add_entry(Rc::new(Entry::new(
+        let entry = Entry::new(
             Arc::clone(database),
             worker.process.limiter(database),
             worker.process.breaker(database),
             worker.process.steering(&database.name),
             worker.process.upstream_metrics(database),
-        )));
+        );
+        let trail = worker.process.trail_of(database);
+        worker.add_entry(Rc::new(entry.recording(trail)));
     }
     for web_socket in &force.web_sockets {
         let metrics = worker.process.metrics.socket(&web_socket.name);
-        worker.add_socket_entry(Rc::new(SocketEntry::new(Arc::clone(web_socket), metrics)));
+        let entry = SocketEntry::new(Arc::clone(web_socket), metrics);
+        let trail = worker.process.trail_of_socket(web_socket);
+        worker.add_socket_entry(Rc::new(entry.recording(trail)));
     }
     for listener in listeners {
         spawn_local(accept::serve(Rc::clone(&worker), listener));
@@ -103,6 +107,7 @@ async fn run(start: Start) {
     while !worker.errands.are_done() && Instant::now() < limit {
         tokio::time::sleep(LAST_LOOK).await;
     }
+    worker.end_factories();
 }
 
 fn answer(worker: &Rc<Worker>, letter: Letter) -> std::ops::ControlFlow<()> {

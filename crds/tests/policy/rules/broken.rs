@@ -45,6 +45,19 @@ pub(super) const BROKEN: &[Case] = &[
         &[("selector", "{matchLabels: {}, matchExpressions: []}")],
     ),
     ("GuardsNothing", &[("databases", "[]")]),
+    ("AuditKeyMissing", &[("auditTrail", "{userIds: KeyedHash}")]),
+    (
+        "AuditFileSmall",
+        &[(
+            "auditTrail",
+            "{destination: File, file: {claimName: audit, maxBytes: 65535}}",
+        )],
+    ),
+    (
+        "AuditFileUnused",
+        &[("auditTrail", "{file: {claimName: audit}}")],
+    ),
+    ("AuditEndsWithPod", &[("auditTrail", "{destination: File}")]),
     ("JwtMissing", &[("identity", "{source: Jwt}")]),
     ("JwksSource", &[JWT, ("identity/jwt/jwks", "{}")]),
     (

@@ -5,6 +5,11 @@ use super::parts::{HOSTS, JWT, SCRAM, SECOND, SOCKET, TAKING_OVER, TRUSTED};
 /// Close to the line, and on its right side.
 pub(super) const SOUND: &[&[(&str, &str)]] = &[
     &[],
+    &[("auditTrail", "{}")],
+    &[(
+        "auditTrail",
+        "{destination: File, file: {claimName: audit, maxBytes: 64Ki, segments: 2}, userIds: KeyedHash, keySecretRef: {name: audit}}",
+    )],
     &[JWT],
     &[JWT, ("identity/jwt/jwks/uri", "http://127.0.0.1:9000/jwks")],
     &[

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::selection::{MIRRORED, labels, opted_out, selects};
 
 /// Volumes that the sidecar alone may mount.
-const PRIVATE: &str =
-    "['bulkhead-policy', 'bulkhead-secrets', 'bulkhead-run', 'bulkhead-no-token']";
+const PRIVATE: &str = "['bulkhead-policy', 'bulkhead-secrets', 'bulkhead-run', 'bulkhead-no-token', 'bulkhead-audit']";
 
 /// Whether an ephemeral container is what is asked for.
 const EPHEMERAL: &str = "request.?subResource.orValue('') == 'ephemeralcontainers'";
@@ -78,14 +77,22 @@ fn genuine() -> String {
     let same_secret = "t.secret.name == s.?secret.?name.orValue('')";
     let same_items = "s.secret.?items.orValue([]).size() > 0 \
          && s.secret.items.all(i, t.secret.items.exists(j, j.key == i.key && j.path == i.path))";
+    // An older template's pod may have a trail where there is to be none any more.
+    let audit = objects::AUDIT_VOLUME;
+    let claim = |volume: &str| format!("{volume}.?persistentVolumeClaim.?claimName.orValue('')");
     format!(
         "variables.volumes.filter(v, v.name == 'bulkhead-policy').all(v, v.?configMap.?items.orValue([]).size() == 0 \
          && {}.exists(w, w.?configMap.?name.orValue('') == v.?configMap.?name.orValue('-'))) \
          && variables.volumes.filter(v, v.name == 'bulkhead-secrets').all(v, v.?projected.hasValue() \
          && v.projected.?sources.orValue([]).all(s, \
-         {}.exists(w, w.?projected.?sources.orValue([]).exists(t, {same_secret} && {same_items}))))",
+         {}.exists(w, w.?projected.?sources.orValue([]).exists(t, {same_secret} && {same_items})))) \
+         && variables.volumes.filter(v, v.name == '{audit}').all(v, {}.all(w, \
+         {} == {} && (v.?emptyDir.hasValue() || v.?persistentVolumeClaim.hasValue())))",
         template("bulkhead-policy"),
         template("bulkhead-secrets"),
+        template(audit),
+        claim("w"),
+        claim("v"),
     )
 }
 
@@ -144,7 +151,7 @@ fn rules() -> [Value; 5] {
         ),
         rule(
             &whole(&genuine()),
-            "'its volume bulkhead-policy or bulkhead-secrets is not the one that the policy has'",
+            "'its volume bulkhead-policy, bulkhead-secrets or bulkhead-audit is not the one that the policy has'",
             "'leave them out, so that they are injected, or render the pod anew with `bulkhead-operator inject`'",
         ),
         rule(

@@ -42,6 +42,11 @@ pub(super) fn of(rendering: &Rendering<'_>) -> Vec<Projection> {
     let mut keys = Keys::default();
     databases(rendering, &mut keys);
     identity(rendering.effective, &mut keys);
+    let trail = rendering.effective.audit_trail.as_ref();
+    keys.one(
+        trail.and_then(|trail| trail.key_secret_ref.as_ref()),
+        objects::AUDIT_KEY,
+    );
     if rendering.serves.web_sockets && !rendering.effective.web_sockets.is_empty() {
         keys.add(objects::CONTEXT_KEYS, &[JWKS_KEY, SIGNING_KEY]);
     }

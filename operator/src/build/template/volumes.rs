@@ -1,9 +1,10 @@
 //! The volumes of an injected pod, and who mounts them.
 
-use bulkhead_crds::kinds::ListenTls;
 use bulkhead_crds::kinds::template::{
-    ConfigMapSource, EmptyDir, KeyToPath, ProjectedSource, SecretSource, Volume, VolumeMount,
+    ClaimSource, ConfigMapSource, EmptyDir, KeyToPath, ProjectedSource, SecretSource, Volume,
+    VolumeMount,
 };
+use bulkhead_crds::kinds::{AuditDestination, ListenTls};
 use bulkhead_crds::names::objects;
 
 use super::{Rendering, secrets};
@@ -73,11 +74,35 @@ pub(super) fn of(rendering: &Rendering<'_>) -> Volumes {
         ],
         application: Vec::new(),
     };
+    add_audit(rendering, &mut volumes);
     add_sockets(rendering, &mut volumes);
     if issues_a_certificate(rendering) {
         add_authority(policy, &mut volumes);
     }
     volumes
+}
+
+/// The folder of the audit trail's files, which nobody else mounts. Without a limit of its own: the kubelet evicts a pod whose volume is
+/// above one, and the trail keeps to its own (`file.segments`).
+fn add_audit(rendering: &Rendering<'_>, volumes: &mut Volumes) {
+    let trail = rendering.effective.audit_trail.as_ref();
+    let Some(trail) = trail.filter(|trail| trail.destination == AuditDestination::File) else {
+        return;
+    };
+    let name = objects::AUDIT_VOLUME;
+    volumes
+        .sidecar
+        .push(mount(name, objects::AUDIT_FOLDER, false));
+    volumes.pod.push(match &trail.claim_name {
+        Some(claim) => Volume {
+            name: name.to_owned(),
+            persistent_volume_claim: Some(ClaimSource {
+                claim_name: claim.clone(),
+            }),
+            ..Volume::default()
+        },
+        None => empty(name, None, None),
+    });
 }
 
 /// A folder for each Unix socket, which application and sidecar share.

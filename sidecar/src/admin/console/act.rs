@@ -40,7 +40,8 @@ pub(super) async fn perform(
         Action::Resume { upstream } => resume(console, upstream.as_deref()),
     };
     let told = outcome.as_ref().map(|done| done.tally);
-    audit::tell(&console.admin.metrics, caller, action, told);
+    let trail = &console.process.trail;
+    audit::tell(&console.admin.metrics, trail, caller, action, told);
     let done = outcome?;
     if let Some(notice) = done.notice {
         ErrorResponse::new(Severity::Notice, SqlState::SUCCESS, notice).write(out);

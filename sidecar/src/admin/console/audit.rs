@@ -1,15 +1,18 @@
-//! The record of what operators have done: a line of the log with the target `audit` for each, and a count.
+//! The record of what operators have done: in the audit trail, as a line of the log with the target `audit`, and a count.
 
 use std::fmt;
 
 use super::command::Action;
 use super::{Caller, ConsoleError};
+use crate::audit::Trail;
+use crate::audit::record::Event;
 use crate::telemetry::{ActionOutcome, AdminAction, Metrics};
 use crate::worker::orders::Tally;
 
 /// Tells what has become of an action, whoever has asked for it.
 pub(super) fn tell(
     metrics: &Metrics,
+    trail: &Trail,
     caller: &Caller,
     action: &Action,
     told: Result<Tally, &ConsoleError>,
@@ -24,6 +27,13 @@ pub(super) fn tell(
         ),
     };
     metrics.admin_action(kind, outcome);
+    trail.record(|naming| Event::AdministratorActed {
+        action: kind,
+        outcome,
+        caller: caller.to_string(),
+        user: user.map(|user| naming.name_text(user)),
+        upstream: upstream.map(str::to_owned),
+    });
     tracing::info!(
         target: "audit",
         action = kind.as_str(),
@@ -64,10 +74,7 @@ fn parts(action: &Action) -> (AdminAction, Option<&str>, Option<&str>) {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unix(peer) => {
-                write!(f, "uid={}", peer.uid)?;
-                peer.pid.map_or(Ok(()), |pid| write!(f, " pid={pid}"))
-            }
+            Self::Unix(peer) => peer.fmt(f),
             Self::Token(address) => write!(f, "token from {address}"),
         }
     }

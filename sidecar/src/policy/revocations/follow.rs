@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use bulkhead_crds::revocations::RevocationList;
 
 use super::{KeptList, ListReading, RevocationSource};
+use crate::audit::Trail;
+use crate::audit::record::Event;
 use crate::identity::Revocations;
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::store::Rejection;
@@ -35,6 +37,7 @@ pub struct RevocationFollower {
     revocations: Arc<Revocations>,
     standing: Arc<RevocationStanding>,
     metrics: Arc<Metrics>,
+    trail: Arc<Trail>,
     tell: Box<dyn Fn() + Send + Sync>,
     /// What the last reading was of.
     seen: Option<String>,
@@ -50,6 +53,7 @@ impl RevocationFollower {
         kept: Option<KeptList>,
         revocations: Arc<Revocations>,
         metrics: Arc<Metrics>,
+        trail: Arc<Trail>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut follower = Self {
             source,
@@ -57,6 +61,7 @@ impl RevocationFollower {
             revocations,
             standing: Arc::default(),
             metrics,
+            trail,
             tell: Box::new(|| {}),
             seen: None,
         };
@@ -118,6 +123,10 @@ impl RevocationFollower {
 
     fn put_in_force(&self, list: RevocationList) {
         let (revision, count) = (list.revision().to_owned(), list.revocations().len());
+        self.trail.record(|_| Event::RevocationsInForce {
+            list: revision.clone(),
+            revocations: count,
+        });
         self.revocations.put_in_force(list);
         (self.tell)();
         tracing::info!(
@@ -130,6 +139,7 @@ impl RevocationFollower {
 
     fn refuse(&self, diagnostics: Vec<Diagnostic>) {
         self.metrics.revocation_rejections.inc();
+        self.trail.record(|_| Event::RevocationsRefused {});
         let current = self.revocations.current();
         tracing::error!(
             revision = current.list().revision(),

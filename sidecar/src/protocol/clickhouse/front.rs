@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_crds::kinds::Tier;
@@ -26,8 +27,9 @@ use super::request::{self, Target};
 use super::statement::{self, settings_of};
 use super::{health, identity};
 use crate::accept::{PeerUid, lets_in, peer_uid, uid_refused};
-use crate::admission::{Identified, decide, identify};
+use crate::admission::{self, Identified, decide, identify};
 use crate::attribution::{Counted, comment, name, of_rejection};
+use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{Presented, Rejection, RejectionReason};
 use crate::stream::Stream;
@@ -64,6 +66,8 @@ struct Front {
     inventory: RefCell<Option<(String, Box<Counted>)>>,
     /// Whether the connection has been counted there.
     is_in_inventory: Cell<bool>,
+    /// For whom it was recorded last that it is served.
+    recorded: RefCell<Option<(Arc<str>, Owner)>>,
 }
 
 /// Serves one connection to its end.
@@ -82,6 +86,7 @@ pub async fn welcome(worker: Rc<Worker>, entries: Rc<[Rc<Entry>]>, stream: Strea
         counted: Cell::new(false),
         inventory: RefCell::default(),
         is_in_inventory: Cell::new(false),
+        recorded: RefCell::default(),
     });
     let clients = &first.metrics.clients;
     clients.seen();
@@ -116,7 +121,7 @@ async fn encrypted(first: &Entry, entries: &[Rc<Entry>], stream: Stream) -> Opti
     };
     let shaken = timeout(HANDSHAKE, handshake).await;
     shaken.unwrap_or_else(|_| {
-        first.metrics.timeout(TimeoutKind::Handshake);
+        first.timed_out(TimeoutKind::Handshake, None);
         None
     })
 }
@@ -213,7 +218,7 @@ impl Front {
         self.count_query(&force, &parts.headers, &parameters, &body, &identified);
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(Asked {
-            entry: std::sync::Arc::clone(&force.name),
+            entry: Arc::clone(&force.name),
             owner: identified.owner,
             context: identified.context,
             presented,
@@ -266,7 +271,7 @@ impl Front {
                 let shared = force.tier() == Tier::Shared;
                 // Where the user is cut off there is nothing that the client could say instead.
                 let identified = identified.map_err(|rejection| match rejection.reason {
-                    RejectionReason::Revoked => rejection,
+                    reason if !reason.is_clients() => rejection,
                     _ if shared => rejection,
                     reason => Rejection {
                         hint: identity::hint(reason, source),
@@ -284,6 +289,7 @@ impl Front {
                 (decide(force, &presented, Err(rejection)), None)
             }
         };
+        let identified = self.recorded(entry, force, identified);
         let identified = identified.map_err(|rejection| {
             metrics.identity_rejection(rejection.reason);
             self.count(ConnectionOutcome::Rejected);
@@ -297,14 +303,23 @@ impl Front {
                     "a request is refused: no valid user context"
                 );
             });
-            Exception::new(Code::AuthenticationFailed, rejection.message).with_hint(rejection.hint)
+            let refused = Exception::new(Code::AuthenticationFailed, rejection.message);
+            let refused = match rejection.reason {
+                RejectionReason::AuditUnavailable => {
+                    refused.with_status(StatusCode::SERVICE_UNAVAILABLE)
+                }
+                _ => refused,
+            };
+            refused.with_hint(rejection.hint)
         })?;
         if let Some(rejection) = &identified.rejection {
             metrics.identity_rejection(rejection.reason);
             metrics.unattributed(force.settings.protocol);
         }
-        check_role(entry, force, role.as_deref())
-            .inspect_err(|_| self.count(ConnectionOutcome::Rejected))?;
+        check_role(entry, force, role.as_deref()).inspect_err(|_| {
+            entry.trail.refused_role();
+            self.count(ConnectionOutcome::Rejected);
+        })?;
         self.count(identified.outcome());
         Ok((identified, role))
     }
@@ -343,6 +358,25 @@ impl Front {
             counted.connection(verified);
         }
         counted.query(verified, claim);
+    }
+
+    /// Records what has become of a request's context, once while the connection goes on with the same one.
+    fn recorded(
+        &self,
+        entry: &Entry,
+        force: &DatabaseForce,
+        decided: Result<Identified, Rejection>,
+    ) -> Result<Identified, Rejection> {
+        let owner = decided.as_ref().ok().map(|it| it.owner.clone());
+        let served = owner.map(|owner| (Arc::clone(&force.name), owner));
+        if served.is_some() && *self.recorded.borrow() == served {
+            return decided;
+        }
+        let recorded = admission::record(&entry.trail, &force.policy, decided);
+        if recorded.is_ok() {
+            *self.recorded.borrow_mut() = served;
+        }
+        recorded
     }
 
     /// The entry that a request wants, of those that share the listener: the one for its database, else the one that names none. An entry

@@ -52,6 +52,7 @@ pub fn read(
     let refuse = |reason, message: &str| Rejection {
         reason,
         message: message.to_owned(),
+        user: None,
         hint: hint(reason, source),
     };
     let malformed = |what: &str| refuse(RejectionReason::Malformed, what);

@@ -10,6 +10,7 @@ use super::handshake::{Login, Redacted, split_role};
 use super::session::in_sql::InSql;
 use crate::admission::{self, Identified};
 use crate::attribution::of_rejection;
+use crate::audit::EntryTrail;
 use crate::factory::key::Owner;
 use crate::force::DatabaseForce;
 use crate::identity::{LiveSockets, Presented, Rejection, RejectionReason, UserContext};
@@ -63,6 +64,7 @@ impl Admitted {
 /// back beside it, to be counted.
 pub async fn admit(
     force: &DatabaseForce,
+    trail: &EntryTrail,
     login: Login,
     live: &LiveSockets,
     presented: Moment,
@@ -76,11 +78,12 @@ pub async fn admit(
     let role = match serving_role(force, &role) {
         Ok(role) => role,
         Err(error) if identified.is_ok() => {
+            trail.refused_role();
             return Err(Box::new((login, Refusal::Role(error))));
         }
         Err(_) => role,
     };
-    match identified {
+    match admission::record(trail, &force.policy, identified) {
         Ok(identified) => {
             let admitted = Admitted {
                 entry: Arc::clone(&force.name),
@@ -126,6 +129,7 @@ async fn identify(
 fn two_users() -> Rejection {
     Rejection {
         reason: RejectionReason::Conflict,
+        user: None,
         message: "the role's suffix and bulkhead.user name different users".to_owned(),
         hint: "Name the user once: role+ID, or options=-c bulkhead.user=ID.".to_owned(),
     }

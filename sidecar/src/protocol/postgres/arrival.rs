@@ -15,6 +15,7 @@ use super::handshake::{Arrival, HandshakeError, Login, authenticate, receive};
 use super::session::{self, cancel_key};
 use crate::accept::{PeerUid, lets_in, peer_uid, uid_refused};
 use crate::force::DatabaseForce;
+use crate::identity::RejectionReason;
 use crate::stream::Stream;
 use crate::telemetry::{ConnectionOutcome, TimeoutKind};
 use crate::worker::kills::Moment;
@@ -86,7 +87,7 @@ async fn in_time<T>(
             None
         }
         Err(_) => {
-            entry.metrics.timeout(TimeoutKind::Handshake);
+            entry.timed_out(TimeoutKind::Handshake, None);
             entry.metrics.connection(ConnectionOutcome::Abandoned);
             None
         }
@@ -162,7 +163,7 @@ async fn admit_client(
     presented: Moment,
 ) {
     let metrics = &worker.process.metrics;
-    match admit(force, login, &worker.process.live, presented).await {
+    match admit(force, &entry.trail, login, &worker.process.live, presented).await {
         Ok((admitted, rejection)) => {
             if let Some(rejection) = rejection {
                 metrics.identity_rejection(rejection.reason);
@@ -185,8 +186,8 @@ async fn admit_client(
                             "a client is refused: no valid user context"
                         );
                     });
-                    ErrorResponse::fatal(SqlState::INVALID_AUTHORIZATION, rejection.message)
-                        .with_hint(rejection.hint)
+                    let state = state_of(rejection.reason);
+                    ErrorResponse::fatal(state, rejection.message).with_hint(rejection.hint)
                 }
                 Refusal::Role(error) => {
                     entry.metrics.clients.notice("role", |upstream, left_out| {
@@ -202,6 +203,14 @@ async fn admit_client(
             entry.metrics.connection(ConnectionOutcome::Rejected);
             send_fatal(login.stream, &error).await;
         }
+    }
+}
+
+/// What a client may do about a refusal: another context, or another try.
+pub(in crate::protocol::postgres) const fn state_of(reason: RejectionReason) -> SqlState {
+    match reason {
+        RejectionReason::AuditUnavailable => SqlState::CANNOT_CONNECT_NOW,
+        _ => SqlState::INVALID_AUTHORIZATION,
     }
 }
 

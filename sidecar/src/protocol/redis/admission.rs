@@ -55,15 +55,16 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The error line: `NOAUTH` where nothing was said, `WRONGPASS` where it does not hold.
+    /// The error line: `NOAUTH` where nothing was said, `WRONGPASS` where it does not hold, and where nobody can be recorded `MISCONF`, which
+    /// Redis itself says when it cannot write to its disk.
     pub(super) fn line(&self) -> String {
         match self {
             Self::Role(line) => line.clone(),
             Self::Identity(rejection) => {
-                let code = if rejection.reason == RejectionReason::Missing {
-                    "NOAUTH"
-                } else {
-                    "WRONGPASS"
+                let code = match rejection.reason {
+                    RejectionReason::Missing => "NOAUTH",
+                    RejectionReason::AuditUnavailable => "MISCONF",
+                    _ => "WRONGPASS",
                 };
                 format!("{code} {}. {}", rejection.message, rejection.hint)
             }
@@ -122,13 +123,33 @@ pub(super) async fn admit(
     identified.map_err(|rejection| {
         Refusal::Identity(match rejection.reason {
             // There is nothing that the client could say instead.
-            RejectionReason::Revoked => rejection,
+            reason if !reason.is_clients() => rejection,
             _ => Rejection {
                 hint: hint(force),
                 ..rejection
             },
         })
     })
+}
+
+/// Records what has become of a client that said whom it works for.
+///
+/// # Errors
+/// Why it is not served.
+pub(super) fn record(
+    entry: &Entry,
+    force: &DatabaseForce,
+    decided: Result<Identified, Refusal>,
+) -> Result<Identified, Refusal> {
+    let decided = match decided {
+        Ok(identified) => Ok(identified),
+        Err(Refusal::Identity(rejection)) => Err(rejection),
+        Err(role) => {
+            entry.trail.refused_role();
+            return Err(role);
+        }
+    };
+    admission::record(&entry.trail, &force.policy, decided).map_err(Refusal::Identity)
 }
 
 /// What counts of what was said. Where the policy takes a client's word, its password is the application's own and says nothing, unless

@@ -104,7 +104,7 @@ async fn encrypt(entry: &Entry, stream: Stream, deadline: Instant) -> Option<Str
             None
         }
         Err(_) => {
-            entry.metrics.timeout(TimeoutKind::Handshake);
+            entry.timed_out(TimeoutKind::Handshake, None);
             entry.metrics.connection(ConnectionOutcome::Abandoned);
             None
         }
@@ -151,7 +151,7 @@ impl Newcomer {
             Ok(Next::End(outcome)) => entry.metrics.connection(outcome),
             Ok(Next::Stay) => {}
             Err(_) => {
-                entry.metrics.timeout(TimeoutKind::Handshake);
+                entry.timed_out(TimeoutKind::Handshake, None);
                 entry.metrics.connection(ConnectionOutcome::Abandoned);
             }
         }
@@ -251,7 +251,7 @@ impl Newcomer {
         let force = entry.force();
         let live = &worker.process.live;
         let decided = admission::admit(&force, &credentials, live).await;
-        match decided {
+        match admission::record(entry, &force, decided) {
             Ok(identified) => {
                 let claim = admission::claim(&credentials, identified.rejection.as_ref());
                 self.choices = credentials.choices;
@@ -280,7 +280,8 @@ impl Newcomer {
     ) -> Next {
         let force = entry.force();
         let nobody = Credentials::nobody(self.choices.clone());
-        match admission::admit(&force, &nobody, &worker.process.live).await {
+        let decided = admission::admit(&force, &nobody, &worker.process.live).await;
+        match admission::record(entry, &force, decided) {
             Ok(identified) => {
                 if let Some(rejection) = &identified.rejection {
                     admission::count_unattributed(worker, &force, rejection);

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use super::http::Application;
 use super::user::UserSockets;
+use crate::audit::EntryTrail;
 use crate::force::WebSocketForce;
 use crate::identity::UserId;
-use crate::telemetry::SocketMetrics;
+use crate::telemetry::{SocketMetrics, TimeoutKind};
 
 /// A WebSocket entry on one worker.
 #[derive(Debug)]
 pub struct SocketEntry {
+    /// What is recorded of it.
+    pub trail: EntryTrail,
     /// Its metrics.
     pub metrics: Arc<SocketMetrics>,
     application: RefCell<Rc<Application>>,
@@ -27,11 +30,24 @@ impl SocketEntry {
     pub fn new(force: Arc<WebSocketForce>, metrics: Arc<SocketMetrics>) -> Self {
         metrics.expect_events(force.events.names());
         Self {
+            trail: EntryTrail::of_socket(Arc::default(), Arc::clone(&force.name)),
             application: RefCell::new(Rc::new(Application::new(force.settings.upstream_port))),
             metrics,
             force: RefCell::new(force),
             users: RefCell::default(),
         }
+    }
+
+    /// The same with an audit trail.
+    #[must_use]
+    pub fn recording(self, trail: EntryTrail) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// A timeout fired, for this user where that is known: it is counted and recorded.
+    pub fn timed_out(&self, kind: TimeoutKind, user: Option<&UserId>) {
+        self.metrics.clients.timeout(kind);
+        self.trail.timed_out(kind, user);
     }
 
     /// The way to the application.

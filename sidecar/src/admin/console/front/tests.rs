@@ -27,6 +27,7 @@ fn console() -> Console {
         revocation_standing: Arc::default(),
         readiness: Arc::new(Readiness::default()),
         inventory: Arc::clone(&process) as Arc<_>,
+        trail: Arc::default(),
         drain: Arc::default(),
     };
     Console { admin, process }

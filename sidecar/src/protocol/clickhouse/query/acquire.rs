@@ -83,7 +83,7 @@ impl Query {
 
     /// A clock has run out.
     pub(in super::super) fn count_timeout(&mut self, kind: TimeoutKind) {
-        self.entry.metrics.timeout(kind);
+        self.entry.timed_out(kind, Some(&self.factory.key.owner));
         self.factory.activity.count_timeout();
         let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
         let breakers = &self.entry.user_breakers;

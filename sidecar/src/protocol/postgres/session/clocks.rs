@@ -94,7 +94,7 @@ impl Session {
         if self.clocks.is_overdue() {
             return self.overdue_still();
         }
-        self.entry.metrics.timeout(kind);
+        self.entry.timed_out(kind, Some(&self.factory.key.owner));
         self.factory.activity.count_timeout();
         self.note_timeout(kind);
         self.work.end(ExecutionState::TimedOut);

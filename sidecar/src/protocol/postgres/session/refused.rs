@@ -74,7 +74,8 @@ impl Session {
     }
 
     fn count_acquire_timeout(&self) {
-        self.entry.metrics.timeout(TimeoutKind::Acquire);
+        let owner = &self.factory.key.owner;
+        self.entry.timed_out(TimeoutKind::Acquire, Some(owner));
         self.entry.metrics.error(ErrorClass::Timeout);
         self.factory.activity.count_timeout();
     }

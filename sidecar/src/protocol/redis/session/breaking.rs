@@ -30,7 +30,7 @@ impl Session {
 
     /// A clock has run out on this session's work.
     pub(super) fn note_timeout(&mut self, kind: TimeoutKind) {
-        self.entry.metrics.timeout(kind);
+        self.entry.timed_out(kind, Some(&self.factory.key.owner));
         self.entry.metrics.error(ErrorClass::Timeout);
         self.factory.activity.count_timeout();
         let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);

@@ -159,6 +159,9 @@ impl Session {
         let Some(identified) = same else {
             return Err(Ending::Renewed);
         };
+        // Who cannot be recorded is refused where whoever begins again is.
+        let recorded = self.entry.trail.accepted(&identified.owner);
+        recorded.map_err(|_| Ending::Renewed)?;
         self.inbox.consume(len);
         self.walker.next();
         if let Some(claim) = admission::claim(&credentials, identified.rejection.as_ref())

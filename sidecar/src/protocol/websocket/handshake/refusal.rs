@@ -55,7 +55,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Identity(rejection) if rejection.reason == RejectionReason::KeysUnavailable => {
+            Self::Identity(rejection) if may_pass(rejection.reason) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Identity(_) => StatusCode::UNAUTHORIZED,
@@ -97,9 +97,7 @@ impl Refusal {
         match self {
             Self::Sockets(_) | Self::Users => Some(Duration::from_secs(10)),
             Self::Draining | Self::Starting(_) | Self::Unreachable => Some(Duration::from_secs(1)),
-            Self::Identity(rejection) if rejection.reason == RejectionReason::KeysUnavailable => {
-                Some(Duration::from_secs(5))
-            }
+            Self::Identity(rejection) if may_pass(rejection.reason) => Some(Duration::from_secs(5)),
             _ => None,
         }
     }
@@ -117,6 +115,9 @@ impl Refusal {
                     "{}; log in again, or ask who administers the application",
                     rejection.message
                 )
+            }
+            Self::Identity(rejection) if rejection.reason == RejectionReason::AuditUnavailable => {
+                format!("{}; {}", rejection.message, rejection.hint)
             }
             Self::Identity(rejection) => format!("{}; {}", rejection.message, HINT),
             Self::Origin => "webSockets[].allowedOrigins does not name this page's origin".into(),
@@ -181,6 +182,14 @@ impl Refusal {
     }
 }
 
+/// Whether the same token may be taken a moment later.
+const fn may_pass(reason: RejectionReason) -> bool {
+    matches!(
+        reason,
+        RejectionReason::KeysUnavailable | RejectionReason::AuditUnavailable
+    )
+}
+
 /// How a token is sent.
 const HINT: &str = "send the end user's token as the policy's webSockets[].tokens says: Authorization: Bearer TOKEN, or the subprotocol bulkhead.token.BASE64URL beside bulkhead.v1";
 
@@ -200,6 +209,7 @@ mod tests {
         Refusal::Identity(Box::new(Rejection {
             reason,
             message: "no".into(),
+            user: None,
             hint: String::new(),
         }))
     }
@@ -211,6 +221,7 @@ mod tests {
             (Refusal::Version, 426, None),
             (identity(RejectionReason::Missing), 401, None),
             (identity(RejectionReason::KeysUnavailable), 503, Some("5")),
+            (identity(RejectionReason::AuditUnavailable), 503, Some("5")),
             (Refusal::Origin, 403, None),
             (Refusal::Path, 404, None),
             (Refusal::Method, 405, None),

@@ -7,6 +7,7 @@ use bulkhead_crds::kinds::{Tier, TokenPlace};
 use super::super::handshake::{Found, Refusal, admits_origin, find_token};
 use super::super::seat::{NoSeat, Seat};
 use super::front::Front;
+use crate::factory::key::Owner;
 use crate::force::WebSocketForce;
 use crate::identity::{Rejection, RejectionReason, UserContext, UserId};
 use crate::worker::kills::Moment;
@@ -68,6 +69,7 @@ impl Caller {
             context: None,
             rejection: Some(Rejection {
                 reason: RejectionReason::Malformed,
+                user: None,
                 message,
                 hint: String::new(),
             }),
@@ -113,6 +115,15 @@ impl Caller {
             (Some(context), _) => Ok(context),
             (None, Some(rejection)) => Err(Refusal::Identity(Box::new(rejection))),
             (None, None) => Err(Refusal::Malformed("the request carries no token")),
+        }
+    }
+
+    /// For whom it is served.
+    pub(super) fn owner(&self) -> Owner {
+        match (&self.context, &self.rejection) {
+            (Some(context), _) => Owner::User(context.user_id().clone()),
+            (None, Some(_)) => Owner::Unattributed,
+            (None, None) => Owner::Shared,
         }
     }
 

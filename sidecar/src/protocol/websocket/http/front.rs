@@ -1,5 +1,6 @@
 //! One client connection, and what becomes of each request on it.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -21,6 +22,9 @@ use super::super::entry::SocketEntry;
 use super::super::handshake::{Arrival, Refusal, arrival};
 use super::body::{Body, own};
 use super::{plain, renewal, upgrade};
+use crate::factory::key::Owner;
+use crate::force::WebSocketForce;
+use crate::identity::Rejection;
 use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::worker::mailbox::Letter;
@@ -40,9 +44,35 @@ pub(super) struct Front {
     pub(super) worker: Rc<Worker>,
     pub(super) entry: Rc<SocketEntry>,
     pub(super) peer: IpAddr,
+    /// For whom it was recorded last that this connection is served.
+    recorded: Rc<RefCell<Option<Owner>>>,
 }
 
 impl Front {
+    /// A connection that nobody has been accepted on.
+    pub(super) fn new(worker: Rc<Worker>, entry: Rc<SocketEntry>, peer: IpAddr) -> Self {
+        Self {
+            worker,
+            entry,
+            peer,
+            recorded: Rc::default(),
+        }
+    }
+
+    /// Records that a request is served for this owner, once while it is the same one.
+    ///
+    /// # Errors
+    /// That cannot be recorded, and the policy says that nobody is accepted then.
+    pub(super) fn record(&self, force: &WebSocketForce, owner: Owner) -> Result<(), Refusal> {
+        if self.recorded.borrow().as_ref() == Some(&owner) {
+            return Ok(());
+        }
+        let recorded = self.entry.trail.accepted(&owner);
+        recorded.map_err(|_| Refusal::Identity(Box::new(Rejection::unrecorded(&force.policy))))?;
+        *self.recorded.borrow_mut() = Some(owner);
+        Ok(())
+    }
+
     /// Asks the worker `home`, which may be this one: `here` answers then, else that worker the letter. None: it has gone.
     pub(super) async fn ask<Q, A>(
         &self,
@@ -80,11 +110,7 @@ pub async fn serve(worker: Rc<Worker>, entry: Rc<SocketEntry>, stream: TcpStream
         return;
     }
     let handshake = entry.force_now().settings.handshake;
-    let front = Front {
-        worker,
-        entry,
-        peer,
-    };
+    let front = Front::new(worker, entry, peer);
     speak(&front.worker, Stream::Tcp(stream), handshake, |request| {
         let front = front.clone();
         async move { answer(&front, request).await }
@@ -178,6 +204,7 @@ pub(super) fn refuse(front: &Front, refusal: &Refusal) -> Response<Body> {
             .process
             .metrics
             .identity_rejection(rejection.reason);
+        front.entry.trail.refused(rejection);
     }
     metrics.clients.connection(refusal.outcome());
     let status = refusal.status().as_u16();

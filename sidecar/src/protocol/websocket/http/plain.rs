@@ -68,8 +68,13 @@ async fn context(
         PlainHttp::Ignore => Ok(None),
         // Two cookies of one name are nobody, and a request that the application may answer all the same.
         PlainHttp::Attach => {
-            let caller = caller(front, force, parts).await.ok();
-            Ok(caller.and_then(|caller| caller.context))
+            let Ok(caller) = caller(front, force, parts).await else {
+                return Ok(None);
+            };
+            if caller.context.is_some() {
+                front.record(force, caller.owner())?;
+            }
+            Ok(caller.context)
         }
         PlainHttp::Require => {
             let allowed = force.settings.allowed_origins.as_deref();
@@ -79,7 +84,9 @@ async fn context(
                 return Ok(caller.context);
             }
             caller.check_origin(front, force, parts)?;
-            Ok(caller.or_refused(force)?.context)
+            let caller = caller.or_refused(force)?;
+            front.record(force, caller.owner())?;
+            Ok(caller.context)
         }
     }
 }

@@ -186,6 +186,7 @@ async fn identified(
     let caller = caller(front, force, parts).await?;
     caller.check_origin(front, force, parts)?;
     let caller = caller.or_refused(force)?;
+    front.record(force, caller.owner())?;
     if let Some(rejection) = &caller.rejection {
         let metrics = &front.worker.process.metrics;
         metrics.identity_rejection(rejection.reason);
@@ -248,7 +249,7 @@ async fn reached(front: &Front, force: &WebSocketForce) -> Result<TcpStream, Ref
     let deadline = Instant::now() + force.settings.cold_start;
     let stream = front.entry.application().dial(deadline).await;
     stream.map_err(|_| {
-        front.entry.metrics.clients.timeout(TimeoutKind::ColdStart);
+        front.entry.timed_out(TimeoutKind::ColdStart, None);
         Refusal::Starting(force.name_setting("timeouts.coldStart"))
     })
 }
@@ -269,7 +270,7 @@ async fn asked(
             return Err(Refusal::BadAnswer("the connection ended before it"));
         }
         Err(_) => {
-            front.entry.metrics.clients.timeout(TimeoutKind::Handshake);
+            front.entry.timed_out(TimeoutKind::Handshake, None);
             return Err(Refusal::Silent(force.name_setting("timeouts.handshake")));
         }
     };

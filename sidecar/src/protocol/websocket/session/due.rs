@@ -18,7 +18,8 @@ impl Session {
         match due {
             Due::Ping => self.ping(),
             Due::NoPong if self.survives() => {
-                self.entry.metrics.clients.timeout(TimeoutKind::Ping);
+                self.entry
+                    .timed_out(TimeoutKind::Ping, self.user_id.as_ref());
                 let reason = self.named("timeouts.pong");
                 self.give_client_up(Close::TIMEOUT, &reason);
             }
@@ -73,7 +74,7 @@ impl Session {
     }
 
     fn time_out(&mut self, kind: TimeoutKind, code: u16, field: &'static str) {
-        self.entry.metrics.clients.timeout(kind);
+        self.entry.timed_out(kind, self.user_id.as_ref());
         let reason = self.named(field);
         self.close(code, &reason, Initiator::Sidecar);
     }

@@ -49,6 +49,7 @@ impl Session {
             (Err(rejection), _) => {
                 let metrics = &self.worker.process.metrics;
                 metrics.identity_rejection(rejection.reason);
+                self.entry.trail.refused(&rejection);
                 Err(rejection.message)
             }
             (Ok(_), None) => Err("this socket has no user".into()),

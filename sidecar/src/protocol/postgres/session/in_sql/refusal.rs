@@ -1,10 +1,11 @@
 //! What a client is told that has not said who it works for, or not in a form that is understood.
 
+use super::super::super::arrival::state_of;
 use super::super::super::error_response::{ErrorResponse, SqlState};
 use super::super::super::statement_text::Hidden;
 use super::super::Session;
 use super::portals::NoPortal;
-use crate::identity::Rejection;
+use crate::identity::{Rejection, RejectionReason};
 
 impl Session {
     /// Nobody has been named.
@@ -31,12 +32,13 @@ impl Session {
 
     /// The user that was named is none.
     pub(super) fn rejection_error(&self, rejection: &Rejection) -> ErrorResponse {
-        let error =
-            ErrorResponse::error(SqlState::INVALID_AUTHORIZATION, rejection.message.clone());
-        error.with_hint(format!(
-            "The connection works for nobody now. {}",
-            self.how_to_name()
-        ))
+        let state = state_of(rejection.reason);
+        let error = ErrorResponse::error(state, rejection.message.clone());
+        let way = match rejection.reason {
+            RejectionReason::AuditUnavailable => rejection.hint.clone(),
+            _ => self.how_to_name(),
+        };
+        error.with_hint(format!("The connection works for nobody now. {way}"))
     }
 
     /// A name stands where nobody can say what comes of it.

@@ -47,7 +47,7 @@ impl Session {
                 signal => Err(self.ended_by(signal)),
             },
         };
-        match verified {
+        match self.recorded(verified) {
             Ok(context) => self.go_to(context, switch, presented),
             Err(rejection) => {
                 let metrics = &self.worker.process.metrics;
@@ -73,6 +73,16 @@ impl Session {
         };
         let live = &self.worker.process.live;
         self.force.verifier.verify_live(&presented, live).await
+    }
+
+    /// What has become of the switch, where that can be recorded.
+    fn recorded(&self, verified: Result<UserContext, Rejection>) -> Result<UserContext, Rejection> {
+        let trail = &self.entry.trail;
+        let context = verified.inspect_err(|rejection| trail.refused(rejection))?;
+        match trail.accepted(&Owner::User(context.user_id().clone())) {
+            Ok(()) => Ok(context),
+            Err(_) => Err(Rejection::unrecorded(&self.force.policy)),
+        }
     }
 
     /// A switch that fails leaves the client nobody, never who it was before.

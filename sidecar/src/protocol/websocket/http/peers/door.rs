@@ -79,9 +79,5 @@ fn front(worker: &Rc<Worker>, headers: &HeaderMap) -> Option<Front> {
     let force = entry.force();
     let offer = Offer::of(headers, force.settings.offers_resume()).ok()?;
     let token = asked_for(&force, &offer)?;
-    (token.pod == worker.process.pod()).then(|| Front {
-        worker: Rc::clone(worker),
-        entry,
-        peer,
-    })
+    (token.pod == worker.process.pod()).then(|| Front::new(Rc::clone(worker), entry, peer))
 }
