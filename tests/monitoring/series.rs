@@ -100,6 +100,43 @@ async fn users_of_a_database_add_no_series() {
     );
 }
 
+/// A word for each number, without a digit in it.
+fn word(number: usize) -> String {
+    let letter = |of: usize| char::from(b'a' + u8::try_from(of % 26).unwrap());
+    [number / 26, number].map(letter).iter().collect()
+}
+
+#[tokio::test]
+async fn applications_of_mode_audit_add_series_up_to_a_bound_and_their_users_none() {
+    let stage = Stage::start(Policy::trusted().spec("mode: Audit")).await;
+    let base = series(&stage.sidecar).len();
+    let come = async |number: usize, application: String| {
+        let mut config = stage.config();
+        config.application_name(format!("{application} bulkhead:user-{number}"));
+        let session = bulkhead_tests::session::connect(&config).await.unwrap();
+        session
+            .run(&format!("SELECT 1 /*bulkhead_user='somebody-{number}'*/"))
+            .await;
+        session.close().await;
+    };
+    for number in 0..30 {
+        come(number, "web".to_owned()).await;
+    }
+    let of_inventory = |all: &BTreeSet<String>| all.iter().filter(|it| it.contains("inventory")).count();
+    assert_eq!(of_inventory(&series(&stage.sidecar)), 8, "one application");
+    for number in 0..150 {
+        come(number, format!("app-{}", word(number))).await;
+    }
+    let many = series(&stage.sidecar);
+    assert_eq!(of_inventory(&many), 8 * 101, "a hundred, and the rest");
+    assert!(many.len() <= base + 8 * 101, "{} after {base}", many.len());
+    let other = [("application", "other"), ("attribution", "claimed")];
+    let queries = stage.sidecar.metric("bulkhead_inventory_queries_total", &other);
+    assert_eq!(queries, 51.0);
+    let told = stage.sidecar.metrics().text().to_owned();
+    assert!(!told.contains("user-") && !told.contains("somebody"), "{told}");
+}
+
 #[tokio::test]
 async fn users_of_web_sockets_add_no_series() {
     let server = Server::start(Kind::Websockets).await;

@@ -278,6 +278,9 @@ async fn the_sidecar_tells_its_inventory_to_people_and_to_the_operator() {
         ),
         (&1.into(), &1.into())
     );
+    let shown = stage.sidecar.command(&["console", "-c", "SHOW INVENTORY"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("nightly"), "{shown}");
     let table = stage.sidecar.command(&["users"]);
     let table = String::from_utf8(table.stdout).unwrap();
     let line = table.lines().find(|line| line.starts_with("nightly"));
@@ -311,7 +314,7 @@ with engine.connect() as connection:
 "#;
 
 #[tokio::test]
-async fn sqlalchemy_and_psql_name_their_users_without_a_change_to_a_query() {
+async fn sqlalchemy_names_its_users_without_a_change_to_a_query() {
     let stage = audit().await;
     let mut command = tokio::process::Command::new(programs::python());
     command

@@ -50,6 +50,8 @@ pub enum View {
     Executions,
     /// The policy in force.
     Policy,
+    /// Which applications name their users.
+    Inventory,
     /// Who is cut off.
     Revocations,
     /// The breakers.
@@ -82,7 +84,7 @@ impl Kind {
 
 impl View {
     /// Every view, in the order in which they are told.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Help,
         Self::Stats,
         Self::Users,
@@ -92,6 +94,7 @@ impl View {
         Self::Timeouts,
         Self::Executions,
         Self::Policy,
+        Self::Inventory,
         Self::Revocations,
         Self::Breakers,
     ];
@@ -109,6 +112,7 @@ impl View {
             Self::Timeouts => "TIMEOUTS",
             Self::Executions => "EXECUTIONS",
             Self::Policy => "POLICY",
+            Self::Inventory => "INVENTORY",
             Self::Revocations => "REVOCATIONS",
             Self::Breakers => "BREAKERS",
         }
@@ -133,6 +137,9 @@ impl View {
                 "what is under way, the oldest first; then the application's last runs that were not completed, the newest first"
             }
             Self::Policy => "each field of the policy in force, with where its value comes from",
+            Self::Inventory => {
+                "in mode `Audit`, each application with what its connections and queries say of their users, those first that say least"
+            }
             Self::Revocations => "the users who are cut off, by the revocations in force",
             Self::Breakers => {
                 "the upstreams' breakers, and those of users whose own work is in trouble"
@@ -165,6 +172,7 @@ impl View {
             Self::Timeouts => tables::TIMEOUTS,
             Self::Executions => tables::EXECUTIONS,
             Self::Policy => tables::POLICY,
+            Self::Inventory => tables::INVENTORY,
             Self::Revocations => tables::REVOCATIONS,
             Self::Breakers => tables::BREAKERS,
         }

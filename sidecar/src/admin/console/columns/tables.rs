@@ -242,6 +242,40 @@ pub(super) const POLICY: &[Column] = &[
     ),
 ];
 
+pub(super) const INVENTORY: &[Column] = &[
+    text(
+        "application",
+        "what its clients call themselves, without what looks like an id; `other` for those beyond the hundredth",
+    ),
+    PROTOCOL,
+    count(
+        "connections_verified",
+        "connections under a verified user context",
+    ),
+    count(
+        "connections_claimed",
+        "connections whose application's name names a user, which nothing proves",
+    ),
+    count(
+        "connections_placeholder",
+        "connections for which a placeholder was named, which is nobody",
+    ),
+    count(
+        "connections_unattributed",
+        "connections that have named nobody",
+    ),
+    count("queries_verified", "queries under a verified user context"),
+    count(
+        "queries_claimed",
+        "queries whose comment, or whose connection, names a user, which nothing proves",
+    ),
+    count(
+        "queries_placeholder",
+        "queries for which a placeholder was named, which is nobody",
+    ),
+    count("queries_unattributed", "queries that have named nobody"),
+];
+
 pub(super) const REVOCATIONS: &[Column] = &[
     text("name", "the name of the `UserRevocation`"),
     text("user_id", "who is cut off"),

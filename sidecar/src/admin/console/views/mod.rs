@@ -6,6 +6,7 @@ mod clients;
 mod executions;
 mod factories;
 mod help;
+mod inventory;
 mod policy;
 mod revocations;
 mod servers;
@@ -64,6 +65,7 @@ pub(super) async fn rows(console: &Console, view: View) -> Result<Rows, ConsoleE
             executions::add_unfinished(console, &mut rows);
         }
         View::Policy => policy::rows(console, &mut rows),
+        View::Inventory => inventory::rows(console, &mut rows),
         View::Revocations => revocations::rows(console, &mut rows),
         View::Breakers => return gather(console, rows, breakers::gather).await,
     }
