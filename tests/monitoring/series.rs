@@ -122,7 +122,8 @@ async fn applications_of_mode_audit_add_series_up_to_a_bound_and_their_users_non
     for number in 0..30 {
         come(number, "web".to_owned()).await;
     }
-    let of_inventory = |all: &BTreeSet<String>| all.iter().filter(|it| it.contains("inventory")).count();
+    let of_inventory =
+        |all: &BTreeSet<String>| all.iter().filter(|it| it.contains("inventory")).count();
     assert_eq!(of_inventory(&series(&stage.sidecar)), 8, "one application");
     for number in 0..150 {
         come(number, format!("app-{}", word(number))).await;
@@ -131,10 +132,15 @@ async fn applications_of_mode_audit_add_series_up_to_a_bound_and_their_users_non
     assert_eq!(of_inventory(&many), 8 * 101, "a hundred, and the rest");
     assert!(many.len() <= base + 8 * 101, "{} after {base}", many.len());
     let other = [("application", "other"), ("attribution", "claimed")];
-    let queries = stage.sidecar.metric("bulkhead_inventory_queries_total", &other);
+    let queries = stage
+        .sidecar
+        .metric("bulkhead_inventory_queries_total", &other);
     assert_eq!(queries, 51.0);
     let told = stage.sidecar.metrics().text().to_owned();
-    assert!(!told.contains("user-") && !told.contains("somebody"), "{told}");
+    assert!(
+        !told.contains("user-") && !told.contains("somebody"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
