@@ -99,6 +99,43 @@ async fn a_probe_that_goes_well_closes_a_users_breaker_and_one_that_does_not_ope
 }
 
 #[tokio::test]
+async fn a_transaction_counts_once_whatever_runs_out_in_it() {
+    let policy = three_strikes("1h").timeouts("transaction: 400ms, idleInTransaction: 300ms");
+    let stage = Stage::start(policy).await;
+    let alice = stage.user("alice").await;
+    let fired = |kind: &'static str, times: f64| {
+        let stage = &stage;
+        async move {
+            let labels = [("kind", kind)];
+            stage
+                .until_metric("bulkhead_timeouts_total", &labels, times)
+                .await;
+        }
+    };
+    // Each of these transactions runs into two clocks: the statement's, and that of its client's silence.
+    for times in [1.0, 2.0] {
+        alice.run("BEGIN").await;
+        let refusal = alice.refused("SELECT pg_sleep(30)").await;
+        assert_eq!(refusal.code, "57014", "{refusal:?}");
+        fired("statement", times).await;
+        // Whichever of the two fires, the transaction is over.
+        wait::until("the transaction's end", || async {
+            let fired = |kind| {
+                let labels = [("kind", kind)];
+                stage.sidecar.metric("bulkhead_timeouts_total", &labels)
+            };
+            fired("idle_in_transaction") + fired("transaction") >= times
+        })
+        .await;
+        alice.run("ROLLBACK").await;
+    }
+    alice.run("SELECT 1").await;
+    let refusal = alice.refused("SELECT pg_sleep(30)").await;
+    assert_eq!(refusal.code, "57014", "the third: {refusal:?}");
+    assert_eq!(alice.refused("SELECT 1").await.code, "53400");
+}
+
+#[tokio::test]
 async fn what_an_application_must_expect_trips_nothing() {
     let stage = Stage::start(three_strikes("1h")).await;
     let alice = stage.user("alice").await;

@@ -30,9 +30,16 @@ pub struct UserBreakers {
 #[derive(Debug)]
 struct UserBreaker(RefCell<Breaker>);
 
+/// A piece of a user's work, as their breaker sees it: charged at most once, whatever goes wrong in it, and perhaps a probe.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    probe: Option<Box<Probe>>,
+    charged: bool,
+}
+
 /// A piece of work that decides whether a half-open breaker closes. Dropped without a word it decides nothing.
 #[derive(Debug)]
-pub struct Probe {
+struct Probe {
     breaker: Rc<UserBreaker>,
     /// None when its end has been told.
     pass: Option<Pass>,
@@ -82,14 +89,15 @@ impl UserBreakers {
         limits: &EffectiveBreaker,
         enforces: bool,
         now: Instant,
-    ) -> Result<Option<Box<Probe>>, Refused> {
-        match self.ask(owner, limits, now) {
-            Ok(probe) => Ok(probe),
-            Err(refused) => {
-                self.metrics.breaker_refused(BreakerScope::User);
-                if enforces { Err(refused) } else { Ok(None) }
-            }
-        }
+    ) -> Result<Attempt, Refused> {
+        let probe = self.ask(owner, limits, now).or_else(|refused| {
+            self.metrics.breaker_refused(BreakerScope::User);
+            if enforces { Err(refused) } else { Ok(None) }
+        })?;
+        Ok(Attempt {
+            probe,
+            charged: false,
+        })
     }
 
     fn ask(
@@ -114,18 +122,21 @@ impl UserBreakers {
         }))
     }
 
-    /// A piece of the owner's own work has failed.
+    /// A piece of the owner's own work has failed. What fails in it after that is the same failure.
     pub fn failed(
         &self,
         owner: &Owner,
-        probe: Option<Box<Probe>>,
+        attempt: &mut Attempt,
         limits: &EffectiveBreaker,
         now: Instant,
     ) {
         let Some(user) = owner.user() else {
             return;
         };
-        let pass = probe.and_then(|mut probe| probe.pass.take());
+        if std::mem::replace(&mut attempt.charged, true) {
+            return;
+        }
+        let pass = attempt.probe.take().and_then(|mut probe| probe.pass.take());
         let pass = pass.unwrap_or(Pass::Free);
         let breaker = self.of(owner).unwrap_or_else(|| {
             let breaker = Rc::new(UserBreaker(RefCell::default()));
@@ -141,17 +152,17 @@ impl UserBreakers {
         &self,
         owner: &Owner,
         kind: TimeoutKind,
-        probe: &mut Option<Box<Probe>>,
+        attempt: &mut Attempt,
         limits: &EffectiveBreaker,
     ) {
         if charge::timeout_is_users(kind) {
-            self.failed(owner, probe.take(), limits, Instant::now());
+            self.failed(owner, attempt, limits, Instant::now());
         }
     }
 
-    /// A piece of work has ended; one that has failed in a way that counts is no probe any more.
-    pub fn ended(&self, probe: &mut Option<Box<Probe>>, limits: &EffectiveBreaker) {
-        let Some(mut probe) = probe.take() else {
+    /// A piece of work has ended, and what comes next is another one. One that has failed in a way that counts is no probe any more.
+    pub fn ended(&self, attempt: &mut Attempt, limits: &EffectiveBreaker) {
+        let Some(mut probe) = std::mem::take(attempt).probe else {
             return;
         };
         if let Some(pass) = probe.pass.take() {
@@ -246,27 +257,30 @@ mod tests {
         let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
         let (alice, bob, now) = (user("alice"), user("bob"), Instant::now());
         for _ in 0..2 {
-            breakers.failed(&alice, None, &LIMITS, now);
+            breakers.failed(&alice, &mut Attempt::default(), &LIMITS, now);
         }
         let refused = breakers.admit(&alice, &LIMITS, true, now).unwrap_err();
         assert_eq!(refused.after, LIMITS.open);
         assert!(breakers.admit(&alice, &LIMITS, false, now).is_ok());
         assert!(breakers.concern(&alice) && !breakers.concern(&bob));
-        assert!(breakers.admit(&bob, &LIMITS, true, now).unwrap().is_none());
+        assert!(
+            breakers
+                .admit(&bob, &LIMITS, true, now)
+                .unwrap()
+                .probe
+                .is_none()
+        );
         let open = |state| breakers.metrics.user_breakers(state).get();
         assert_eq!(open(BreakerState::Open), 1);
 
         // A probe that is given up decides nothing; one that ends well closes it.
         let later = now + LIMITS.open;
-        let probe = breakers
-            .admit(&alice, &LIMITS, true, later)
-            .unwrap()
-            .unwrap();
+        let attempt = breakers.admit(&alice, &LIMITS, true, later).unwrap();
+        assert!(attempt.probe.is_some());
         assert!(breakers.admit(&alice, &LIMITS, true, later).is_err());
-        drop(probe);
-        let mut probe = breakers.admit(&alice, &LIMITS, true, later).unwrap();
-        assert!(probe.is_some());
-        breakers.ended(&mut probe, &LIMITS);
+        drop(attempt);
+        let mut attempt = breakers.admit(&alice, &LIMITS, true, later).unwrap();
+        breakers.ended(&mut attempt, &LIMITS);
         assert!(!breakers.concern(&alice));
         assert_eq!(
             (open(BreakerState::Open), open(BreakerState::HalfOpen)),
@@ -277,12 +291,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_piece_of_work_is_charged_once_and_the_next_one_again() {
+        let stage = Stage::new(|_| {});
+        let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
+        let (alice, now, mut attempt) = (user("alice"), Instant::now(), Attempt::default());
+        for kind in [
+            TimeoutKind::Acquire,
+            TimeoutKind::Statement,
+            TimeoutKind::IdleInTransaction,
+            TimeoutKind::Transaction,
+        ] {
+            breakers.timed_out(&alice, kind, &mut attempt, &LIMITS);
+        }
+        breakers.failed(&alice, &mut attempt, &LIMITS, now);
+        assert_eq!(breakers.rows(now)[0].failures, 1);
+        breakers.ended(&mut attempt, &LIMITS);
+        breakers.failed(&alice, &mut attempt, &LIMITS, now);
+        assert_eq!(breakers.rows(now)[0].open_for, Some(LIMITS.open));
+    }
+
+    #[tokio::test]
     async fn one_that_is_open_is_not_forgotten_before_its_time() {
         let stage = Stage::new(|_| {});
         let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
         let (alice, now) = (user("alice"), Instant::now());
         for _ in 0..2 {
-            breakers.failed(&alice, None, &LIMITS, now);
+            breakers.failed(&alice, &mut Attempt::default(), &LIMITS, now);
         }
         breakers.sweep(&LIMITS, now);
         assert_eq!(breakers.rows(now)[0].open_for, Some(LIMITS.open));
@@ -298,7 +332,7 @@ mod tests {
         let breakers = UserBreakers::new(Arc::clone(&stage.entry.metrics));
         let now = Instant::now();
         for _ in 0..9 {
-            breakers.failed(&Owner::Unattributed, None, &LIMITS, now);
+            breakers.failed(&Owner::Unattributed, &mut Attempt::default(), &LIMITS, now);
         }
         assert!(
             breakers

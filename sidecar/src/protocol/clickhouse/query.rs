@@ -19,7 +19,7 @@ use super::error::{Code, Exception};
 use super::parameters::Parameters;
 use super::rewrite::{self, Account};
 use super::settings;
-use crate::breaker::users::Probe;
+use crate::breaker::users::Attempt;
 use crate::execution::ExecutionState;
 use crate::factory::key::{FactoryKey, LaneName, Owner};
 use crate::factory::parking::park;
@@ -70,7 +70,7 @@ pub(super) struct Query {
     pub(super) socket: Option<Joined>,
     context: Option<UserContext>,
     pub(super) work: Work,
-    probe: Option<Box<Probe>>,
+    attempt: Attempt,
     pub(super) account: Account,
     /// The id under which the server knows it.
     pub(super) id: String,
@@ -151,7 +151,7 @@ impl Query {
             slot: Some(slot),
             socket,
             context,
-            probe: None,
+            attempt: Attempt::default(),
             account,
             id,
             theirs: asked.parameters.first("query_id").map(<[u8]>::to_vec),
@@ -203,7 +203,7 @@ impl Query {
                 self.work.complete();
                 self.factory.activity.count_transaction(Instant::now());
                 let limits = &self.force.settings.breaker;
-                self.entry.user_breakers.ended(&mut self.probe, limits);
+                self.entry.user_breakers.ended(&mut self.attempt, limits);
                 let connect = self.force.settings.timeouts.connect;
                 owned.server.note_ready(connect);
                 if reusable {

@@ -77,7 +77,7 @@ impl Query {
         let (limits, enforces) = (&force.settings.breaker, force.enforces());
         let breakers = &self.entry.user_breakers;
         let passed = breakers.admit(owner, limits, enforces, Instant::now());
-        self.probe = passed.map_err(|refused| super::refusals::broken(force, refused))?;
+        self.attempt = passed.map_err(|refused| super::refusals::broken(force, refused))?;
         Ok(())
     }
 
@@ -87,6 +87,6 @@ impl Query {
         self.factory.activity.count_timeout();
         let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
         let breakers = &self.entry.user_breakers;
-        breakers.timed_out(owner, kind, &mut self.probe, limits);
+        breakers.timed_out(owner, kind, &mut self.attempt, limits);
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::error_response::{ErrorResponse, Severity, SqlState};
 use super::{Ending, Session};
+use crate::breaker::users::Attempt;
 use crate::execution::ExecutionState;
 use crate::factory::checkout::Checkout;
 use crate::factory::server::Owned;
@@ -46,6 +47,7 @@ impl Session {
         }
         self.say_user(&mut owned.server);
         self.take_server(owned);
+        self.attempt = Attempt::default();
         Attached::Yes
     }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::error_response::{ErrorResponse, SqlState};
 use super::Session;
+use crate::breaker::users::Attempt;
 use crate::breaker::{Refused, charge, seconds};
 use crate::force::DatabaseForce;
 use crate::telemetry::{ErrorClass, TimeoutKind};
@@ -25,9 +26,9 @@ impl Session {
         let (force, owner) = (&self.force, &self.factory.key.owner);
         let (limits, enforces) = (&force.settings.breaker, force.enforces());
         let breakers = &self.entry.user_breakers;
-        self.probe = None;
+        self.attempt = Attempt::default();
         let passed = breakers.admit(owner, limits, enforces, Instant::now());
-        self.probe = passed.map_err(|refused| {
+        self.attempt = passed.map_err(|refused| {
             self.entry.metrics.error(ErrorClass::Other);
             self.factory.activity.count_error();
             Box::new(broken(force, refused))
@@ -39,7 +40,7 @@ impl Session {
     pub(super) fn note_timeout(&mut self, kind: TimeoutKind) {
         let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
         let breakers = &self.entry.user_breakers;
-        breakers.timed_out(owner, kind, &mut self.probe, limits);
+        breakers.timed_out(owner, kind, &mut self.attempt, limits);
     }
 
     /// The server has answered with an error.
@@ -47,14 +48,14 @@ impl Session {
         if charge::error_is_users(sqlstate) {
             let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
             let breakers = &self.entry.user_breakers;
-            breakers.failed(owner, self.probe.take(), limits, Instant::now());
+            breakers.failed(owner, &mut self.attempt, limits, Instant::now());
         }
     }
 
     /// A transaction has ended. One that has failed in a way that counts is no probe any more.
     pub(super) fn end_probe(&mut self) {
         let limits = &self.force.settings.breaker;
-        self.entry.user_breakers.ended(&mut self.probe, limits);
+        self.entry.user_breakers.ended(&mut self.attempt, limits);
     }
 }
 

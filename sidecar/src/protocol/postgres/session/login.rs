@@ -23,6 +23,7 @@ use super::hold::Hold;
 use super::in_sql::InSql;
 use super::statements::ClientStatements;
 use super::{Ending, Session, cancel_key, finish, prepare};
+use crate::breaker::users::Attempt;
 use crate::deadline::LazyTimer;
 use crate::execution::ExecutionState;
 use crate::factory::key::{FactoryKey, LaneName, Owner};
@@ -169,7 +170,7 @@ impl Session {
             clocks: Clocks::default(),
             work: Work::new(&worker.process.metrics, &handle),
             handle,
-            probe: None,
+            attempt: Attempt::default(),
             timer: LazyTimer::default(),
             turns: 0,
             lost_words: None,

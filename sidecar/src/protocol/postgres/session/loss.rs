@@ -9,6 +9,7 @@ use super::super::message::{self, NoticeFields, TransactionStatus};
 use super::aborted::Local;
 use super::refused;
 use super::{Ending, Flow, Session};
+use crate::breaker::users::Attempt;
 use crate::execution::ExecutionState;
 use crate::telemetry::ErrorClass;
 
@@ -24,7 +25,7 @@ impl Session {
         };
         self.handle.badge.let_go();
         self.work.end(ExecutionState::Dead);
-        self.probe = None;
+        self.attempt = Attempt::default();
         self.clocks = super::clocks::Clocks::default();
         self.wind();
         let words = self.lost_words.take();

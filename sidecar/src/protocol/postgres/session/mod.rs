@@ -62,7 +62,7 @@ use bulkhead_crds::kinds::PoolMode;
 
 use super::error_response::ErrorResponse;
 use crate::attribution::Counted;
-use crate::breaker::users::Probe;
+use crate::breaker::users::Attempt;
 use crate::deadline::LazyTimer;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
@@ -132,7 +132,7 @@ pub struct Session {
     /// The piece of work under way, as the metrics show it.
     work: Work,
     /// The transaction under way, where it decides whether the user's breaker closes.
-    probe: Option<Box<Probe>>,
+    attempt: Attempt,
     timer: LazyTimer,
     turns: u8,
     /// The last words of a server that has said goodbye and not gone yet.

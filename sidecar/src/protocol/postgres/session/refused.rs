@@ -5,6 +5,7 @@ use super::super::error_response::{ErrorResponse, SqlState};
 use super::super::message::{self, Field, NoticeFields, TransactionStatus};
 use super::Session;
 use super::aborted::Local;
+use crate::breaker::users::Attempt;
 use crate::execution::ExecutionState;
 use crate::factory::checkout::CheckoutError;
 use crate::telemetry::{ErrorClass, TimeoutKind};
@@ -12,7 +13,7 @@ use crate::upstream::ConnectError;
 
 impl Session {
     pub(super) fn refuse_waiting(&mut self, error: &ErrorResponse) {
-        self.probe = None;
+        self.attempt = Attempt::default();
         self.work.end(match error.code {
             SqlState::QUERY_CANCELED => ExecutionState::Cancelled,
             SqlState::TOO_MANY_CONNECTIONS | SqlState::CANNOT_CONNECT_NOW => {

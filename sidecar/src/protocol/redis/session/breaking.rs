@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::super::failure;
 use super::Session;
+use crate::breaker::users::Attempt;
 use crate::factory::checkout::CheckoutError;
 use crate::telemetry::{ErrorClass, TimeoutKind};
 
@@ -16,12 +17,12 @@ impl Session {
         let (force, owner) = (&self.force, &self.factory.key.owner);
         let (limits, enforces) = (&force.settings.breaker, force.enforces());
         let breakers = &self.entry.user_breakers;
-        self.probe = None;
+        self.attempt = Attempt::default();
         if !breakers.concern(owner) {
             return Ok(());
         }
         let passed = breakers.admit(owner, limits, enforces, Instant::now());
-        self.probe = passed.map_err(|refused| {
+        self.attempt = passed.map_err(|refused| {
             self.entry.metrics.error(ErrorClass::Other);
             failure::broken_line(force, refused)
         })?;
@@ -35,13 +36,13 @@ impl Session {
         self.factory.activity.count_timeout();
         let (owner, limits) = (&self.factory.key.owner, &self.force.settings.breaker);
         let breakers = &self.entry.user_breakers;
-        breakers.timed_out(owner, kind, &mut self.probe, limits);
+        breakers.timed_out(owner, kind, &mut self.attempt, limits);
     }
 
     /// Work has ended. What has failed in a way that counts is no probe any more.
     pub(super) fn end_probe(&mut self) {
         let limits = &self.force.settings.breaker;
-        self.entry.user_breakers.ended(&mut self.probe, limits);
+        self.entry.user_breakers.ended(&mut self.attempt, limits);
     }
 
     /// There was no server connection to be had.

@@ -36,7 +36,7 @@ use super::client::Choices;
 use super::codec::{RequestWalker, Tail};
 use super::plan::{Isolation, Plan};
 use crate::attribution::Counted;
-use crate::breaker::users::Probe;
+use crate::breaker::users::Attempt;
 use crate::deadline::LazyTimer;
 use crate::factory::pool::Factory;
 use crate::factory::server::Owned;
@@ -96,7 +96,7 @@ pub struct Session {
     /// The piece of work under way, as the metrics show it.
     work: Work,
     /// The work under way, where it decides whether the user's breaker closes.
-    probe: Option<Box<Probe>>,
+    attempt: Attempt,
     timer: LazyTimer,
     turns: u8,
     /// Why it ends as soon as it has no work open, where it does.

@@ -15,6 +15,7 @@ use super::server::Reading;
 use super::transaction::Transaction;
 use super::{Ending, Session};
 use crate::attribution::Counted;
+use crate::breaker::users::Attempt;
 use crate::deadline::LazyTimer;
 use crate::factory::key::FactoryKey;
 use crate::factory::pool::Factory;
@@ -91,7 +92,7 @@ pub(super) async fn open(worker: Rc<Worker>, admitted: Admitted) -> Option<Box<S
         crowded: false,
         clocks: Clocks::default(),
         work: Work::new(&worker.process.metrics, &handle),
-        probe: None,
+        attempt: Attempt::default(),
         timer: LazyTimer::default(),
         turns: 0,
         draining: None,

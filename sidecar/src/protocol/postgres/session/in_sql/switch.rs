@@ -12,6 +12,7 @@ use super::super::statements::Change;
 use super::super::{Ending, Session, login};
 use super::naming::Switch;
 use super::{InSql, Who};
+use crate::breaker::users::Attempt;
 use crate::factory::key::{FactoryKey, Owner};
 use crate::identity::{Presented, Rejection, UserContext};
 use crate::telemetry::SwitchOutcome;
@@ -193,7 +194,7 @@ impl Session {
         self.handle.withdraw(Signal::Revoked);
         let ledger = self.worker.ledger(&self.factory.key.owner);
         self.statements.move_to(ledger);
-        self.probe = None;
+        self.attempt = Attempt::default();
         self.worker.dismiss(&self.entry, &left);
         if let Some(super::super::baseline::Value::Text(name)) =
             self.startup.get("application_name")
