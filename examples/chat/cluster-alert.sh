@@ -5,15 +5,23 @@ monitoring=chat-monitoring
 prometheus_port=''
 
 start_prometheus() {
-    local log="$work/forward.prometheus"
+    local log="$work/forward.prometheus" namespace
     kubectl create namespace "$monitoring" >/dev/null
     kubectl label namespace "$monitoring" pod-security.kubernetes.io/enforce=restricted >/dev/null
     kubectl create configmap bulkhead-rules -n "$monitoring" --from-file="$root/charts/bulkhead/files/rules.yaml" >/dev/null
+    for namespace in chat-staging chat-production; do named_by_dns "$namespace" sidecars 9432 app=chat-backend; done
+    named_by_dns "$system" operators 8080 app.kubernetes.io/name=bulkhead-operator
     sed "s|image: prometheus$|image: $prometheus_image|" "$manifests/prometheus.yaml" | kubectl apply -n "$monitoring" -f - >/dev/null
     rolled_out "$monitoring" prometheus
     kubectl port-forward -n "$monitoring" deployment/prometheus :9090 >"$log" 2>&1 &
     forward_pids+=("$!")
     within 20 'forwarding the port of Prometheus' forwards_prometheus "$log"
+}
+
+# named_by_dns NAMESPACE NAME PORT SELECTOR: a name that stands for the addresses of all pods that are selected.
+named_by_dns() {
+    kubectl create service clusterip "$2" -n "$1" --clusterip=None --tcp="$3" >/dev/null
+    kubectl set selector service "$2" -n "$1" "$4" >/dev/null
 }
 
 forwards_prometheus() {

@@ -162,7 +162,6 @@ remove_everything() {
     helm uninstall bulkhead -n "$system" --wait --ignore-not-found >/dev/null 2>&1 || true
     kubectl delete pod -n default bystander bystander-again --ignore-not-found --wait=false >/dev/null
     kubectl delete namespace chat-staging chat-production "$system" chat-monitoring --ignore-not-found >/dev/null
-    kubectl delete clusterrole,clusterrolebinding chat-prometheus --ignore-not-found >/dev/null
     [ -n "$crds_were_there" ] || kubectl get crd -o name | grep '\.bulkhead\.dev$' | xargs -r kubectl delete >/dev/null
 }
 

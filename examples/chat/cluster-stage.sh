@@ -29,6 +29,8 @@ tell_the_world() {
     kubectl get ipol -A -o wide
     printf -- '--- events that warn\n'
     kubectl get events -A --field-selector type=Warning --sort-by=.lastTimestamp | tail -n 15
+    printf -- '--- Prometheus\n'
+    kubectl logs -n chat-monitoring -l app=prometheus --tail 5 --prefix
     printf -- '--- the operator\n'
     kubectl logs -n "$system" -l app.kubernetes.io/name=bulkhead-operator --tail 20 --all-containers --prefix
 }
