@@ -18,9 +18,21 @@ fn policy() -> Policy {
     Policy::trusted().redis(ENTRY)
 }
 
+/// What the server is started with: the sidecar's own user, and notifications.
+const SETTINGS: [&str; 9] = [
+    "--user",
+    "sidecar",
+    "on",
+    ">hidden",
+    "~*",
+    "&*",
+    "+@all",
+    "--notify-keyspace-events",
+    "KEA",
+];
+
 fn server() -> Server {
-    let user = ["--user", "sidecar", "on", ">hidden", "~*", "&*", "+@all"];
-    Server::own_with(&[&user[..], &["--notify-keyspace-events", "KEA"]].concat())
+    Server::own_with(&SETTINGS)
 }
 
 fn stage() -> Stage {
@@ -55,6 +67,15 @@ fn read(connection: &mut Connection) -> String {
 #[test]
 fn no_command_and_no_script_sees_or_changes_what_is_anothers() {
     let stage = stage();
+    let alice = || Box::new(Client(stage.user("alice"))) as Box<dyn crate::user::Way>;
+    nothing_crosses(&stage.server, true, alice);
+    no_script_crosses(&stage.server, alice);
+    scripts_of_ones_own_work(&mut Client(stage.user("alice")));
+}
+
+#[test]
+fn nor_with_a_valkey_that_is_newer() {
+    let stage = Stage::before(Server::valkey_with(&SETTINGS), &policy(), &SECRETS);
     let alice = || Box::new(Client(stage.user("alice"))) as Box<dyn crate::user::Way>;
     nothing_crosses(&stage.server, true, alice);
     no_script_crosses(&stage.server, alice);
