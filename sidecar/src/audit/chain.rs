@@ -5,6 +5,7 @@
 //! make a whole new chain. With a key it is HMAC-SHA256, and only who has the key can.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 
@@ -38,8 +39,8 @@ pub struct Key {
 pub enum Seal {
     /// SHA-256.
     Hash,
-    /// HMAC-SHA256.
-    Keyed(Key),
+    /// HMAC-SHA256. Shared: what is derived for a key is some two kilobytes.
+    Keyed(Arc<Key>),
 }
 
 /// Where a chain stands.
@@ -136,6 +137,12 @@ impl fmt::Debug for Key {
 }
 
 impl Seal {
+    /// HMAC-SHA256 under this key.
+    #[must_use]
+    pub fn keyed(key: Key) -> Self {
+        Self::Keyed(Arc::new(key))
+    }
+
     /// The key's id, where there is a key.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
@@ -267,10 +274,10 @@ mod tests {
         assert_ne!(one.id(), other.id());
         assert_ne!(one.name("alice"), other.name("alice"));
         assert_ne!(one.name("alice"), one.name("alicf"));
-        let seal = Seal::Keyed(one.clone());
+        let seal = Seal::keyed(one.clone());
         assert_ne!(seal.of(b"alice").to_string()[..32], one.name("alice"));
         let link = seal.of(b"x");
-        assert!(seal.holds(b"x", &link) && !Seal::Keyed(other).holds(b"x", &link));
+        assert!(seal.holds(b"x", &link) && !Seal::keyed(other).holds(b"x", &link));
         assert_eq!(format!("{one:?}"), format!("Key({:?})", one.id()));
     }
 }

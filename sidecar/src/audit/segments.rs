@@ -25,6 +25,8 @@ pub(super) struct Segments {
     max_bytes: u64,
     keep: Option<u32>,
     open: Option<Open>,
+    /// The file that was written to and could not be opened again, and how many bytes it had.
+    left: Option<(PathBuf, u64)>,
 }
 
 /// The file that is written to.
@@ -51,6 +53,7 @@ impl Segments {
             max_bytes,
             keep,
             open: None,
+            left: None,
         }
     }
 
@@ -120,19 +123,24 @@ impl Segments {
 
     /// After a failure: whether the file is still there and as it was left. Else the next write needs [`Segments::begin_next`].
     pub(super) fn reopen(&mut self) -> io::Result<bool> {
-        let Some(before) = self.open.take() else {
+        if let Some(before) = self.open.take() {
+            // Its lock goes with it.
+            self.left = Some((before.path, before.written));
+        }
+        let Some((path, written)) = &self.left else {
             return Ok(false);
         };
-        let (path, written) = (before.path.clone(), before.written);
-        // Its lock goes with it.
-        drop(before);
-        match Open::existing(path) {
+        match Open::existing(path.clone()) {
             Ok(open) => {
-                let is_same = open.written == written;
+                let is_same = open.written == *written;
                 self.open = Some(open);
+                self.left = None;
                 Ok(is_same)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.left = None;
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -163,11 +171,12 @@ impl Segments {
 
     /// A name that sorts behind another, whatever the clock says.
     fn name_after(&self, last: Option<&String>) -> String {
-        let mut at = SystemTime::now();
+        let (mut at, mut ahead) = (SystemTime::now(), Duration::from_secs(1));
         let mut name = self.name(at);
-        // A clock that was set back: the years that a file's name may be ahead are few.
+        // A clock that was set back: however far, the steps are few.
         while last.is_some_and(|last| name <= *last) {
-            at += Duration::from_secs(1);
+            at += ahead;
+            ahead *= 2;
             name = self.name(at);
         }
         name
@@ -320,10 +329,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_gone_on_with_where_it_was_left_and_no_other_way() {
+        let folder = folder();
+        let mut segments = segments(&folder, 100, None);
+        segments.open().unwrap();
+        segments.write(b"half of a li", false).unwrap();
+        let name = segments.names().unwrap().remove(0);
+        let (path, away) = (folder.path().join(&name), folder.path().join("away"));
+        // Something that is no file is in its place for a while.
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(segments.reopen().is_err() && segments.reopen().is_err());
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+        assert!(segments.reopen().unwrap());
+        segments.write(b"ne\n", true).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half of a line\n");
+        // One that somebody else has written to, and one that has gone.
+        fs::write(&path, "other").unwrap();
+        assert!(!segments.reopen().unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!segments.reopen().unwrap());
+    }
+
+    #[test]
     fn a_name_sorts_behind_the_last_whatever_the_clock_says() {
         let folder = folder();
         let segments = segments(&folder, 10, None);
-        let ahead = segments.name(SystemTime::now() + Duration::from_secs(60));
+        let ahead = segments.name(SystemTime::now() + Duration::from_secs(1 << 31));
         assert!(segments.name_after(Some(&ahead)) > ahead);
     }
 }

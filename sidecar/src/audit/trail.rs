@@ -85,7 +85,7 @@ impl Trail {
             queue: receiver,
             state: Arc::clone(&state),
             sink,
-            seal: key.map_or(Seal::Hash, Seal::Keyed),
+            seal: key.map_or(Seal::Hash, Seal::keyed),
             around: Around {
                 pod: site.pod,
                 namespace: policy.namespace.clone(),

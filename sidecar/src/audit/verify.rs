@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -118,7 +119,7 @@ pub struct Report {
 /// Verifies lines, one after the other.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: Vec<Key>,
+    keys: Vec<Arc<Key>>,
     after: Option<Anchor>,
     expected: Vec<Anchor>,
     only: Option<String>,
@@ -164,9 +165,9 @@ struct Record {
 impl Verifier {
     /// One that takes chains without a key, or under one of these: then no other.
     #[must_use]
-    pub const fn new(keys: Vec<Key>) -> Self {
+    pub fn new(keys: Vec<Key>) -> Self {
         Self {
-            keys,
+            keys: keys.into_iter().map(Arc::new).collect(),
             after: None,
             expected: Vec::new(),
             only: None,
@@ -355,7 +356,7 @@ impl Verifier {
         let named = |id: &str| self.keys.iter().find(|key| key.id() == id);
         let seal = match (&self.state, begins, &record.key) {
             (_, true, Some(id)) => match named(id) {
-                Some(key) => Seal::Keyed(key.clone()),
+                Some(key) => Seal::Keyed(Arc::clone(key)),
                 None => {
                     let key = id.chars().take(16).collect();
                     return Err(Fault::UnknownKey { sequence, key });
@@ -365,7 +366,7 @@ impl Verifier {
             (Some(state), false, _) => state.seal.clone(),
             // Verified from here on: whichever key it is.
             (None, false, _) => {
-                let mut keyed = self.keys.iter().map(|key| Seal::Keyed(key.clone()));
+                let mut keyed = self.keys.iter().map(|key| Seal::Keyed(Arc::clone(key)));
                 keyed
                     .find(|seal| seal.holds(bytes, hash))
                     .unwrap_or(Seal::Hash)

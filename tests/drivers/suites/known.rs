@@ -13,7 +13,7 @@ pub type Outcomes = BTreeMap<String, bool>;
 #[serde(deny_unknown_fields)]
 struct Entry {
     suite: String,
-    /// Pool modes; for a Redis client policies.
+    /// Pool modes.
     modes: BTreeSet<String>,
     why: String,
     tests: BTreeSet<String>,
@@ -104,9 +104,7 @@ mod tests {
         for entry in entries {
             assert!(super::super::SUITES.contains(&entry.suite.as_str()));
             for mode in &entry.modes {
-                let known = super::super::MODES.contains(&mode.as_str())
-                    || super::super::redis_py::POLICIES.contains(&mode.as_str());
-                assert!(known, "{mode}");
+                assert!(super::super::MODES.contains(&mode.as_str()), "{mode}");
             }
         }
     }

@@ -84,7 +84,7 @@ fn suite(package: &str, version: &str, modules: &[&str]) -> Command {
 }
 
 /// The tests of a source distribution: not the package beside them, which is not compiled.
-pub(super) fn sources(package: &str, version: &str) -> PathBuf {
+fn sources(package: &str, version: &str) -> PathBuf {
     let name = format!("{package}-{version}");
     let programs = postgresql("pg_config");
     let programs = programs.parent().unwrap_or(Path::new("/")).display();

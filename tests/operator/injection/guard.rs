@@ -41,8 +41,7 @@ fn named<'a>(list: &'a mut Value, name: &str) -> &'a mut Value {
 type Attempt = (&'static str, fn(&mut Value), &'static str);
 
 const ANOTHER: &str = "its container bulkhead is not the sidecar that the policy has";
-const VOLUME: &str =
-    "its volume bulkhead-policy or bulkhead-secrets is not the one that the policy has";
+const VOLUME: &str = "its volume bulkhead-policy, bulkhead-secrets or bulkhead-audit is not the one that the policy has";
 const MOUNT: &str = "mounts a volume that is the sidecar's alone";
 
 const ATTEMPTS: &[Attempt] = &[
@@ -158,6 +157,30 @@ const ATTEMPTS: &[Attempt] = &[
                 json!({"name": "bulkhead-secrets", "secret": {"secretName": "mine"}});
         },
         VOLUME,
+    ),
+    (
+        "another claim for the audit trail",
+        |pod| {
+            named(&mut pod["spec"]["volumes"], "bulkhead-audit")["persistentVolumeClaim"]["claimName"] =
+                json!("mine");
+        },
+        VOLUME,
+    ),
+    (
+        "the node's own disk for the audit trail",
+        |pod| {
+            *named(&mut pod["spec"]["volumes"], "bulkhead-audit") =
+                json!({"name": "bulkhead-audit", "emptyDir": {}});
+        },
+        VOLUME,
+    ),
+    (
+        "the application writes the audit trail",
+        |pod| {
+            let mount = json!({"name": "bulkhead-audit", "mountPath": "/x"});
+            push(&mut pod["spec"]["containers"][0]["volumeMounts"], mount);
+        },
+        MOUNT,
     ),
     (
         "the application reads the sidecar's Secrets",

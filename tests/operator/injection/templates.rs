@@ -15,6 +15,7 @@ fn mounts() -> Value {
         {"name": "bulkhead-secrets", "mountPath": "/etc/bulkhead/secrets", "readOnly": true},
         {"name": "bulkhead-run", "mountPath": "/run/bulkhead"},
         {"name": "bulkhead-no-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true},
+        {"name": "bulkhead-audit", "mountPath": "/var/lib/bulkhead/audit"},
     ])
 }
 
@@ -31,6 +32,7 @@ fn volumes(policy: &str) -> Value {
         ]}},
         {"name": "bulkhead-run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         {"name": "bulkhead-no-token", "emptyDir": {}},
+        {"name": "bulkhead-audit", "persistentVolumeClaim": {"claimName": "audit"}},
     ])
 }
 

@@ -122,7 +122,7 @@ fn whoever_asks_without_end_while_a_reply_is_owed_is_not_kept_in_memory() {
     let mut alice = asks.join().unwrap();
     assert!(read(&mut alice).contains("one"));
     for _ in 0..count {
-        assert_eq!(read(&mut alice), "$-1\r\n");
+        assert_eq!(read(&mut alice), "$0\r\n\r\n");
     }
 }
 
@@ -193,17 +193,6 @@ fn what_breaks_the_protocol_ends_its_connection_behind_what_is_owed() {
     assert!(read(&mut alice).starts_with("-ERR Protocol error"));
     assert!(alice.try_read().is_err(), "closed");
     assert_eq!(bob.ask_line("INCR n").text(), "2");
-}
-
-#[test]
-fn a_client_without_a_name_has_none_and_is_told_where_it_comes_from() {
-    let stage = stage();
-    let mut alice = stage.user("alice");
-    assert_eq!(alice.ask_line("CLIENT GETNAME"), Reply::Null);
-    let info = alice.ask_line("CLIENT INFO").text();
-    assert!(info.contains(" addr=127.0.0.1:"), "{info}");
-    let told = error(&alice.ask_line("CLIENT KILL 127.0.0.1:1"));
-    assert!(told.ends_with("(databases[main].protocol)"), "{told}");
 }
 
 #[test]

@@ -323,6 +323,36 @@ fn a_socket_is_a_folder_that_application_and_sidecar_share() {
 }
 
 #[test]
+fn an_audit_trail_is_on_a_volume_of_the_sidecar_s_own() {
+    let of = |trail: &str| {
+        let template = Case::of(&format!("{TRUSTED}\n  auditTrail: {trail}")).render();
+        let mounts = template.spec.mounts.iter().flatten();
+        assert!(mounts.map(|it| &it.name).all(|it| it != "bulkhead-audit"));
+        let json = json_of(&template)["spec"].take();
+        let named = |list: &Value| {
+            let all = list.as_array().unwrap().iter();
+            all.filter(|it| it["name"] == "bulkhead-audit")
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        (
+            named(&json["volumes"]),
+            named(&json["sidecar"]["volumeMounts"]),
+        )
+    };
+    let mount = json!({"name": "bulkhead-audit", "mountPath": "/var/lib/bulkhead/audit"});
+    assert_eq!(of("{}"), (vec![], vec![]));
+    let own = json!({"name": "bulkhead-audit", "emptyDir": {}});
+    assert_eq!(of("{destination: File}"), (vec![own], vec![mount.clone()]));
+    let claimed =
+        json!({"name": "bulkhead-audit", "persistentVolumeClaim": {"claimName": "chat-audit"}});
+    assert_eq!(
+        of("{destination: File, file: {claimName: chat-audit}}"),
+        (vec![claimed], vec![mount])
+    );
+}
+
+#[test]
 fn an_issued_certificate_brings_its_authority_to_the_application() {
     let spec = Case::of(&database(", tls: Issued", "host: db.example.org"))
         .render()

@@ -188,7 +188,7 @@ fn verifying_goes_on_after_a_known_record() {
 
 #[test]
 fn a_keyed_chain_is_verified_and_forged_with_its_key_alone() {
-    let trail = Trail::of(4, Seal::Keyed(key()));
+    let trail = Trail::of(4, Seal::keyed(key()));
     let keyed = || Verifier::new(vec![Key::of(&[1; 32]), key()]);
     assert_eq!(
         run(keyed(), &trail.lines).unwrap().key.as_deref(),
@@ -222,8 +222,8 @@ fn a_keyed_chain_is_verified_and_forged_with_its_key_alone() {
 
 #[test]
 fn a_key_may_change_where_a_sidecar_begins() {
-    let mut trail = Trail::of(3, Seal::Keyed(Key::of(&[1; 32])));
-    let chain = Chain::going_on("c".to_owned(), 3, trail.chain.head, Seal::Keyed(key()));
+    let mut trail = Trail::of(3, Seal::keyed(Key::of(&[1; 32])));
+    let chain = Chain::going_on("c".to_owned(), 3, trail.chain.head, Seal::keyed(key()));
     trail.chain = chain;
     let began = began(trail.chain.seal(), None);
     trail.append(&began);
@@ -289,11 +289,11 @@ fn what_was_dropped_is_summed_up() {
 
 #[test]
 fn each_bit_of_each_byte_counts() {
-    for seal in [Seal::Hash, Seal::Keyed(key())] {
+    for seal in [Seal::Hash, Seal::keyed(key())] {
         let trail = Trail::of(3, seal.clone());
         let keys = || match &seal {
             Seal::Hash => Vec::new(),
-            Seal::Keyed(key) => vec![key.clone()],
+            Seal::Keyed(key) => vec![Key::clone(key)],
         };
         assert!(run(Verifier::new(keys()), &trail.lines).is_ok());
         for at in 0..trail.lines.len() {

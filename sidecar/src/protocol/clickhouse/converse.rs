@@ -287,8 +287,14 @@ impl Query {
         uploaded: &Rc<Cell<Uploaded>>,
     ) -> (Option<Exception>, ExecutionState) {
         match why {
-            Why::ClientGone => (None, ExecutionState::Cancelled),
-            Why::Lost(_) if uploaded.get() == Uploaded::CutOff => (None, ExecutionState::Cancelled),
+            Why::ClientGone => {
+                self.record_client_gone();
+                (None, ExecutionState::Cancelled)
+            }
+            Why::Lost(_) if uploaded.get() == Uploaded::CutOff => {
+                self.record_client_gone();
+                (None, ExecutionState::Cancelled)
+            }
             Why::Statement => {
                 self.count_timeout(TimeoutKind::Statement);
                 let setting = self.force.name_timeout(TimeoutKind::Statement);

@@ -19,6 +19,7 @@ use super::error::{Code, Exception};
 use super::parameters::Parameters;
 use super::rewrite::{self, Account};
 use super::settings;
+use crate::audit::record::Canceller;
 use crate::breaker::users::Attempt;
 use crate::execution::ExecutionState;
 use crate::factory::key::{FactoryKey, LaneName, Owner};
@@ -166,6 +167,7 @@ impl Query {
             biased;
             () = asked.reply.closed() => {
                 self.work.end(ExecutionState::Cancelled);
+                self.record_client_gone();
                 return self.leave();
             }
             signal = interrupted => Err(self.ended_by(signal)),
@@ -221,6 +223,12 @@ impl Query {
                 self.leave();
             }
         }
+    }
+
+    /// The client has gone, which is how a query is cancelled over HTTP.
+    pub(super) fn record_client_gone(&self) {
+        let user = self.factory.key.owner.user();
+        self.entry.trail.cancelled(Canceller::Client, user);
     }
 
     /// Has the server end what nobody waits for, and keeps the user's place for as long: what runs counts until it does not.

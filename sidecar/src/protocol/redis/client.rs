@@ -1,8 +1,6 @@
 //! What a client has chosen for its connection. It belongs to the client, and a server connection is made to suit it before its work
 //! begins there.
 
-use super::codec::push_bulk;
-
 /// The version of the protocol (`HELLO`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resp {
@@ -59,20 +57,6 @@ impl Choices {
     pub fn application(&self) -> String {
         let name = self.name.as_deref().or(self.library.as_deref());
         String::from_utf8_lossy(name.unwrap_or_default()).into_owned()
-    }
-}
-
-impl Choices {
-    /// The answer to CLIENT GETNAME: a null where it has no name.
-    #[must_use]
-    pub fn say_name(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        match (&self.name, self.resp) {
-            (Some(name), _) => push_bulk(&mut bytes, name),
-            (None, Resp::Two) => bytes.extend_from_slice(b"$-1\r\n"),
-            (None, Resp::Three) => bytes.extend_from_slice(b"_\r\n"),
-        }
-        bytes
     }
 }
 

@@ -195,7 +195,7 @@ fn read_client(subcommand: &[u8], rest: &[&[u8]], choices: &Choices) -> Asked {
                 say(&choices, OK)
             }
         },
-        (b"GETNAME", []) => say(choices, &choices.say_name()),
+        (b"GETNAME", []) => say(choices, &bulk(choices.name.as_deref().unwrap_or_default())),
         (b"SETINFO", [attribute, value]) => set_info(attribute, value, choices),
         _ => Asked::Work,
     }

@@ -54,12 +54,7 @@ impl Session {
         let plan = match decide(&command, self.isolation.as_ref()) {
             Decision::More => return Done::More,
             Decision::Refused(refusal) => {
-                // What is refused without a prefix too is so because of what the sidecar is.
-                let field = match &self.isolation {
-                    Some(_) => "session.keyPrefix",
-                    None => "protocol",
-                };
-                let setting = format!("databases[{}].{field}", self.force.name);
+                let setting = format!("databases[{}].session.keyPrefix", self.force.name);
                 return Done::Refused(refusal.line(&setting).to_string());
             }
             Decision::Plan(plan) => plan,

@@ -47,8 +47,8 @@ impl Session {
                 Ok(None)
             }
             (Kept::GetName, [_, _]) => {
-                let name = self.choices.say_name();
-                self.say(&name);
+                let name = self.choices.name.clone().unwrap_or_default();
+                self.say_bulk(&name);
                 Ok(None)
             }
             (Kept::SetInfo, [_, _, attribute, value]) => {
@@ -177,11 +177,8 @@ impl Session {
         let text = |bytes: &Option<Box<[u8]>>| {
             String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
         };
-        // Where it comes from as the sidecar sees it; over a Unix socket there is nothing to say.
-        let from = self.client.tcp().and_then(|tcp| tcp.peer_addr().ok());
-        let from = from.map_or_else(|| "?:0".to_owned(), |from| from.to_string());
         format!(
-            "id={} addr={from} name={} db={} resp={} lib-name={} user={}\n",
+            "id={} name={} db={} resp={} lib-name={} user={}\n",
             self.id(),
             text(&self.choices.name),
             self.database(),
