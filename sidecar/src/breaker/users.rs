@@ -32,16 +32,14 @@ struct UserBreaker(RefCell<Breaker>);
 
 /// A piece of a user's work, as their breaker sees it: charged at most once, whatever goes wrong in it, and perhaps a probe.
 #[derive(Debug, Default)]
-pub struct Attempt {
-    probe: Option<Box<Probe>>,
-    charged: bool,
-}
+pub struct Attempt(Option<Box<Noted>>);
 
-/// A piece of work that decides whether a half-open breaker closes. Dropped without a word it decides nothing.
+/// What a breaker knows of a piece of work: a probe, which decides whether it closes, or one that has failed. A probe that is dropped without
+/// a word decides nothing.
 #[derive(Debug)]
-struct Probe {
+struct Noted {
     breaker: Rc<UserBreaker>,
-    /// None when its end has been told.
+    /// The probe's; none when it has been charged.
     pass: Option<Pass>,
 }
 
@@ -90,13 +88,13 @@ impl UserBreakers {
         enforces: bool,
         now: Instant,
     ) -> Result<Attempt, Refused> {
-        let probe = self.ask(owner, limits, now).or_else(|refused| {
+        self.ask(owner, limits, now).or_else(|refused| {
             self.metrics.breaker_refused(BreakerScope::User);
-            if enforces { Err(refused) } else { Ok(None) }
-        })?;
-        Ok(Attempt {
-            probe,
-            charged: false,
+            if enforces {
+                Err(refused)
+            } else {
+                Ok(Attempt::default())
+            }
         })
     }
 
@@ -105,21 +103,21 @@ impl UserBreakers {
         owner: &Owner,
         limits: &EffectiveBreaker,
         now: Instant,
-    ) -> Result<Option<Box<Probe>>, Refused> {
+    ) -> Result<Attempt, Refused> {
         if self.tripped.get() == 0 {
-            return Ok(None);
+            return Ok(Attempt::default());
         }
         let Some(breaker) = self.of(owner) else {
-            return Ok(None);
+            return Ok(Attempt::default());
         };
         let pass = self.change(&breaker, |breaker| breaker.admit(limits, now))?;
         let is_probe = matches!(pass, Pass::Probe(_));
-        Ok(is_probe.then(|| {
-            Box::new(Probe {
+        Ok(Attempt(is_probe.then(|| {
+            Box::new(Noted {
                 breaker,
                 pass: Some(pass),
             })
-        }))
+        })))
     }
 
     /// A piece of the owner's own work has failed. What fails in it after that is the same failure.
@@ -133,11 +131,13 @@ impl UserBreakers {
         let Some(user) = owner.user() else {
             return;
         };
-        if std::mem::replace(&mut attempt.charged, true) {
-            return;
-        }
-        let pass = attempt.probe.take().and_then(|mut probe| probe.pass.take());
-        let pass = pass.unwrap_or(Pass::Free);
+        let pass = match &mut attempt.0 {
+            None => Pass::Free,
+            Some(noted) => match noted.pass.take() {
+                Some(pass) => pass,
+                None => return,
+            },
+        };
         let breaker = self.of(owner).unwrap_or_else(|| {
             let breaker = Rc::new(UserBreaker(RefCell::default()));
             let mut users = self.users.borrow_mut();
@@ -145,6 +145,10 @@ impl UserBreakers {
             breaker
         });
         self.change(&breaker, |breaker| breaker.failed(limits, pass, now));
+        attempt.0 = Some(Box::new(Noted {
+            breaker,
+            pass: None,
+        }));
     }
 
     /// A clock of the sidecar's has run out on a piece of the owner's work: a failure of its own, where that clock is the user's.
@@ -162,11 +166,11 @@ impl UserBreakers {
 
     /// A piece of work has ended, and what comes next is another one. One that has failed in a way that counts is no probe any more.
     pub fn ended(&self, attempt: &mut Attempt, limits: &EffectiveBreaker) {
-        let Some(mut probe) = std::mem::take(attempt).probe else {
+        let Some(noted) = std::mem::take(attempt).0 else {
             return;
         };
-        if let Some(pass) = probe.pass.take() {
-            self.change(&probe.breaker, |breaker| breaker.succeeded(limits, pass));
+        if let Some(pass) = noted.pass {
+            self.change(&noted.breaker, |breaker| breaker.succeeded(limits, pass));
         }
     }
 
@@ -267,7 +271,7 @@ mod tests {
             breakers
                 .admit(&bob, &LIMITS, true, now)
                 .unwrap()
-                .probe
+                .0
                 .is_none()
         );
         let open = |state| breakers.metrics.user_breakers(state).get();
@@ -276,7 +280,7 @@ mod tests {
         // A probe that is given up decides nothing; one that ends well closes it.
         let later = now + LIMITS.open;
         let attempt = breakers.admit(&alice, &LIMITS, true, later).unwrap();
-        assert!(attempt.probe.is_some());
+        assert!(attempt.0.is_some());
         assert!(breakers.admit(&alice, &LIMITS, true, later).is_err());
         drop(attempt);
         let mut attempt = breakers.admit(&alice, &LIMITS, true, later).unwrap();

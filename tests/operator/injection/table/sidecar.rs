@@ -85,12 +85,12 @@ pub(super) fn rows() -> Vec<Row> {
             assert_eq!(sidecar["resources"]["requests"]["cpu"], "50m");
             assert_eq!(
                 sidecar["volumeMounts"].as_array().unwrap().len(),
-                4,
+                5,
                 "no token of the service account: {sidecar:#}"
             );
             assert_eq!(
                 pod["spec"]["volumes"].as_array().unwrap().len(),
-                7,
+                8,
                 "{pod:#}"
             );
         },
