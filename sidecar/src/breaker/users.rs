@@ -166,10 +166,10 @@ impl UserBreakers {
 
     /// A piece of work has ended, and what comes next is another one. One that has failed in a way that counts is no probe any more.
     pub fn ended(&self, attempt: &mut Attempt, limits: &EffectiveBreaker) {
-        let Some(noted) = std::mem::take(attempt).0 else {
+        let Some(mut noted) = std::mem::take(attempt).0 else {
             return;
         };
-        if let Some(pass) = noted.pass {
+        if let Some(pass) = noted.pass.take() {
             self.change(&noted.breaker, |breaker| breaker.succeeded(limits, pass));
         }
     }
@@ -231,7 +231,7 @@ impl UserBreakers {
     }
 }
 
-impl Drop for Probe {
+impl Drop for Noted {
     fn drop(&mut self) {
         if let Some(pass) = self.pass.take() {
             self.breaker.0.borrow_mut().abandoned(pass);
