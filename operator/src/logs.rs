@@ -49,7 +49,9 @@ pub enum LogError {
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(env_filter(filter)?)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // Where a line cannot be written (a full disk), saying so at the same place panics.
+        .log_internal_errors(false);
     match format {
         LogFormat::Json => tracing::subscriber::set_global_default(
             lines

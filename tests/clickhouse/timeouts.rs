@@ -80,3 +80,24 @@ async fn a_users_own_breaker_opens_and_nobody_elses() {
     assert!(refused.header("retry-after").is_some());
     assert_eq!(stage.query("bob", "SELECT 1").await.rows(), "1");
 }
+
+#[tokio::test]
+async fn a_policy_that_changes_holds_for_the_next_query_and_not_for_the_one_that_runs() {
+    let stage = Stage::start(&trusted().timeouts("statement: 59s"));
+    let running =
+        "SELECT sleepEachRow(1) /* while it changes */ FROM numbers(3) SETTINGS max_block_size = 1";
+    let changed = stage.sidecar.policy().text().replace("59s", "1s");
+    let (before, ()) = tokio::join!(stage.query("alice", running), async {
+        Server::shared()
+            .until_running("/* while it changes */", 1)
+            .await;
+        stage.sidecar.write_policy(&changed);
+        wait::until("the change to be in force", || async {
+            stage.sidecar.revision()["number"] == 2
+        })
+        .await;
+    });
+    assert_eq!(before.rows(), "0\n0\n0");
+    let after = stage.query_with("alice", "wait_end_of_query=1", SLOW).await;
+    after.is_error(500, 159, "databases[main].timeouts.statement = 1s");
+}

@@ -278,11 +278,16 @@ fn limit_files(stage: &Stage, bytes: Option<u64>) {
     prlimit(pid, Resource::Fsize, limit).unwrap();
 }
 
-/// The trail can be written no more.
-async fn fill_up(stage: &Stage, trail: &Trail) {
+/// The next record is the last that can be written, and that not to its end.
+fn leave_little_room(stage: &Stage, trail: &Trail) {
     let written = std::fs::metadata(trail.files().remove(0)).unwrap().len();
     // Half a record still fits, so that its end has to follow.
     limit_files(stage, Some(written + 100));
+}
+
+/// The trail can be written no more.
+async fn fill_up(stage: &Stage, trail: &Trail) {
+    leave_little_room(stage, trail);
     let session = stage.user("last").await;
     stage
         .until_metric("bulkhead_audit_trail_up", &[("destination", "file")], 0.0)
@@ -324,6 +329,55 @@ async fn on_a_full_disk_nobody_is_accepted_and_what_runs_goes_on_until_there_is_
         of(&trail.records("context_accepted"), "user"),
         ["alice", "bob", "last"]
     );
+}
+
+#[tokio::test]
+async fn on_a_full_disk_each_protocol_refuses_in_its_own_words() {
+    let trail = Trail::new();
+    let house = House::start_with(&Revocations::none(), FILE, |setting| trail.of(setting)).await;
+    let (hers, his) = (house.token("alice"), house.token("bob"));
+    let mut cache = house.cache_with(&hers);
+    assert_eq!(cache.ask_line("PING").text(), "PONG");
+    trail.until("factory_created", 1).await;
+    leave_little_room(&house.stage, &trail);
+    drop(house.cache_with(&hers));
+    eprintln!(
+        "LIM {}",
+        std::fs::read_to_string(format!("/proc/{}/limits", house.stage.sidecar.id()))
+            .unwrap()
+            .lines()
+            .nth(2)
+            .unwrap()
+    );
+    house
+        .stage
+        .until_metric("bulkhead_audit_trail_up", &[], 0.0)
+        .await;
+    let login = house
+        .stage
+        .try_options(&format!("-c bulkhead.context={his}"))
+        .await;
+    let told = [
+        ("57P03", format!("{:?}", login.err().unwrap())),
+        ("MISCONF", house.said_by_cache(&his)),
+        (
+            "503",
+            format!("{:?}", house.ask_facts(&his, "SELECT 1").await),
+        ),
+        ("503", house.refused_socket(&his).await.0),
+    ];
+    for (code, told) in told {
+        assert!(told.contains(code), "{code}: {told}");
+    }
+    // Who is there already works on, and with room they all come in.
+    assert_eq!(cache.ask_line("PING").text(), "PONG");
+    limit_files(&house.stage, None);
+    house
+        .stage
+        .until_metric("bulkhead_audit_trail_up", &[], 1.0)
+        .await;
+    assert_eq!(house.cache_with(&his).ask_line("PING").text(), "PONG");
+    assert_eq!(house.ask_facts(&his, "SELECT 1").await.status, 200);
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl Trail {
         }
         let queued = Queued::Event(SystemTime::now(), Box::new(event(&on.naming)));
         on.queue.try_send(queued).map_err(|_| {
-            on.state.full(|| on.queue.capacity() > 0);
+            on.state.full(|| on.has_room());
             Unwritable
         })
     }
@@ -194,10 +194,15 @@ impl Trail {
 }
 
 impl On {
+    /// Whether the writer is there, and takes more.
+    fn has_room(&self) -> bool {
+        !self.queue.is_closed() && self.queue.capacity() > 0
+    }
+
     fn put(&self, queued: Queued) {
         if self.queue.try_send(queued).is_err() {
             self.state.drop_one();
-            self.state.full(|| self.queue.capacity() > 0);
+            self.state.full(|| self.has_room());
         }
     }
 }

@@ -119,6 +119,14 @@ impl State {
     }
 }
 
+impl Drop for Writer {
+    /// A writer that has gone can write no more, however it has gone.
+    fn drop(&mut self) {
+        self.state.failing.store(true, Ordering::Relaxed);
+        self.state.up.set(0);
+    }
+}
+
 impl Writer {
     /// Writes until the queue ends.
     pub(super) async fn run(mut self) {

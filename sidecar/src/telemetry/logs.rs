@@ -99,7 +99,9 @@ where
 {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(env_filter(filter)?)
-        .with_writer(writer);
+        .with_writer(writer)
+        // Where a line cannot be written (a full disk), saying so at the same place panics.
+        .log_internal_errors(false);
     Ok(match format {
         LogFormat::Json => Box::new(
             lines
