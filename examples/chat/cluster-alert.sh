@@ -95,8 +95,9 @@ fourteen_users_wait() {
     say "$number users have asked for their messages, and each has had this answer after a second"
 }
 
-# Of the alert: its name, its labels, its annotations, a line each.
+# what_is_told ALERT: its name, its labels, its annotations, a line each. Others may fire too: step 11 has taken the operator away.
 what_is_told() {
-    ask /api/v1/alerts | sed 's/},"state":.*//; s/.*"labels":{//; s/},"annotations":{/,/; s/","/"\n"/g' |
+    ask /api/v1/alerts | sed 's/{"labels":{/\n&/g' | grep -m 1 "\"alertname\":\"$1\"" |
+        sed 's/},"state":.*//; s/^{"labels":{//; s/},"annotations":{/,/; s/","/"\n"/g' |
         sed -E 's/^"([a-z_]+)":"(.*)"?$/\1: \2/; s/"$//' | grep -E '^(alertname|severity|namespace|upstream|kind|summary|description|runbook_url): '
 }

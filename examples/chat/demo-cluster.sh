@@ -195,7 +195,7 @@ say 'somebody takes a lock on the table of production, and keeps it:'
 take_the_lock
 fourteen_users_wait
 within 60 'the alert' fires BulkheadTimeoutsBurnFast chat-production
-show "$(what_is_told)"
+show "$(what_is_told BulkheadTimeoutsBurnFast)"
 [ -e "docs/runbooks/BulkheadTimeoutsBurnFast.md" ] || broken 'the runbook is not there'
 alert_is_only_about chat-production
 give_the_lock_back
